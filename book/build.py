@@ -1,0 +1,171 @@
+"""Build the book: check the executed notebooks, stage the site, write the computed parts, run Jupyter Book.
+
+    <build-dir>/notebooks/*.ipynb, claims/**/*.json  →  <build-dir>/site  →  <build-dir>/html/index.html
+
+Jupyter Book executes nothing, and would show a failed or unexecuted notebook without a word: the check is here.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import nbformat
+import typer
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from book.fragments import all_fragments  # noqa: E402
+from lib.claims import Result, read_results  # noqa: E402
+
+#: Cells that papermill adds to its copy: the given parameters, and banners above a cell that failed.
+PAPERMILL_TAGS = {"injected-parameters", "papermill-error-cell-tag"}
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+class BookError(Exception):
+    """The book cannot be built; the message has one line a problem."""
+
+
+# Check
+
+
+def check_notebooks(root: Path, executed: Path) -> None:
+    """Raise `BookError` unless the executed notebooks are those of the table of contents, whole and up to date."""
+    problems = [*_missing_notebooks(root, executed)]
+    for source in sorted((root / "notebooks").glob("*.ipynb")):
+        copy = executed / source.name
+        if copy.exists():
+            # The first problem of a notebook is the cause of most others.
+            problems += [f"{copy}: {problem}" for problem in [next(_notebook_problems(source, copy), None)] if problem]
+    if problems:
+        raise BookError("\n".join(problems))
+
+
+def toc_files(root: Path) -> list[str]:
+    """The pages of `book/_toc.yml`, in order, as paths without suffix."""
+    toc = yaml.safe_load((root / "book" / "_toc.yml").read_text(encoding="utf-8"))
+    return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+
+
+def _missing_notebooks(root: Path, executed: Path) -> Iterator[str]:
+    listed = {Path(file).name for file in toc_files(root) if file.startswith("notebooks/")}
+    sources = {path.stem for path in (root / "notebooks").glob("*.ipynb")}
+    copies = {path.stem for path in executed.glob("*.ipynb")}
+    yield from (f"notebooks/{stem}.ipynb is not in book/_toc.yml" for stem in sorted(sources - listed))
+    yield from (f"notebooks/{stem}.ipynb is in book/_toc.yml and does not exist" for stem in sorted(listed - sources))
+    yield from (f"{executed / stem}.ipynb is missing: execute it first" for stem in sorted(sources - copies))
+    yield from (f"{executed / stem}.ipynb has no source in notebooks/: delete it" for stem in sorted(copies - sources))
+
+
+def _notebook_problems(source: Path, copy: Path) -> Iterator[str]:
+    try:
+        committed, executed = (nbformat.read(path, as_version=4) for path in (source, copy))
+    except (ValueError, OSError) as error:
+        yield f"cannot be read ({str(error).splitlines()[0]})"
+        return
+    cells = [cell for cell in executed.cells if not PAPERMILL_TAGS & set(cell.metadata.get("tags", []))]
+    code = [(number, cell) for number, cell in enumerate(cells, 1) if cell.cell_type == "code" and cell.source.strip()]
+    for number, cell in code:
+        for output in cell.outputs:
+            if output.output_type == "error":
+                yield f"cell {number} failed with {output.ename}: {(output.evalue.splitlines() or [''])[0]}"
+    if executed.metadata.get("papermill", {}).get("exception"):
+        yield "papermill ended with an exception"
+    yield from (f"cell {number} was not executed" for number, cell in code if cell.execution_count is None)
+    for number, (mine, theirs) in enumerate(zip(cells, committed.cells, strict=False), 1):
+        if (mine.cell_type, mine.source) != (theirs.cell_type, theirs.source):
+            yield f"cell {number} is not that of {source.name} as it is now: execute it again"
+    if len(cells) != len(committed.cells):
+        yield f"has {len(cells)} cells, {source.name} has {len(committed.cells)} now: execute it again"
+
+
+def check_claims(folder: Path) -> list[Result]:
+    """The verdicts below a folder; `BookError` where there are none, or one is broken."""
+    try:
+        results = read_results(folder)
+    except ValueError as error:
+        raise BookError(str(error)) from None
+    if not results:
+        raise BookError(f"{folder} holds no verdicts: execute the notebooks first")
+    return results
+
+
+# Stage
+
+
+def stage(root: Path, build_dir: Path, results: list[Result]) -> Path:
+    """Make `<build_dir>/site` anew: the repository's paths, with executed notebooks and the computed fragments."""
+    site, executed = build_dir / "site", build_dir / "notebooks"
+    shutil.rmtree(site, ignore_errors=True)
+    shutil.copytree(root / "book", site / "book", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    shutil.copy(root / "_config.yml", site)
+    for folder in ("notebooks", "generated"):
+        (site / folder).mkdir()
+    for path in executed.glob("*.ipynb"):
+        nbformat.write(without_widgets(nbformat.read(path, as_version=4)), site / "notebooks" / path.name)
+    for name, text in all_fragments(root, executed, results).items():
+        (site / "generated" / name).write_text(text, encoding="utf-8")
+    return site
+
+
+def without_widgets(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook without progress bars and other widgets: their scripts would come from the network."""
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+    return notebook
+
+
+# Build
+
+
+def run_jupyter_book(root: Path, site: Path, build_dir: Path) -> Path:
+    """Make `<build_dir>/html` from the site, warnings being errors; returns its `index.html`."""
+    output, log = build_dir / "jupyter-book", build_dir / "jupyter-book.log"
+    shutil.rmtree(output, ignore_errors=True)
+    # The toc must be absolute (jupyter-book#1461), and the output fresh: incremental builds keep what was removed.
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", site, "--path-output", output]
+    command += ["--config", root / "_config.yml", "--toc", site / "book" / "_toc.yml", "-W", "--keep-going", "-n"]
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        list(map(str, command)), env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    log.write_bytes(done.stdout)
+    if done.returncode != 0:
+        raise BookError(f"{done.stdout.decode(errors='replace')}\njupyter-book failed; its log is {log}")
+    html = build_dir / "html"
+    shutil.rmtree(html, ignore_errors=True)
+    shutil.move(output / "_build" / "html", html)
+    shutil.rmtree(output)
+    return html / "index.html"
+
+
+def build(root: Path, build_dir: Path) -> Path:
+    """Check, stage and build; returns the book's first page."""
+    build_dir = build_dir.resolve()
+    check_notebooks(root, build_dir / "notebooks")
+    return run_jupyter_book(root, stage(root, build_dir, check_claims(build_dir / "claims")), build_dir)
+
+
+def main(
+    build_dir: Annotated[Path, typer.Option(help="Holds notebooks/ (executed) and claims/; gets html/.")],
+    root: Annotated[Path, typer.Option(help="The repository.")] = ROOT,
+) -> None:
+    """Build the book from executed notebooks and their verdicts."""
+    try:
+        print(f"The book is ready: {build(root.resolve(), build_dir)}")
+    except BookError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    typer.run(main)

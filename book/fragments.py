@@ -1,0 +1,222 @@
+"""The parts of pages that are computed: Markdown from the configuration, the notebooks and the verdicts."""
+
+import json
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import papermill
+
+from lib.claims import CLAIMS, INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Result
+from lib.claims import table as claims_table
+from lib.config import PRESETS, PROTOCOLS, Experiment
+from lib.training import SCHEDULES
+
+VERDICTS = (REPRODUCED, INCONCLUSIVE, NOT_REPRODUCED)
+
+#: The modules of the API reference, in the order of the way of the data; others follow in the order of the alphabet.
+MODULES = ("config", "data", "formats", "models", "weights", "training", "ensemble", "store", "metrics", "claims")
+
+
+def all_fragments(root: Path, notebooks: Path, results: Sequence[Result]) -> dict[str, str]:
+    """Every fragment by the name of its file; `notebooks` holds the executed ones."""
+    pages = claim_pages(notebooks)
+    return {
+        "presets.md": presets(),
+        "settings.md": settings(),
+        "glance.md": glance(results),
+        "scoreboard.md": scoreboard(results, pages),
+        "claims.md": claims_list(results, pages),
+        "parameters.md": parameters(sorted((root / "notebooks").glob("*.ipynb"))),
+        "api.md": api(path.stem for path in (root / "lib").glob("*.py")),
+    }
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table in Markdown; a `|` in a cell is escaped."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def code(value: Any) -> str:
+    """A value as code."""
+    return f"`{value}`"
+
+
+# The protocol page
+
+
+def presets() -> str:
+    """What each preset chooses, one column a preset."""
+
+    def epochs(preset: dict, architecture: str) -> int:
+        return preset["epochs"].get(architecture, PROTOCOLS[architecture]["epochs"])
+
+    def ours(preset: dict, name: str) -> str:
+        return code(preset[name]) if name in preset else "the paper's, by network"
+
+    choices = {
+        "for": lambda preset: preset["purpose"],
+        "dataset": lambda preset: code(preset["dataset"]),
+        "networks on the pages": lambda preset: ", ".join(map(code, preset["architectures"])),
+        "members": lambda preset: preset["num_members"],
+        "validation images": lambda preset: preset.get("validation_size", "the dataset's rule, see below"),
+        "pixel scaling": lambda preset: ours(preset, "pixel_scaling"),
+        "sampling": lambda preset: ours(preset, "sampling"),
+    }
+    rows = [[name, *map(choice, PRESETS.values())] for name, choice in choices.items()]
+    rows += [[f"epochs of {code(name)}", *(epochs(preset, name) for preset in PRESETS.values())] for name in PROTOCOLS]
+    return markdown_table(["", *map(code, PRESETS)], rows)
+
+
+def settings() -> str:
+    """A tab for each preset: what a member of every network is trained with; bold where the paper has another value."""
+    tabs = []
+    for preset in PRESETS:
+        experiments = [Experiment.from_preset(preset, architecture=name) for name in PROTOCOLS]
+        rows = [
+            [name.replace("_", " "), *(_setting(experiment, name) for experiment in experiments)]
+            for name in PROTOCOLS["small_cnn"]
+            if name != "learning_rate"
+        ]
+        rows.append(["learning rate", *map(learning_rates, experiments)])
+        table = markdown_table(["", *map(code, PROTOCOLS)], rows)
+        tabs.append(f":::{{tab-item}} {preset}\n:sync: {preset}\n\n{table}\n:::\n")
+    return "::::{tab-set}\n\n" + "\n".join(tabs) + "\n::::\n"
+
+
+def _setting(experiment: Experiment, name: str) -> str:
+    value = getattr(experiment, name)
+    return f"{value}" if value == PROTOCOLS[experiment.architecture][name] else f"**{value}**"
+
+
+def learning_rates(experiment: Experiment) -> str:
+    """The learning rate in words: the first one, and each later one with the epoch (from 1) that it begins at."""
+    factor = SCHEDULES[experiment.schedule]
+    rates = [f"{experiment.learning_rate * factor(epoch, experiment.epochs):.3g}" for epoch in range(experiment.epochs)]
+    changes = [f"{rate} from epoch {epoch}" for epoch, rate in enumerate(rates, 1) if epoch > 1 and rate != rates[epoch - 2]]
+    if len(changes) > 4:
+        return f"{rates[0]}, less every epoch, to {rates[-1]}"
+    return "; ".join([rates[0], *changes])
+
+
+# Verdicts
+
+
+def badge(verdict: str) -> str:
+    """A verdict as a coloured word."""
+    return f"[{verdict}]{{.verdict .{verdict.replace(' ', '-')}}}"
+
+
+def claim_pages(notebooks: Path) -> dict[str, tuple[str, str]]:
+    """Claim to (file name, title) of the notebook that judges it: the first whose code or outputs have its name."""
+    pages: dict[str, tuple[str, str]] = {}
+    for path in sorted(notebooks.glob("*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        words = json.dumps([cell for cell in cells if cell["cell_type"] == "code"])
+        prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+        title = next((line[2:].strip() for line in prose.splitlines() if line.startswith("# ")), path.stem)
+        for claim in CLAIMS:
+            if claim in words:
+                pages.setdefault(claim, (path.name, title))
+    return pages
+
+
+def glance(results: Sequence[Result]) -> str:
+    """How many verdicts of each kind there are, and one table a dataset: claims down, networks across."""
+    count = {verdict: sum(result.verdict == verdict for result in results) for verdict in VERDICTS}
+    parts = ["In this copy of the book: " + ", ".join(f"{count[verdict]} {badge(verdict)}" for verdict in VERDICTS) + "."]
+
+    def run(result: Result) -> tuple[str, str]:
+        return result.context["dataset"], result.context["preset"]
+
+    for (dataset, preset), group in groupby(sorted(results, key=run), run):
+        cells = {(result.claim.id, result.context["architecture"]): badge(result.verdict) for result in group}
+        networks = sorted({network for _, network in cells}, key=list(PROTOCOLS).index)
+        rows = [
+            [f"[{claim.sentence}](#{anchor(claim.id)})", *(cells.get((claim.id, network), "–") for network in networks)]
+            for claim in CLAIMS.values()
+            if any(name == claim.id for name, _ in cells)
+        ]
+        table = markdown_table(["the paper says", *map(code, networks)], rows)
+        parts.append(f"Computed on {code(dataset)} with preset {code(preset)}:\n\n{table}")
+    return "\n\n".join(parts) + "\n"
+
+
+def anchor(claim_id: str) -> str:
+    """The label of a claim's section on the scoreboard page."""
+    return "claim-" + claim_id.replace("/", "-")
+
+
+def _page_link(claim_id: str, pages: dict[str, tuple[str, str]]) -> str:
+    return "[{1}](../notebooks/{0})".format(*pages[claim_id]) if claim_id in pages else "–"
+
+
+def _numbers(results: Sequence[Result]) -> list[dict[str, str]]:
+    return claims_table(results).to_dict("records")
+
+
+def scoreboard(results: Sequence[Result], pages: dict[str, tuple[str, str]]) -> str:
+    """Every verdict, one row each."""
+    header = ["verdict", "claim", "finding", "network", "dataset", "value", "95 % interval", "criterion"]
+    rows = [
+        [
+            badge(result.verdict),
+            f"[{result.claim.id}](#{anchor(result.claim.id)})",
+            _page_link(result.claim.id, pages),
+            code(result.context["architecture"]),
+            code(result.context["dataset"]),
+            *(row[name] for name in header[-3:]),
+        ]
+        for result, row in zip(results, _numbers(results), strict=True)
+    ]
+    return markdown_table(header, rows)
+
+
+def claims_list(results: Sequence[Result], pages: dict[str, tuple[str, str]]) -> str:
+    """Every claim with its sentence, statistic, criterion and verdicts: a section each."""
+    parts = []
+    for claim in CLAIMS.values():
+        mine = [result for result in results if result.claim.id == claim.id]
+        found = [
+            f"{badge(result.verdict)} for {code(result.context['architecture'])} on {code(result.context['dataset'])}: "
+            f"{row['value']}" + (f" ({row['95 % interval']})" if row["95 % interval"] != "–" else "")
+            for result, row in zip(mine, _numbers(mine), strict=True)
+        ]
+        paper = [f"**In the paper:** {claim.paper_value}"] if claim.paper_value else []
+        lines = [
+            f"**The paper says** (figure {claim.figure}): {claim.sentence}.",
+            f"**Statistic:** {claim.statistic}; **criterion:** {claim.criterion}",
+            *paper,
+            f"**Here:** {'; '.join(found) or 'no verdict in this copy of the book'}",
+            *([f"**Page:** {_page_link(claim.id, pages)}"] if claim.id in pages else []),
+        ]
+        bullets = "".join(f"- {line}\n" for line in lines)
+        parts.append(f"({anchor(claim.id)})=\n### `{claim.id}`\n\n{bullets}")
+    return "\n".join(parts)
+
+
+# The rerun page and the API reference
+
+
+def parameters(notebooks: Sequence[Path]) -> str:
+    """The parameters of the notebooks from their parameters cells; pages are named where not all have the same."""
+    having: dict[tuple[str, str, str, str], list[str]] = {}
+    for path in notebooks:
+        for name, said in papermill.inspect_notebook(str(path)).items():
+            row = (name, said["help"], said["inferred_type_name"], said["default"])
+            having.setdefault(row, []).append(path.stem)
+    rows = [
+        [code(name), text, code(kind), code(default), "all" if len(stems) == len(notebooks) else ", ".join(stems)]
+        for (name, text, kind, default), stems in having.items()
+    ]
+    return markdown_table(["parameter", "meaning", "type", "default", "notebooks"], rows)
+
+
+def api(modules: Iterable[str]) -> str:
+    """One section a module of `lib`."""
+    modules = {module for module in modules if not module.startswith("_")}
+    ordered = [module for module in MODULES if module in modules] + sorted(modules - set(MODULES))
+    section = "## {0}\n\n```{{eval-rst}}\n.. automodule:: lib.{0}\n```\n"
+    return "\n".join(section.format(module) for module in ordered)

@@ -1,0 +1,1 @@
+"""Deep Ensembles: A Loss Landscape Perspective, reproduced: models, trainers, metrics and claims."""

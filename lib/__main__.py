@@ -1,0 +1,166 @@
+"""Command line, `python -m lib`: what is in the run store, whether it is whole, and room for more."""
+
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lib.config import ConfigError, MemberConfig
+from lib.data import DATASETS, SOURCES, DatasetError, default_data_root
+from lib.store import Run, RunStore, StoreError, folder_size, last_written
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
+runs_app = typer.Typer(rich_markup_mode=None, help="The trained members.")
+app.add_typer(runs_app, name="runs")
+
+RunsDir = Annotated[Path | None, typer.Option(help="The run store; `runs` in the checkout when left out.")]
+FOLDER_COLUMNS = ("dataset", "architecture", "member", "key", "state", "size", "age")
+
+
+def size_text(size: float) -> str:
+    """Bytes in the largest unit that leaves at least one."""
+    units = ["B", "kB", "MB", "GB"]
+    while size >= 1000 and len(units) > 1:
+        size /= 1000
+        units.pop(0)
+    return f"{size:.0f} B" if units[0] == "B" else f"{size:.1f} {units[0]}"
+
+
+def age_text(modified: float) -> str:
+    """How long ago that was, in the largest whole unit."""
+    seconds = max(0.0, time.time() - modified)
+    unit, length = next(((u, n) for u, n in (("d", 86400), ("h", 3600), ("min", 60)) if seconds >= n), ("s", 1))
+    return f"{seconds // length:.0f} {unit}"
+
+
+def print_table(header: tuple[str, ...], rows: list[tuple]) -> None:
+    """Columns as wide as their widest cell."""
+    lines = [header, *[tuple(map(str, row)) for row in rows]]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def folder_row(folder: Path, run: Run | None = None) -> tuple:
+    """One folder in `FOLDER_COLUMNS`; a folder without a run is damaged."""
+    member, state = "", "damaged"
+    if run is not None:
+        member, epochs = run.config.order, run.config.epochs
+        state = "complete" if run.is_complete() else f"epoch {run.finished_epochs()} of {epochs}"
+    size, age = size_text(folder_size(folder)), age_text(last_written(folder))
+    return (*folder.parts[-3:-1], member, folder.name[:12], state, size, age)
+
+
+def open_store(runs_dir: Path | None) -> tuple[RunStore, list[Run], list[Path]]:
+    """The store, its runs, and the folders that are no run any more; says so and leaves where there is nothing."""
+    store = RunStore(runs_dir)
+    runs, leftovers = list(store.runs()), [*store.damaged(), *store.unreadable()]
+    if not runs and not leftovers:
+        typer.echo(f"no runs in {store.root}")
+        raise typer.Exit
+    return store, runs, leftovers
+
+
+@runs_app.command("list")
+def list_runs(
+    runs_dir: RunsDir = None, keys: Annotated[bool, typer.Option("--keys", help="One row a member.")] = False
+) -> None:
+    """Show what is there: one row for all members with the same settings."""
+    store, runs, leftovers = open_store(runs_dir)
+    if keys:
+        rows = [folder_row(run.folder, run) for run in runs] + [folder_row(folder) for folder in leftovers]
+        print_table(FOLDER_COLUMNS, rows)
+    else:
+        groups: dict[MemberConfig, list[Run]] = {}
+        for run in runs:
+            groups.setdefault(replace(run.config, initialization=0, order=0), []).append(run)
+        rows = []
+        for config, members in groups.items():
+            complete = sum(run.is_complete() for run in members)
+            count = f"{complete} complete, {len(members) - complete} incomplete"
+            size = size_text(sum(folder_size(run.folder) for run in members))
+            age = age_text(max(last_written(run.folder) for run in members))
+            rows.append((config.dataset, config.architecture, count, config.epochs, config.seed, size, age))
+        print_table(("dataset", "architecture", "members", "epochs", "seed", "size", "age"), rows)
+    if leftovers:
+        typer.echo(f"damaged folders: {len(leftovers)}; `python -m lib runs prune` removes them")
+    typer.echo(f"{size_text(folder_size(store.root))} in {store.root}")
+
+
+@runs_app.command()
+def verify(runs_dir: RunsDir = None) -> None:
+    """Compare every file with its checksum; changes nothing, and exits with 1 where something is damaged."""
+    store, runs, _ = open_store(runs_dir)
+    problems = store.verify()
+    for folder, reason in problems.items():
+        typer.echo(f"{folder}: {reason}")
+    if problems:
+        raise StoreError(f"{len(problems)} runs are damaged or cannot be read; the next training makes them anew")
+    typer.echo(f"{len(runs)} runs are whole")
+
+
+@runs_app.command()
+def prune(
+    runs_dir: RunsDir = None,
+    dataset: Annotated[str | None, typer.Option(help="Only runs on this dataset.")] = None,
+    architecture: Annotated[str | None, typer.Option(help="Only runs of this architecture.")] = None,
+    older_than: Annotated[float, typer.Option(min=0, help="Only what was not written to for so many days.")] = 0,
+    everything: Annotated[bool, typer.Option("--all", help="Complete runs too.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show it and remove nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Free space: remove incomplete runs and damaged folders, with --all complete runs too.
+
+    The other options narrow this down. A run that is being trained at this moment always stays.
+    """
+    store, runs, leftovers = open_store(runs_dir)
+    chosen: dict[Path, Run | None] = {run.folder: run for run in runs if everything or not run.is_complete()}
+    chosen |= dict.fromkeys(leftovers)
+    for folder in list(chosen):
+        fits = dataset in (None, folder.parts[-3]) and architecture in (None, folder.parts[-2])
+        if not fits or time.time() - last_written(folder) < older_than * 86400:
+            del chosen[folder]
+    if not chosen:
+        typer.echo("nothing to remove")
+        return
+    print_table(FOLDER_COLUMNS, [folder_row(folder, run) for folder, run in chosen.items()])
+    amount = f"{len(chosen)} folders, {size_text(sum(map(folder_size, chosen)))}"
+    if dry_run:
+        typer.echo(f"would remove {amount}")
+        return
+    if not yes:
+        typer.confirm(f"remove {amount}?", abort=True)
+    stay = sum(not (run.remove() if run else store.remove_leftover(folder)) for folder, run in chosen.items())
+    typer.echo(f"removed {len(chosen) - stay} folders" + (f"; {stay} stay, being trained just now" if stay else ""))
+
+
+@app.command()
+def datasets() -> None:
+    """List the datasets by name, and which of them are on this machine."""
+    rows, root = [], default_data_root()
+    for name, description in DATASETS.items():
+        folders, files = (SOURCES[name].folders, SOURCES[name].files) if name in SOURCES else ((".",), ())
+        found = (all((root / d / f).is_file() or (root / d / f"{f}.gz").is_file() for f in files) for d in folders)
+        rows.append((name, "here" if any(found) else "not here", description))
+    print_table(("name", "data", "what it is"), rows)
+
+
+def main() -> int:
+    """Run the command line; every error is one line on stderr."""
+    try:
+        return app(standalone_mode=False, prog_name="python -m lib") or 0
+    except (typer.Abort, KeyboardInterrupt):
+        message = "stopped"
+    except (ConfigError, DatasetError, StoreError, OSError) as error:
+        message = str(error)
+    except typer.BadParameter.__mro__[2] as error:  # ClickException, wherever this version of typer keeps it
+        message = error.format_message()
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

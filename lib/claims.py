@@ -1,0 +1,329 @@
+"""A sentence of the paper as a test: a statistic with its interval, a criterion fixed beforehand, a verdict.
+
+    claim → bootstrap → judge → write_result (one JSON record a run) → read_results → table
+
+The words and the criteria are those of `CLAIMS`; what the statistic is computed from is the caller's business.
+"""
+
+import hashlib
+import json
+import math
+import operator
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lib.config import canonical_json, unknown
+from lib.store import write_atomically
+
+REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE = "reproduced", "not reproduced", "inconclusive"
+
+#: Draws that `bootstrap` makes at most for each resample it was asked for: with more than nine of ten undefined, the
+#: statistic has no interval worth the name.
+DRAWS_PER_RESAMPLE = 10
+
+TABLE_COLUMNS = [
+    "claim",
+    "architecture",
+    "the paper says",
+    "statistic",
+    "value",
+    "95 % interval",
+    "criterion",
+    "verdict",
+]
+
+_OPERATORS = {
+    ">=": (operator.ge, "≥"),
+    "<=": (operator.le, "≤"),
+    "<": (operator.lt, "<"),
+    ">": (operator.gt, ">"),
+    "==": (operator.eq, "="),
+}
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """What a statistic must fulfil: `Criterion(">=", 0.8)`, in print "≥ 0.8"."""
+
+    operator: str
+    threshold: float
+
+    def __post_init__(self):
+        if self.operator not in _OPERATORS:
+            raise ValueError(f"operator: expected one of {', '.join(_OPERATORS)}, received {self.operator!r}")
+
+    def __str__(self):
+        return f"{_OPERATORS[self.operator][1]} {self.threshold:g}"
+
+    def met(self, value: float) -> bool:
+        """Whether `value` fulfils it; nan never does."""
+        return bool(_OPERATORS[self.operator][0](value, self.threshold))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the paper says, in our words, and how it is put to the test."""
+
+    id: str
+    sentence: str
+    figure: str
+    statistic: str
+    criterion: Criterion
+    paper_value: str | None = None
+
+
+CLAIMS: dict[str, Claim] = {
+    claim.id: claim
+    for claim in (
+        Claim(
+            id="trajectories/weights-align",
+            sentence="late checkpoints of one run point in nearly the same direction",
+            figure="2 left",
+            statistic="smallest cosine of a late checkpoint with the final one, worst run",
+            criterion=Criterion(">=", 0.8),
+        ),
+        Claim(
+            id="trajectories/functions-stay",
+            sentence="along a run predictions change less than between runs",
+            figure="2 middle",
+            statistic="mean late within-run disagreement / mean between-run disagreement",
+            criterion=Criterion("<", 1),
+        ),
+        Claim(
+            id="trajectories/modes",
+            sentence="runs occupy different regions of function space",
+            figure="2 right",
+            statistic="share of late checkpoints whose nearest neighbour in `probs` (Euclidean, before t-SNE) "
+            "is of their own run",
+            criterion=Criterion(">=", 0.99),
+        ),
+        Claim(
+            id="independent/orthogonal",
+            sentence="weights of independent solutions are nearly orthogonal",
+            figure="3",
+            statistic="largest absolute cosine over pairs",
+            criterion=Criterion("<=", 0.1),
+        ),
+        Claim(
+            id="independent/equidistant",
+            sentence="all pairs of solutions are about equally far in function space",
+            figure="3",
+            statistic="coefficient of variation of pairwise disagreement",
+            criterion=Criterion("<=", 0.15),
+        ),
+        Claim(
+            id="independent/disagree",
+            sentence="independent solutions are far apart in function space: errors are not shared",
+            figure="3",
+            statistic="mean between-run disagreement / (1 - mean accuracy)",
+            criterion=Criterion(">=", 0.4),
+            paper_value="0.84 to 1.04, read off figure 6",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A statistic's `value` and the ends of its interval, from so many `resamples` of `unit`.
+
+    `unit` is "members", "images", "members and images", or "none" for a deterministic count, where both ends are the
+    value. Where no interval can be given the ends are nan.
+    """
+
+    value: float
+    low: float
+    high: float
+    resamples: int
+    unit: str
+
+
+def bootstrap(
+    statistic: Callable[..., float],
+    *,
+    members: int | None = None,
+    images: int | None = None,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Estimate:
+    """A statistic with its percentile bootstrap interval over `members` networks, `images` images, or both.
+
+    `statistic(members=..., images=...)`, with those of the two that were given, gets indices to compute from: all of
+    them, in order, for the value, then `resamples` times as many drawn with replacement. With neither given it is a
+    count without an interval. It says nan (or infinity) where it is undefined, as for a mean over pairs when one
+    member was drawn every time: such a resample is drawn again, and when hardly any is defined, or members never
+    vary among those that are (one member; the only pair of two), the ends are nan. Seeded by `seed` alone.
+    """
+    sizes = {name: size for name, size in (("members", members), ("images", images)) if size is not None}
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name}: expected at least 1, received {size}")
+    unit = " and ".join(sizes) or "none"
+
+    with warnings.catch_warnings():
+        # numpy warns of the empty mean that an undefined resample is; nan says the same.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        value = float(statistic(**{name: np.arange(size) for name, size in sizes.items()}))
+        if not sizes:
+            return Estimate(value, value, value, 0, unit)
+        no_interval = Estimate(value, math.nan, math.nan, resamples, unit)
+        if not math.isfinite(value):
+            return no_interval
+
+        rng = np.random.default_rng(seed)
+        values, drawn_members = [], set()
+        for _ in range(DRAWS_PER_RESAMPLE * resamples):
+            drawn = {name: rng.integers(size, size=size) for name, size in sizes.items()}
+            resampled = float(statistic(**drawn))
+            if math.isfinite(resampled):
+                values.append(resampled)
+                drawn_members.add(frozenset(drawn.get("members", ())))
+            if len(values) == resamples:
+                break
+
+    if len(values) < resamples or (members is not None and len(drawn_members) < 2):
+        return no_interval
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(value, float(low), float(high), resamples, unit)
+
+
+def distinct_pairs(members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs of a resample, as member indices `(a, b)`; the same member drawn twice is no pair and left out.
+
+    `matrix[distinct_pairs(members)]` picks the pairs from a matrix `(N, N)`. There may be none: take a largest value by
+    `.max(initial=-np.inf)`, which `bootstrap` draws again, as it does the nan of an empty mean.
+    """
+    members = np.asarray(members)
+    i, j = np.triu_indices(len(members), k=1)
+    different = members[i] != members[j]
+    return members[i[different]], members[j[different]]
+
+
+def verdict(estimate: Estimate, criterion: Criterion) -> str:
+    """`REPRODUCED` when the whole interval meets the criterion, `NOT_REPRODUCED` when all of it fails.
+
+    `INCONCLUSIVE` in between, and where there is no value or no interval.
+    """
+    low, high = estimate.low, estimate.high
+    if not all(map(math.isfinite, (estimate.value, low, high))):
+        return INCONCLUSIVE
+    met = [criterion.met(low), criterion.met(high)]
+    if all(met):
+        return REPRODUCED
+    inside = criterion.operator == "==" and low <= criterion.threshold <= high
+    return INCONCLUSIVE if any(met) or inside else NOT_REPRODUCED
+
+
+@dataclass(frozen=True)
+class Result:
+    """A judged claim; `context` says of which run: dataset, architecture, preset, and whatever else JSON can hold."""
+
+    claim: Claim
+    estimate: Estimate
+    verdict: str
+    context: dict[str, Any]
+
+
+def judge(claim_id: str, estimate: Estimate, context: dict[str, Any]) -> Result:
+    """The claim of that name with its verdict; `ValueError` for a name that is none, or a context without its run."""
+    if claim_id not in CLAIMS:
+        raise ValueError(unknown("claim", claim_id, CLAIMS))
+    for name in ("dataset", "architecture", "preset"):
+        if not isinstance(context.get(name), str) or "/" in context[name]:
+            raise ValueError(f"context[{name!r}]: expected a name without '/', received {context.get(name)!r}")
+    claim = CLAIMS[claim_id]
+    return Result(claim, estimate, verdict(estimate, claim.criterion), context)
+
+
+def write_result(result: Result, folder: Path) -> Path:
+    """Write `<folder>/<claim id>/<dataset>-<architecture>-<preset>-<hash>.json`, whole or not at all.
+
+    The hash is of the whole context, so that the same run replaces its record and another gets its own.
+    """
+    context = _null_for_nan(result.context)
+    digest = hashlib.sha256(canonical_json(context).encode()).hexdigest()[:8]
+    name = "-".join([context["dataset"], context["architecture"], context["preset"], digest])
+    path = Path(folder) / result.claim.id / f"{name}.json"
+    text = json.dumps(_null_for_nan(asdict(result)), ensure_ascii=False, indent=2, sort_keys=True, allow_nan=False)
+    write_atomically(path, f"{text}\n".encode())
+    return path
+
+
+def read_results(folder: Path) -> list[Result]:
+    """All records below `folder`, in the order of `CLAIMS`, then by dataset, architecture and preset.
+
+    `ValueError` with the file's name for a record that is broken, or that was judged by a criterion no longer ours.
+    """
+    results = [_read_result(path) for path in sorted(Path(folder).rglob("*.json"))]
+    order = list(CLAIMS)
+
+    def place(result):
+        context = result.context
+        return order.index(result.claim.id), context["dataset"], context["architecture"], context["preset"]
+
+    return sorted(results, key=place)
+
+
+def table(results: Iterable[Result]) -> pd.DataFrame:
+    """The claims as text for a page, one row a result."""
+    rows = [
+        {
+            "claim": result.claim.id,
+            "architecture": result.context["architecture"],
+            "the paper says": result.claim.sentence
+            + (f" ({result.claim.paper_value})" if result.claim.paper_value else ""),
+            "statistic": result.claim.statistic,
+            "value": _number(result.estimate.value),
+            "95 % interval": _interval(result.estimate),
+            "criterion": str(result.claim.criterion),
+            "verdict": result.verdict,
+        }
+        for result in results
+    ]
+    return pd.DataFrame(rows, columns=TABLE_COLUMNS)
+
+
+def _read_result(path: Path) -> Result:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        numbers = {name: math.nan if number is None else number for name, number in record["estimate"].items()}
+        result = judge(record["claim"]["id"], Estimate(**numbers), record["context"])
+        criterion, said = Criterion(**record["claim"]["criterion"]), record["verdict"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: not a claim's record ({type(error).__name__}: {error})") from error
+    if (criterion, said) != (result.claim.criterion, result.verdict):
+        raise ValueError(
+            f"{path}: says {said} for {criterion}, now it would be {result.verdict} for {result.claim.criterion}; "
+            "run its notebook again"
+        )
+    return result
+
+
+def _null_for_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _null_for_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_null_for_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _number(value: float) -> str:
+    """Three decimals; fewer for whole and large numbers, two significant digits for small ones."""
+    if not math.isfinite(value):
+        return "–"
+    if value == round(value) or abs(value) >= 100:
+        return f"{value + 0.0:.0f}"  # + 0.0 takes the sign from a negative zero
+    return f"{value:.3f}" if abs(value) >= 0.01 else f"{value:.2g}"
+
+
+def _interval(estimate: Estimate) -> str:
+    if estimate.unit == "none" or not math.isfinite(estimate.low) or not math.isfinite(estimate.high):
+        return "–"
+    return f"{_number(estimate.low)} to {_number(estimate.high)}"

@@ -1,0 +1,255 @@
+"""What decides a result: experiments, presets, the members of an ensemble and their content keys."""
+
+import difflib
+import hashlib
+import json
+import numbers
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+#: Part of every key: raise it whenever the same `MemberConfig` would train to other weights.
+TRAINING_VERSION = 1
+
+_CNN = {
+    "epochs": 40,
+    "batch_size": 128,
+    "optimizer": "adam",
+    "learning_rate": 1.6e-3,
+    "schedule": "halving",
+    "dropout": 0.1,
+    "weight_decay": 0.0,
+    "augmentation": "none",
+    "pixel_scaling": "raw",
+    "sampling": "replacement",
+}
+_KERAS_RESNET = {
+    "epochs": 200,
+    "batch_size": 128,
+    "optimizer": "adam",
+    "learning_rate": 1e-3,
+    "schedule": "keras-resnet",
+    "dropout": 0.0,
+    # Keras adds 1e-4 times the sum of squares to the loss, whose gradient is 2e-4 times the weight.
+    "weight_decay": 2e-4,
+    "augmentation": "shift-flip",
+    "pixel_scaling": "mean-image",
+    "sampling": "permutation",
+}
+_SGD_RESNET = _KERAS_RESNET | {"optimizer": "momentum", "weight_decay": 5e-4, "pixel_scaling": "standardize"}
+
+#: How each network is trained in the paper (paper.md, sections 1, 6 and 8).
+PROTOCOLS: dict[str, dict[str, Any]] = {
+    "small_cnn": _CNN,
+    "medium_cnn": _CNN,
+    "resnet8_v1": _KERAS_RESNET,
+    "resnet20_v1": _KERAS_RESNET,
+    # One cycle of the paper's cSG-MCMC, without its noise and with momentum: an ordinary run of the same length.
+    "resnet18": _SGD_RESNET | {"epochs": 50, "batch_size": 64, "learning_rate": 0.05, "schedule": "cosine"},
+    "resnet50_v2": _SGD_RESNET | {"epochs": 160, "batch_size": 256, "learning_rate": 0.15, "schedule": "step"},
+}
+
+_OURS = {"pixel_scaling": "standardize", "sampling": "permutation"}
+
+#: The four sizes of the project. What a preset does not say (and `epochs` of an architecture it does not name) is as in
+#: `PROTOCOLS`.
+PRESETS: dict[str, dict[str, Any]] = {
+    "smoke": _OURS
+    | {
+        "purpose": "tests, in seconds",
+        "dataset": "digits",
+        "architectures": ["small_cnn", "resnet8_v1"],
+        "num_members": 3,
+        "epochs": dict.fromkeys(PROTOCOLS, 4),
+    },
+    "quick": _OURS
+    | {
+        "purpose": "the default: minutes on two cores",
+        "dataset": "fashion_mnist_mini",
+        "architectures": ["small_cnn", "resnet8_v1"],
+        "num_members": 5,
+        "epochs": dict.fromkeys(PROTOCOLS, 5) | {"small_cnn": 12, "medium_cnn": 12},
+    },
+    "full": _OURS
+    | {
+        "purpose": "all of Fashion-MNIST with the paper's epochs: hours on two cores, or a GPU",
+        "dataset": "fashion_mnist",
+        "architectures": ["small_cnn", "resnet20_v1"],
+        "num_members": 10,
+        "epochs": {},
+    },
+    "paper": {
+        "purpose": "CIFAR-10 and the paper's protocol to the letter: for a GPU",
+        "dataset": "cifar10",
+        "architectures": ["small_cnn", "resnet20_v1"],
+        "num_members": 10,
+        "epochs": {},
+        "validation_size": 500,
+    },
+}
+
+OPTIMIZERS = ("adam", "momentum")
+SCHEDULES = ("constant", "halving", "keras-resnet", "step", "cosine")
+AUGMENTATIONS = ("none", "shift-flip")
+PIXEL_SCALINGS = ("standardize", "raw", "mean-image")
+SAMPLINGS = ("permutation", "replacement")
+
+
+class OneLineError(Exception):
+    """An error that is the user's to mend: its message is one line, and a notebook shows that line alone."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"{type(self).__name__}: {self}"]
+
+
+class ConfigError(OneLineError, ValueError):
+    """A setting that is not allowed; the message names it and what is allowed."""
+
+
+def unknown(kind: str, name: Any, allowed: Iterable[str]) -> str:
+    """One line for a name that does not exist: the nearest one that does, and all of them."""
+    allowed = list(allowed)
+    near = difflib.get_close_matches(str(name).lower(), allowed, n=1)
+    hint = f" did you mean {near[0]!r}?" if near else ""
+    return f"unknown {kind} {name!r};{hint} allowed: {', '.join(allowed)}"
+
+
+def _check_choice(kind: str, name: Any, allowed: Iterable[str]) -> None:
+    if name not in list(allowed):
+        raise ConfigError(unknown(kind, name, allowed))
+
+
+def _check_number(name: str, value: Any, kind: type, low: float, high: float = float("inf")) -> None:
+    expected = numbers.Integral if kind is int else numbers.Real
+    if isinstance(value, bool) or not isinstance(value, expected) or not low <= value <= high or value == float("inf"):
+        words = "an integer" if kind is int else "a number"
+        bounds = f"at least {low}" if high == float("inf") else f"from {low} to {high}"
+        raise ConfigError(f"{name} must be {words} {bounds}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class MemberConfig:
+    """Everything that decides the weights of one member, and nothing else.
+
+    `initialization` and `order` are the member numbers that seed the first weights, and data order, dropout and
+    augmentation; they are the same number in an ordinary ensemble. A field added later needs a default under which
+    old members stay what they were: fields at such a default are left out of the key.
+    """
+
+    dataset: str
+    dataset_hash: str
+    architecture: str
+    epochs: int
+    seed: int
+    initialization: int
+    order: int
+    batch_size: int
+    optimizer: str
+    learning_rate: float
+    schedule: str
+    dropout: float
+    weight_decay: float
+    augmentation: str
+    pixel_scaling: str
+    sampling: str
+    training_version: int = TRAINING_VERSION
+
+    @property
+    def key(self) -> str:
+        """SHA-256 (hex, 64 digits) of the canonical JSON of what decides this member."""
+        content = {name: value for name, value in asdict(self).items() if name != "dataset"}
+        return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
+    def random_seed(self, purpose: str, epoch: int = 0) -> int:
+        """Seed of the generator for one purpose in one epoch: a 63-bit integer.
+
+        Purposes are `initialization`, `order`, `dropout` and `augmentation`.
+        """
+        member = self.initialization if purpose == "initialization" else self.order
+        digest = hashlib.sha256(f"{self.seed}/{member}/{purpose}/{epoch}".encode()).digest()
+        return int.from_bytes(digest[:8], "little") >> 1
+
+
+def canonical_json(content: Any) -> str:
+    """The one spelling of `content` that keys are made from."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An ensemble to be trained: the data, the network, the protocol and the seeds.
+
+    Raises:
+        ConfigError: a value that is not allowed, in one line.
+    """
+
+    dataset: str
+    architecture: str
+    num_members: int
+    epochs: int
+    seed: int
+    batch_size: int
+    optimizer: str
+    learning_rate: float
+    schedule: str
+    dropout: float
+    weight_decay: float
+    augmentation: str
+    pixel_scaling: str
+    sampling: str
+    validation_size: int | None = None
+    preset: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.dataset, str) or not self.dataset:
+            raise ConfigError(f"dataset must be a name or a path, got {self.dataset!r}")
+        _check_choice("architecture", self.architecture, PROTOCOLS)
+        _check_number("num_members", self.num_members, int, 1)
+        _check_number("epochs", self.epochs, int, 1)
+        _check_number("seed", self.seed, int, 0)
+        _check_number("batch_size", self.batch_size, int, 1)
+        _check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        _check_number("learning_rate", self.learning_rate, float, 0)
+        _check_choice("schedule", self.schedule, SCHEDULES)
+        _check_number("dropout", self.dropout, float, 0, 0.99)
+        _check_number("weight_decay", self.weight_decay, float, 0)
+        _check_choice("augmentation", self.augmentation, AUGMENTATIONS)
+        _check_choice("pixel_scaling", self.pixel_scaling, PIXEL_SCALINGS)
+        _check_choice("sampling", self.sampling, SAMPLINGS)
+        if self.validation_size is not None:
+            _check_number("validation_size", self.validation_size, int, 1)
+        if self.preset is not None:
+            _check_choice("preset", self.preset, PRESETS)
+        # 1 for 1.0, or a NumPy number, is the same setting and must give the same key.
+        for field in fields(self):
+            if field.type in (int, float):
+                object.__setattr__(self, field.name, field.type(getattr(self, field.name)))
+
+    @classmethod
+    def from_preset(cls, preset: str, **overrides: Any) -> "Experiment":
+        """The experiment of a preset; an override of `None` means "as the preset says".
+
+        Without an `architecture` it is the first one of the preset. What the preset does not say follows the
+        architecture's protocol.
+        """
+        _check_choice("preset", preset, PRESETS)
+        allowed = [field.name for field in fields(cls) if field.name != "preset"]
+        for name in overrides:
+            _check_choice("setting", name, allowed)
+        given = {name: value for name, value in overrides.items() if value is not None}
+        settings = {name: value for name, value in PRESETS[preset].items() if name in allowed}
+        architecture = given.get("architecture", PRESETS[preset]["architectures"][0])
+        _check_choice("architecture", architecture, PROTOCOLS)
+        protocol = PROTOCOLS[architecture]
+        settings["epochs"] = settings["epochs"].get(architecture, protocol["epochs"])
+        settings = {"seed": 0, "architecture": architecture, **protocol, **settings, **given}
+        return cls(**settings, preset=preset)
+
+    def members(self, dataset_name: str, dataset_hash: str) -> list[MemberConfig]:
+        """The configurations of all members, given the name and content hash of the loaded data."""
+        shared = {field.name for field in fields(MemberConfig)} & {field.name for field in fields(self)}
+        settings = {name: getattr(self, name) for name in shared} | {"dataset": dataset_name}
+        return [
+            MemberConfig(**settings, dataset_hash=dataset_hash, initialization=member, order=member)
+            for member in range(self.num_members)
+        ]

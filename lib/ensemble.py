@@ -1,0 +1,152 @@
+"""Many members: which are missing, who trains them, and how far they are."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from contextlib import contextmanager
+from pathlib import Path
+
+from loky import get_reusable_executor
+from tqdm import tqdm
+
+from lib.config import ConfigError, Experiment, MemberConfig, unknown
+from lib.data import load_dataset
+from lib.store import DamagedRun, Run, RunStore, StoreError
+from lib.training import Trajectory, default_device, load_trajectory, train_member
+
+ENGINES = ("loky", "sequential")
+
+
+def usable_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _InProcess(Executor):
+    """Runs each call at once where it is submitted."""
+
+    def submit(self, function, /, *args, **kwargs) -> Future:
+        future: Future = Future()
+        future.set_result(function(*args, **kwargs))
+        return future
+
+
+def check_engine(engine: str | None, jobs: int | None) -> None:
+    """Raise a `ConfigError` for an engine that does not exist or a number of jobs below 1."""
+    if engine is not None and engine not in ENGINES:
+        raise ConfigError(unknown("engine", engine, ENGINES))
+    if jobs is not None and (isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1):
+        raise ConfigError(f"jobs must be an integer at least 1, got {jobs!r}")
+
+
+@contextmanager
+def open_engine(engine: str | None, jobs: int | None, tasks: int) -> Iterator[Executor]:
+    """An executor for a number of tasks, as `concurrent.futures` knows them.
+
+    Args:
+        engine: `loky`, one single-threaded process a job on this machine; `sequential`, in this process; `None` for
+            `loky` on a CPU with more than one job and `sequential` otherwise.
+        jobs: processes side by side; `None` for one a core, or one where there is a GPU.
+        tasks: how many calls will be submitted: no more processes than that are started.
+    """
+    check_engine(engine, jobs)
+    on_cpu = default_device().type == "cpu"
+    jobs = min(jobs or (usable_cores() if on_cpu else 1), tasks)
+    if engine == "sequential" or (engine is None and jobs == 1):
+        yield _InProcess()
+        return
+    executor = get_reusable_executor(max_workers=jobs, timeout=60)
+    try:
+        yield executor
+    except BaseException:
+        # Whoever stops waiting, by Ctrl-C say, wants the training to stop too; finished epochs are in the store.
+        executor.shutdown(wait=True, kill_workers=True)
+        raise
+
+
+def _train_task(
+    config: MemberConfig, dataset: str, data_root: str | None, validation_size: int | None, runs_dir: str
+) -> None:
+    """Train one member, or wait for another process that does; runs in a worker."""
+    run = RunStore(runs_dir).run(config)
+    with run.lock():
+        if not run.is_complete():
+            train_member(config, load_dataset(dataset, data_root, validation_size), run)
+
+
+def _load(run: Run) -> Trajectory | None:
+    """The run's trajectory, or `None` if it has to be trained; a damaged run is set aside."""
+    if not run.is_complete():
+        return None
+    try:
+        run.open()
+        return load_trajectory(run)
+    except DamagedRun:
+        pass
+    with run.lock():
+        # Again, as another process may have set it aside, and trained it anew, while this one waited.
+        try:
+            run.open()
+            return load_trajectory(run)
+        except DamagedRun as damage:
+            if run.is_complete():
+                run.set_aside(str(damage))
+    return None
+
+
+def _wait(futures: list[Future], runs: list[Run], epochs: int, description: str) -> None:
+    """Wait for all, showing the epochs that the store has; the first error ends it."""
+    total = epochs * len(runs)
+    start = sum(run.finished_epochs() for run in runs)
+    with tqdm(total=total, initial=start, desc=description, unit="epoch") as bar:
+        pending = set(futures)
+        while pending:
+            done, pending = wait(pending, timeout=1.0, return_when=FIRST_COMPLETED)
+            for future in done:
+                future.result()
+            finished = sum(run.finished_epochs() for run in runs)
+            if finished > bar.n:  # no refresh without news: in a log each is a line
+                bar.update(finished - bar.n)
+
+
+def train_ensemble(
+    experiment: Experiment,
+    engine: str | None = None,
+    jobs: int | None = None,
+    store: RunStore | str | Path | None = None,
+    data_root: str | Path | None = None,
+) -> list[Trajectory]:
+    """The trajectories of all members of an experiment, training only those that the store does not have.
+
+    Args:
+        experiment: what to train.
+        engine: see `open_engine`.
+        jobs: see `open_engine`. The result is the same to the bit whatever it is, on one machine's CPU.
+        store: a `RunStore` or its folder; the default store when left out.
+        data_root: where datasets are looked for; see `load_dataset`.
+
+    Returns:
+        One trajectory a member, in the order of the members.
+
+    Raises:
+        DatasetError, ConfigError, StoreError: one line each. Finished epochs are kept and are not trained again.
+    """
+    store = store if isinstance(store, RunStore) else RunStore(store)
+    dataset = load_dataset(experiment.dataset, data_root, experiment.validation_size)
+    runs = [store.run(config) for config in experiment.members(dataset.name, dataset.content_hash)]
+    trajectories = [_load(run) for run in runs]
+    missing = [run for run, trajectory in zip(runs, trajectories, strict=True) if trajectory is None]
+    if missing:
+        root = None if data_root is None else str(data_root)
+        with open_engine(engine, jobs, len(missing)) as executor:
+            task = (experiment.dataset, root, experiment.validation_size, str(store.root))
+            futures = [executor.submit(_train_task, run.config, *task) for run in missing]
+            _wait(futures, missing, experiment.epochs, f"{dataset.name} / {experiment.architecture}")
+    return [trajectory or _reload(run) for run, trajectory in zip(runs, trajectories, strict=True)]
+
+
+def _reload(run: Run) -> Trajectory:
+    trajectory = _load(run)
+    if trajectory is None:
+        raise StoreError(f"{run.folder} was trained just now and is damaged already; check the disk")
+    return trajectory

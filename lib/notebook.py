@@ -1,0 +1,230 @@
+"""What a notebook needs around its science: checked parameters, settings, verdicts and provenance as tables."""
+
+import ast
+import platform
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from IPython import get_ipython
+from IPython.display import HTML, display
+
+from lib import claims, plots
+from lib.config import PRESETS, ConfigError, Experiment, unknown
+from lib.data import Dataset, load_dataset
+from lib.ensemble import check_engine, train_ensemble
+from lib.store import RunStore
+from lib.training import Trajectory, build_member_model
+from lib.weights import default_device, predict
+
+#: Rows of the settings table: field of `Experiment`, in words.
+SETTINGS = {
+    "dataset": "dataset",
+    "num_members": "members (runs)",
+    "epochs": "epochs",
+    "batch_size": "batch size",
+    "optimizer": "optimiser",
+    "learning_rate": "learning rate",
+    "schedule": "schedule",
+    "dropout": "dropout",
+    "weight_decay": "weight decay",
+    "augmentation": "augmentation",
+    "pixel_scaling": "pixel scaling",
+    "sampling": "batches by",
+    "seed": "seed",
+}
+
+VERDICT_SIGNS = {claims.REPRODUCED: "✓", claims.NOT_REPRODUCED: "✗", claims.INCONCLUSIVE: "?"}
+
+
+def _annotations(source: str) -> dict[str, str]:
+    """Names and annotations that a parameters cell declares."""
+    return {
+        statement.target.id: ast.unparse(statement.annotation)
+        for statement in ast.parse(source).body
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
+    }
+
+
+def _is_parameters_cell(source: str) -> bool:
+    try:
+        return "preset" in _annotations(source)
+    except SyntaxError:  # a cell with IPython magic
+        return False
+
+
+def check_parameters(cells: Sequence[str], values: dict[str, Any]) -> dict[str, Any]:
+    """The notebook's parameters, once every name and type is right.
+
+    Args:
+        cells: sources of the cells run so far: the last one that declares `preset` is the parameters cell, and the one
+            after it is papermill's if it begins with `# Parameters`.
+        values: what the names are now.
+
+    Raises:
+        ConfigError: a name that papermill passed and the notebook does not know, or a value of another type than its
+            annotation; `None` is always allowed.
+    """
+    position = max((number for number, cell in enumerate(cells) if _is_parameters_cell(cell)), default=None)
+    if position is None:
+        raise ConfigError("this notebook has no parameters cell before its set-up: run the cells from the top")
+    annotations = _annotations(cells[position])
+    injected = [cell for cell in cells[position + 1 :] if cell.startswith("# Parameters\n")]
+    for statement in ast.parse(injected[-1]).body if injected else []:
+        name = statement.targets[0].id
+        if name not in annotations:
+            raise ConfigError(unknown("parameter", name, annotations))
+    kinds = {"str": str, "int": int, "float": (int, float), "bool": bool, "list": list}
+    for name, annotation in annotations.items():
+        value, kind = values[name], kinds[annotation]
+        wrong_bool = isinstance(value, bool) and annotation != "bool"
+        if value is not None and (wrong_bool or not isinstance(value, kind)):
+            hint = f"; with papermill: -y '{name}: [small_cnn, resnet8_v1]'" if annotation == "list" else ""
+            raise ConfigError(f"parameter {name!r} must be {annotation}, got {value!r} ({type(value).__name__}){hint}")
+    return {name: values[name] for name in annotations}
+
+
+def _commit() -> str:
+    """The commit that this package was run from, marked where files differ from it; empty outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def show(table: pd.DataFrame, name: str, verdicts: bool = False) -> None:
+    """Display a table without its index; `name` keeps the HTML the same from run to run."""
+    style = table.style.hide(axis="index").set_uuid(name).set_table_attributes(f'class="dataframe {name}"')
+    if verdicts:
+        style = style.format({"verdict": _badge})
+    display(HTML(f'<div class="table-scroll">{style.to_html()}</div>'))
+
+
+def _badge(verdict: str) -> str:
+    return f'<span class="verdict verdict-{verdict.replace(" ", "-")}">{VERDICT_SIGNS[verdict]} {verdict}</span>'
+
+
+@dataclass
+class Page:
+    """One run of one notebook: its experiments, and the claims judged so far.
+
+    Attributes:
+        experiments: one an architecture of the page.
+        parameters: the notebook's parameters as they were given.
+    """
+
+    experiments: list[Experiment]
+    parameters: dict[str, Any]
+    store: RunStore
+    results: list[claims.Result] = field(default_factory=list)
+    keys: dict[str, list[str]] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def experiment(self) -> Experiment:
+        """The page's experiment where it has a single one."""
+        (experiment,) = self.experiments
+        return experiment
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data of the page's experiments; they share them."""
+        first = self.experiments[0]
+        return load_dataset(first.dataset, self.parameters["data_dir"], first.validation_size)
+
+    def settings(self) -> None:
+        """Show what was run beside what the paper ran, one pair of columns an architecture."""
+        columns: dict[str, list] = {"setting": list(SETTINGS.values())}
+        for experiment in self.experiments:
+            paper = Experiment.from_preset("paper", architecture=experiment.architecture)
+            columns[f"{experiment.architecture}, here"] = [getattr(experiment, name) for name in SETTINGS]
+            columns[f"{experiment.architecture}, the paper"] = [getattr(paper, name) for name in SETTINGS]
+        show(pd.DataFrame(columns).map(lambda value: f"{value:g}" if isinstance(value, float) else value), "settings")
+
+    def train(self, experiment: Experiment) -> list[Trajectory]:
+        """The trajectories of all members: from the store, or trained now."""
+        given = {name: self.parameters[name] for name in ("engine", "jobs")}
+        trajectories = train_ensemble(experiment, **given, store=self.store, data_root=self.parameters["data_dir"])
+        self.keys[experiment.architecture] = [trajectory.member.key for trajectory in trajectories]
+        return trajectories
+
+    def predict(self, trajectories: Sequence[Trajectory], images: np.ndarray) -> np.ndarray:
+        """Probabilities `(M, T, n, K)` of every checkpoint of every run."""
+        model = build_member_model(trajectories[0].member, self.dataset).to(default_device())
+        return np.stack([predict(model, run.weights, images, run.statistics) for run in trajectories])
+
+    def predict_final(self, trajectories: Sequence[Trajectory], images: np.ndarray) -> np.ndarray:
+        """Probabilities `(M, n, K)` of the final solution of every run."""
+        model = build_member_model(trajectories[0].member, self.dataset).to(default_device())
+        final = np.stack([run.final for run in trajectories])
+        return predict(model, final, images, np.stack([run.final_statistics for run in trajectories]))
+
+    def judge(self, claim: str, estimate: claims.Estimate, experiment: Experiment) -> None:
+        """Judge a claim by its estimate and write the record."""
+        settings = {name: getattr(experiment, name) for name in SETTINGS}
+        context = settings | {"dataset": self.dataset.name, "architecture": experiment.architecture}
+        context |= {"preset": experiment.preset, "members": self.keys.get(experiment.architecture, [])}
+        result = claims.judge(claim, estimate, context)
+        folder = self.parameters["results_dir"] or self.store.root / "claims"
+        claims.write_result(result, Path(folder))
+        self.results.append(result)
+
+    def verdicts(self) -> None:
+        """Show the claims of this page with their intervals and verdicts."""
+        show(claims.table(self.results), "claims", verdicts=True)
+
+    def provenance(self) -> None:
+        """Show where these results come from."""
+        device = default_device()
+        hardware = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {platform.machine()}"
+        rows = {
+            "preset": self.experiments[0].preset,
+            "parameters given": ", ".join(f"{k} = {v}" for k, v in self.parameters.items() if v is not None),
+            "data": f"{self.dataset.name}, SHA-256 {self.dataset.content_hash[:12]}",
+            **{f"{name} members": ", ".join(key[:8] for key in keys) for name, keys in self.keys.items()},
+            "device": hardware,
+            "versions": f"Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}",
+            "commit": _commit() or "not from a checkout",
+            "run": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {(time.monotonic() - self.started) / 60:.1f} minutes",
+        }
+        show(pd.DataFrame({"": list(rows), "value": list(rows.values())}), "provenance")
+
+
+def open_page(min_members: int = 1) -> Page:
+    """Check the parameters of the notebook that calls this, and set up its experiments and its plots.
+
+    Args:
+        min_members: how many members the page's statistics need.
+
+    Raises:
+        ConfigError: a parameter that is not known, of the wrong type, or not allowed; one line.
+    """
+    shell = get_ipython()
+    given = check_parameters(shell.user_ns["In"], shell.user_ns)
+    if given["preset"] not in PRESETS:
+        raise ConfigError(unknown("preset", given["preset"], PRESETS))
+    if "architectures" in given:
+        architectures = given["architectures"] or PRESETS[given["preset"]]["architectures"]
+    else:
+        architectures = [given["architecture"]]
+    names = ("dataset", "num_members", "epochs", "seed")
+    overrides = {name: given[name] for name in names}
+    experiments = [Experiment.from_preset(given["preset"], architecture=name, **overrides) for name in architectures]
+    if experiments[0].num_members < min_members:
+        count = experiments[0].num_members
+        raise ConfigError(f"num_members must be at least {min_members} on this page, which compares runs, got {count}")
+    check_engine(given["engine"], given["jobs"])
+    plots.use_style()
+    shell.run_line_magic("config", "InlineBackend.figure_formats = ['retina']")
+    page = Page(experiments, given, RunStore(given["runs_dir"]))
+    _ = page.dataset  # so that data that cannot be had stop the notebook here
+    return page

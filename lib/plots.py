@@ -1,0 +1,155 @@
+"""Every figure of the book: one function a figure, arrays in, a matplotlib `Figure` out."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+#: One colour and one marker a run, distinguishable without colour vision and in grey.
+RUN_COLORS = sns.color_palette("colorblind", 10)
+RUN_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+
+
+def use_style() -> None:
+    """The one look of the book: large type, so that figures read on a phone; white behind, also on a dark page."""
+    sns.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=1.25)
+    plt.rcParams.update({"figure.facecolor": "white", "figure.constrained_layout.use": True, "legend.frameon": False})
+
+
+def _blocks(axes: plt.Axes, runs: int, length: int) -> None:
+    """Lines between the blocks of a matrix of `runs` times `length` rows, and one tick a block."""
+    edges = np.arange(1, runs) * length
+    axes.hlines(edges, 0, runs * length, colors="white", linewidth=1)
+    axes.vlines(edges, 0, runs * length, colors="white", linewidth=1)
+    centers = (np.arange(runs) + 0.5) * length
+    labels = [f"run {run + 1}" for run in range(runs)]
+    axes.set_xticks(centers, labels, rotation=0)
+    axes.set_yticks(centers, labels, rotation=90, va="center")
+
+
+def checkpoint_similarity(matrix: np.ndarray, runs: int, label: str, similar_is_high: bool) -> Figure:
+    """Fig. 2 left and middle: a pairwise quantity between all checkpoints of several runs, early to late.
+
+    Args:
+        matrix: `(M * T, M * T)`, run after run, checkpoints in time order.
+        runs: M.
+        label: of the colour bar, with its unit.
+        similar_is_high: whether high values mean alike (cosine) or different (disagreement).
+    """
+    figure, axes = plt.subplots(figsize=(6.4, 5.4))
+    sns.heatmap(
+        matrix,
+        ax=axes,
+        square=True,
+        vmin=min(0.0, float(matrix.min())),
+        cmap="viridis" if similar_is_high else "viridis_r",
+        cbar_kws={"label": label},
+        rasterized=True,
+    )
+    _blocks(axes, runs, len(matrix) // runs)
+    axes.set(xlabel="checkpoints, from first to last", ylabel="checkpoints, from first to last")
+    return figure
+
+
+def trajectories_in_plane(points: np.ndarray, accuracies: np.ndarray) -> Figure:
+    """Fig. 2 right: the t-SNE of all checkpoints, one line a run from its first weights to its last.
+
+    Args:
+        points: `(M, T, 2)`.
+        accuracies: test accuracy of each checkpoint, `(M, T)`; drawn as the size of the marker.
+    """
+    figure, axes = plt.subplots(figsize=(6.4, 5.6))
+    for run, (path, accuracy) in enumerate(zip(points, accuracies, strict=True)):
+        color, marker = RUN_COLORS[run % 10], RUN_MARKERS[run % 10]
+        axes.plot(*path.T, color=color, linewidth=1, alpha=0.6)
+        axes.scatter(*path.T, s=20 + 100 * accuracy**2, color=color, marker=marker, edgecolor="white", linewidth=0.6)
+        axes.scatter(*path[0], s=140, facecolor="none", edgecolor=color, marker="o", linewidth=1.5)
+        axes.scatter(*path[-1], s=320, color=color, marker="*", edgecolor="black", linewidth=0.9, zorder=3)
+    handles = [
+        Line2D([], [], color=RUN_COLORS[run % 10], marker=RUN_MARKERS[run % 10], label=f"run {run + 1}")
+        for run in range(len(points))
+    ]
+    point = {"color": "none", "markeredgecolor": "black"}
+    handles.append(Line2D([], [], **point, marker="o", markersize=11, label="first weights"))
+    handles.append(Line2D([], [], **point, marker="*", markersize=15, label="final solution"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    axes.set(xlabel="t-SNE axis 1", ylabel="t-SNE axis 2", xticks=[], yticks=[])
+    return figure
+
+
+def learning_curves(accuracies: np.ndarray, chance: float) -> Figure:
+    """Validation accuracy of every run against epochs.
+
+    Args:
+        accuracies: `(M, epochs)`.
+        chance: accuracy of guessing.
+    """
+    figure, axes = plt.subplots(figsize=(6.4, 3.8))
+    epochs = np.arange(1, accuracies.shape[1] + 1)
+    for run, curve in enumerate(accuracies):
+        style = {"color": RUN_COLORS[run % 10], "marker": RUN_MARKERS[run % 10]}
+        axes.plot(epochs, curve, **style, markersize=5, label=f"run {run + 1}")
+    axes.axhline(chance, color="grey", linestyle=":", label="chance")
+    axes.set(xlabel="epoch", ylabel="validation accuracy", ylim=(0, 1), xlim=(0, len(epochs) + 1))
+    figure.legend(loc="outside lower center", ncols=3)
+    sns.despine(figure)
+    return figure
+
+
+def solution_similarity(
+    matrices: Sequence[np.ndarray], titles: Sequence[str], label: str, limits: tuple[float, float], colors: str
+) -> Figure:
+    """Fig. 3: a pairwise quantity between independent solutions, one panel an architecture, with the numbers.
+
+    Args:
+        matrices: one `(M, M)` an architecture.
+        titles: one an architecture.
+        label: of the colour bar, with its unit.
+        limits: of the colours, the same for all panels.
+        colors: name of a colour map.
+    """
+    panels = len(matrices)
+    figure, grid = plt.subplots(panels, 1, figsize=(6.4, 4.6 * panels), squeeze=False)
+    for axes, matrix, title in zip(grid[:, 0], matrices, titles, strict=True):
+        names = np.arange(1, len(matrix) + 1)
+        low, high = limits
+        sns.heatmap(
+            matrix,
+            ax=axes,
+            square=True,
+            vmin=low,
+            vmax=high,
+            cmap=colors,
+            annot=len(matrix) <= 8,
+            fmt=".2f",
+            annot_kws={"size": 12},
+            xticklabels=names,
+            yticklabels=names,
+            cbar_kws={"label": label},
+        )
+        axes.set(title=title, xlabel="run", ylabel="run")
+        axes.tick_params(axis="y", rotation=0)
+    return figure
+
+
+def pair_distances(values: Sequence[np.ndarray], names: Sequence[str], label: str) -> Figure:
+    """One dot a pair of solutions, one row an architecture: how equal the distances are.
+
+    Args:
+        values: one `(pairs,)` an architecture, from 0.
+        names: one an architecture.
+        label: of the axis, with its unit.
+    """
+    figure, axes = plt.subplots(figsize=(6.4, 1.6 + 0.8 * len(values)))
+    rng = np.random.default_rng(0)
+    for row, pairs in enumerate(values):
+        heights = row + rng.uniform(-0.18, 0.18, len(pairs))
+        axes.scatter(pairs, heights, color=RUN_COLORS[row], marker=RUN_MARKERS[row], s=45, alpha=0.8)
+        axes.vlines(np.mean(pairs), row - 0.35, row + 0.35, color="black", linewidth=2)
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel=label, xlim=(0, None), ylim=(len(names) - 0.4, -0.6))
+    sns.despine(figure)
+    return figure

@@ -1,0 +1,362 @@
+"""The run store: members on disk, written atomically, locked, checksummed, resumable. It knows no model."""
+
+import errno
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load, save
+
+from lib.config import MemberConfig, OneLineError, canonical_json
+
+#: Layout of the files below; a store written by a newer layout is refused.
+FORMAT = 1
+
+
+class StoreError(OneLineError):
+    """The store cannot be used as asked; the message is one line."""
+
+
+class DamagedRun(StoreError):
+    """A file of a run is not what was written."""
+
+
+def default_runs_dir() -> Path:
+    """`runs` in the checkout that holds this package, or in the working directory where there is none."""
+    checkout = Path(__file__).resolve().parents[1]
+    return (checkout if (checkout / "pyproject.toml").exists() else Path.cwd()) / "runs"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader, or a crash at any moment, sees the old content or the new one, never a mixture.
+
+    Raises:
+        StoreError: it cannot be written; one line with the reason.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        hint = "free some space there or choose" if error.errno == errno.ENOSPC else "choose"
+        reason = error.strerror or error
+        raise StoreError(f"cannot write {path}: {reason}; {hint} another folder (what was finished is kept)") from None
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _resume_digest(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> str:
+    """Checksum of everything that `resume.safetensors` holds, its own digest left out."""
+    digest = hashlib.sha256(canonical_json({**metadata, "digest": ""}).encode())
+    for name in sorted(tensors):
+        digest.update(f"{name}{tensors[name].dtype}{tensors[name].shape}".encode())
+        digest.update(np.ascontiguousarray(tensors[name]).tobytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class ResumePoint:
+    """Where an interrupted training goes on: after `epoch` epochs, with that checkpoint and optimiser state."""
+
+    epoch: int
+    checkpoint: dict[str, np.ndarray]
+    optimizer: dict[str, np.ndarray]
+
+
+class Run:
+    """One member's folder: `config.json`, `epoch_NNN.safetensors`, `history.csv`, and last of all `manifest.json`.
+
+    While it is trained there is `resume.safetensors` instead of the last two: the optimiser's state after the last
+    finished epoch, with that epoch's number, the history and the checksums of all files so far. It is replaced in one
+    step, so whatever it names is whole.
+    """
+
+    def __init__(self, folder: Path, config: MemberConfig):
+        self.folder = folder
+        self.config = config
+        self._checksums: dict[str, str] = {}
+        self._history: list[dict] = []
+
+    @property
+    def _lock_path(self) -> Path:
+        return _lock_path(self.folder)
+
+    def is_complete(self) -> bool:
+        """Whether its manifest, which is written last, is there."""
+        return (self.folder / "manifest.json").exists()
+
+    def finished_epochs(self) -> int:
+        """How many epochs have a checkpoint, by file names alone: for progress bars."""
+        return max(0, len(list(self.folder.glob("epoch_*.safetensors"))) - 1)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run; a second holder waits. A lock dies with its process, so none is ever left behind.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        path = self._lock_path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held = FileLock(path)
+            held.acquire()
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {error.strerror or error}; choose another folder") from None
+        try:
+            yield
+        finally:
+            held.release()
+
+    def remove(self) -> bool:
+        """Delete the run unless it is being trained at this moment; returns whether it went.
+
+        Raises:
+            StoreError: it cannot be deleted.
+        """
+        return _remove_unless_locked(self.folder)
+
+    def write_epoch(
+        self, epoch: int, checkpoint: dict[str, np.ndarray], optimizer: dict[str, np.ndarray], row: dict | None
+    ) -> None:
+        """Store what an epoch left: its checkpoint, its row of the history, then the state to go on from."""
+        if epoch == 0:
+            self._write("config.json", json.dumps(asdict(self.config), indent=2, sort_keys=True).encode())
+        self._write(f"epoch_{epoch:03d}.safetensors", save(checkpoint))
+        if row is not None:
+            self._history.append(row)
+        state = {name: np.ascontiguousarray(value) for name, value in optimizer.items()}
+        metadata = {
+            "epoch": str(epoch),
+            "checksums": canonical_json(self._checksums),
+            "history": canonical_json(self._history),
+        }
+        metadata["digest"] = _resume_digest(state, metadata)
+        write_atomically(self.folder / "resume.safetensors", save(state, metadata))
+
+    def finish(self, environment: dict[str, str]) -> None:
+        """Declare the run complete, with where it was made; the resume state goes."""
+        self._write("history.csv", pd.DataFrame(self._history).to_csv(index=False).encode())
+        manifest = {"format": FORMAT, "checksums": self._checksums, "environment": environment, "finished": time.time()}
+        manifest["digest"] = _sha256(canonical_json(manifest).encode())
+        write_atomically(self.folder / "manifest.json", json.dumps(manifest, indent=2, sort_keys=True).encode())
+        (self.folder / "resume.safetensors").unlink(missing_ok=True)
+
+    def resume(self) -> ResumePoint | None:
+        """The point to go on from, or `None` to begin. What is damaged or half written is set aside first."""
+        for leftover in self.folder.glob(".*.tmp"):
+            leftover.unlink(missing_ok=True)
+        if not (self.folder / "resume.safetensors").exists():
+            if self.finished_epochs() > 0:
+                self.set_aside("its manifest is missing")
+            return None
+        try:
+            return self._read_resume()
+        except DamagedRun as damage:
+            self._checksums, self._history = {}, []
+            self.set_aside(str(damage))
+            return None
+
+    def _read_resume(self) -> ResumePoint:
+        path = self.folder / "resume.safetensors"
+        try:
+            with safe_open(path, framework="np") as file:
+                metadata = file.metadata() or {}
+                optimizer = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            epoch = int(metadata["epoch"])
+            self._checksums, self._history = json.loads(metadata["checksums"]), json.loads(metadata["history"])
+            digest = metadata["digest"]
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            raise DamagedRun(f"{path.name} cannot be read ({type(error).__name__})") from None
+        if digest != _resume_digest(optimizer, metadata):
+            raise DamagedRun(f"{path.name} has another checksum")
+        for name in self._checksums:
+            self._read(name)
+        return ResumePoint(epoch, self.read_epoch(epoch), optimizer)
+
+    def open(self) -> None:
+        """Read the manifest of a complete run, and check it and its `config.json`.
+
+        Raises:
+            DamagedRun: it is missing or cannot be read.
+            StoreError: it was written by a newer version of this project.
+        """
+        try:
+            manifest = json.loads((self.folder / "manifest.json").read_bytes())
+            version, checksums = manifest["format"], dict(manifest["checksums"])
+            digest = manifest.pop("digest")
+        except FileNotFoundError:
+            raise DamagedRun("manifest.json is missing") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DamagedRun(f"manifest.json cannot be read ({type(error).__name__})") from None
+        if digest != _sha256(canonical_json(manifest).encode()):
+            raise DamagedRun("manifest.json has another checksum")
+        if version != FORMAT:
+            raise StoreError(
+                f"{self.folder} has store format {version}, this version reads {FORMAT}; update the project"
+            )
+        self._checksums = checksums
+        self._read("config.json")
+
+    def read_epoch(self, epoch: int) -> dict[str, np.ndarray]:
+        """The checkpoint after an epoch (0: the first weights), checked against its checksum."""
+        return load(self._read(f"epoch_{epoch:03d}.safetensors"))
+
+    def read_history(self) -> pd.DataFrame:
+        """One row an epoch."""
+        return pd.read_csv(io.BytesIO(self._read("history.csv")), float_precision="round_trip")
+
+    def verify(self) -> None:
+        """Compare every file, of an unfinished run too, with its checksum; changes nothing.
+
+        Raises:
+            DamagedRun: a file is not what was written.
+            StoreError: it was written by a newer version of this project.
+        """
+        if not self.is_complete():
+            try:
+                if (self.folder / "resume.safetensors").exists():
+                    self._read_resume()
+                    return
+                if self.finished_epochs() == 0:
+                    return
+            except DamagedRun:
+                # Unless it was finished, by another process, while it was read.
+                if not self.is_complete():
+                    raise
+        self.open()
+        for name in self._checksums:
+            self._read(name)
+
+    def set_aside(self, reason: str) -> Path:
+        """Rename a damaged run's folder to a name ending in `.damaged`, with one warning that says why."""
+        target = self.folder.with_name(f"{self.folder.name}.damaged")
+        number = 1
+        while target.exists():
+            number += 1
+            target = self.folder.with_name(f"{self.folder.name}.{number}.damaged")
+        try:
+            self.folder.rename(target)
+        except OSError as error:
+            raise StoreError(f"{self.folder} is damaged ({reason}) and cannot be moved: {error.strerror}") from None
+        warnings.warn(f"damaged run set aside as {target} ({reason}); it is trained again", stacklevel=2)
+        return target
+
+    def _write(self, name: str, content: bytes) -> None:
+        write_atomically(self.folder / name, content)
+        self._checksums[name] = _sha256(content)
+
+    def _read(self, name: str) -> bytes:
+        try:
+            content = (self.folder / name).read_bytes()
+        except OSError as error:
+            raise DamagedRun(f"{name} cannot be read: {error.strerror}") from None
+        if _sha256(content) != self._checksums.get(name):
+            raise DamagedRun(f"{name} has another checksum")
+        return content
+
+
+class RunStore:
+    """All runs below one folder: `<root>/<dataset>/<architecture>/<key>/`.
+
+    Args:
+        root: the folder; `default_runs_dir()` when left out. It is made when something is written.
+    """
+
+    def __init__(self, root: str | Path | None = None):
+        self.root = (Path(root) if root is not None else default_runs_dir()).expanduser().resolve()
+
+    def run(self, config: MemberConfig) -> Run:
+        """The run of a member, whether or not it is there."""
+        return Run(self.root / config.dataset / config.architecture / config.key, config)
+
+    def runs(self) -> Iterator[Run]:
+        """Every run that is there, complete or not, in the order of its path; see `unreadable` for the others."""
+        for path in sorted(self.root.glob("*/*/*/config.json")):
+            if not _is_run(path.parent):
+                continue
+            try:
+                config = MemberConfig(**json.loads(path.read_bytes()))
+            except (OSError, ValueError, TypeError):
+                continue
+            yield Run(path.parent, config)
+
+    def damaged(self) -> list[Path]:
+        """Folders that were set aside."""
+        return sorted(self.root.glob("*/*/*.damaged"))
+
+    def unreadable(self) -> list[Path]:
+        """Folders named like a run whose `config.json` is missing or cannot be read; `runs` leaves them out."""
+        known = {run.folder for run in self.runs()}
+        return [path for path in sorted(self.root.glob("*/*/*")) if _is_run(path) and path not in known]
+
+    def verify(self) -> dict[Path, str]:
+        """What is wrong with which run, an empty dictionary where all are whole; changes nothing."""
+        problems = dict.fromkeys(self.unreadable(), "config.json is missing or cannot be read")
+        for run in self.runs():
+            try:
+                run.verify()
+            except StoreError as error:
+                problems[run.folder] = str(error)
+        return problems
+
+    def remove_leftover(self, folder: Path) -> bool:
+        """Delete a folder of `damaged` or `unreadable`, unless it is in use; returns whether it went.
+
+        Raises:
+            StoreError: it cannot be deleted.
+        """
+        return _remove_unless_locked(folder)
+
+
+def _is_run(folder: Path) -> bool:
+    return re.fullmatch(r"[0-9a-f]{64}", folder.name) is not None and folder.is_dir()
+
+
+def _lock_path(folder: Path) -> Path:
+    return folder.parents[2] / ".locks" / f"{folder.name}.lock"
+
+
+def _remove_unless_locked(folder: Path) -> bool:
+    try:
+        # The lock's file stays: deleting it would let two later holders lock two different files.
+        with FileLock(_lock_path(folder), blocking=False):
+            shutil.rmtree(folder)
+    except Timeout:
+        return False
+    except OSError as error:
+        raise StoreError(f"cannot remove {folder}: {error.strerror or error}") from None
+    return True
+
+
+def last_written(folder: Path) -> float:
+    """When a file below a folder was last written, in seconds since the epoch."""
+    return max((path.stat().st_mtime for path in [folder, *folder.rglob("*")] if path.exists()), default=0.0)
+
+
+def folder_size(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
