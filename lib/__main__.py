@@ -98,7 +98,7 @@ def verify(runs_dir: RunsDir = None) -> None:
     for folder, reason in problems.items():
         typer.echo(f"{folder}: {reason}")
     if problems:
-        raise StoreError(f"{len(problems)} runs are damaged or cannot be read; the next training makes them anew")
+        raise StoreError(f"{len(problems)} of {len(runs)} runs are damaged or cannot be read")
     typer.echo(f"{len(runs)} runs are whole")
 
 

@@ -1,0 +1,64 @@
+# `make book` executes the notebooks and builds the book; `make test` runs the tests. Both set up what they need.
+
+PRESET ?= quick
+PYTHON ?= python3
+PORT ?= 8000
+
+BIN := .venv/bin
+SETUP := .venv/.installed
+BUILD := _build/$(if $(PARAMS),$(basename $(notdir $(PARAMS))),$(PRESET))
+NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+EXECUTED := $(NOTEBOOKS:%=$(BUILD)/%)
+PAGES := _config.yml $(shell find book -type f -not -name '*.pyc')
+LIB := $(shell find lib -type f -not -name '*.pyc')
+
+.PHONY: help book test lint format setup serve lock clean
+
+help:
+	@echo "make book    execute the notebooks and build the book (PRESET=smoke|quick|full|paper, or PARAMS=file.yaml)"
+	@echo "make test    run the tests"
+	@echo "make lint    check style; make format mends it"
+	@echo "make serve   show the book at http://localhost:$(PORT)"
+	@echo "make clean   remove what was built; trained networks in runs/ stay (python -m lib runs prune)"
+
+book: $(BUILD)/html/index.html
+	@echo "The book is at $(BUILD)/html/index.html; make serve shows it."
+
+test: $(SETUP)
+	$(BIN)/python -m pytest
+
+lint: $(SETUP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(SETUP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+setup: $(SETUP)
+
+$(SETUP): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit(f"Python 3.11 to 3.13 is needed, and $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --requirement requirements.txt
+	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
+	@touch $@
+
+# One rule a notebook: Make executes those whose source, package or parameters are newer than their result.
+$(EXECUTED): $(BUILD)/notebooks/%.ipynb: notebooks/%.ipynb $(LIB) book/execute.py $(PARAMS) | $(SETUP)
+	$(BIN)/python book/execute.py $< $@ --preset $(PRESET) $(if $(PARAMS),--params $(PARAMS))
+
+$(BUILD)/html/index.html: $(EXECUTED) $(PAGES) | $(SETUP)
+	$(BIN)/python book/build.py --build-dir $(BUILD)
+
+serve: book
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(BUILD)/html $(PORT)
+
+lock: $(SETUP)
+	$(BIN)/pip install --quiet uv
+	printf 'torch==2.14.1\ntorchvision==0.29.1\n' | $(BIN)/uv pip compile pyproject.toml - --quiet --universal \
+		--python-version 3.11 --extra book --extra test --no-annotate --custom-compile-command "make lock" \
+		--output-file requirements.txt
+
+clean:
+	rm -rf _build .pytest_cache .ruff_cache .hypothesis

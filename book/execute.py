@@ -1,0 +1,68 @@
+"""Execute one notebook for the book: `python book/execute.py SOURCE TARGET --preset quick [--params FILE]`."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import papermill
+import typer
+import yaml
+from papermill.exceptions import PapermillExecutionError
+
+from lib.config import PRESETS, ConfigError, unknown
+
+
+def parameters_for(notebook: Path, params: Path | None, preset: str) -> dict:
+    """What papermill is to pass: of a parameter file shared by all notebooks, the names that this notebook has.
+
+    Raises:
+        ConfigError: a file that cannot be read, or a name that no notebook has.
+    """
+    given: object = {}
+    if params is not None:
+        try:
+            given = yaml.safe_load(params.read_text(encoding="utf-8")) or {}
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"cannot read {params}: {' '.join(str(error).split())}") from None
+    if not isinstance(given, dict):
+        raise ConfigError(f"{params} must hold lines `name: value`, got a {type(given).__name__}")
+    given = {"preset": preset} | given
+    own = papermill.inspect_notebook(str(notebook))
+    every = set(own).union(*(papermill.inspect_notebook(str(other)) for other in notebook.parent.glob("*.ipynb")))
+    for name in given:
+        if name not in every:
+            raise ConfigError(unknown("parameter", name, sorted(every)))
+    if given["preset"] not in PRESETS:
+        raise ConfigError(unknown("preset", given["preset"], PRESETS))
+    return {name: value for name, value in given.items() if name in own}
+
+
+def execute(
+    source: Path,
+    target: Path,
+    preset: Annotated[str, typer.Option(help="size of everything")] = "quick",
+    params: Annotated[Path | None, typer.Option(help="YAML file of parameters, as of papermill -f")] = None,
+) -> None:
+    """Execute SOURCE into TARGET, and its verdicts into claims/ beside TARGET's folder.
+
+    A notebook that fails is kept beside the target under a name ending in .failed.ipynb; the target stays as it was.
+    """
+    claims = target.resolve().parents[1] / "claims" / source.stem
+    unfinished = target.with_suffix(".failed.ipynb")
+    try:
+        parameters = parameters_for(source, params, preset)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(claims, ignore_errors=True)
+        papermill.execute_notebook(
+            str(source), str(unfinished), {"results_dir": str(claims)} | parameters, log_output=False
+        )
+    except ConfigError as error:
+        sys.exit(str(error))
+    except PapermillExecutionError as error:
+        sys.exit(f"{source}: {error.ename}: {error.evalue} (cell {error.exec_count}; see {unfinished})")
+    unfinished.replace(target)
+
+
+if __name__ == "__main__":
+    typer.run(execute)

@@ -1,0 +1,139 @@
+"""The parameter check and the tables around a notebook's science."""
+
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+import pytest
+
+from lib import notebook
+from lib.claims import Estimate
+from lib.config import ConfigError
+from lib.notebook import check_parameters, open_page
+
+CELL = """preset: str = "quick"  # size
+architectures: list = None  # networks
+num_members: int = None  # runs
+rate: float = 0.5  # a rate
+flag: bool = False  # a flag
+"""
+VALUES = {"preset": "quick", "architectures": None, "num_members": None, "rate": 0.5, "flag": False}
+
+
+def test_check_parameters_returns_declared_ones():
+    assert check_parameters(["import os", CELL], VALUES | {"other": 1}) == VALUES
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("preset", "smoke"), ("num_members", 3), ("rate", 1), ("flag", True), ("architectures", ["a"]), ("rate", None)],
+)
+def test_check_parameters_right_type(name, value):
+    assert check_parameters([CELL], VALUES | {name: value})[name] == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [
+        ("preset", 3, "str"),
+        ("num_members", "three", "int"),
+        ("num_members", 1000.0, "int"),
+        ("num_members", True, "int"),
+        ("rate", "1e-2", "float"),
+        ("flag", "false", "bool"),
+        ("flag", 1, "bool"),
+        ("architectures", "[small_cnn]", "list"),
+    ],
+)
+def test_check_parameters_wrong_type(name, value, kind):
+    with pytest.raises(ConfigError, match=rf"^parameter '{name}' must be {kind}, got {value!r}".replace("[", r"\[")):
+        check_parameters([CELL], VALUES | {name: value})
+
+
+def test_check_parameters_unknown_name_from_papermill():
+    with pytest.raises(ConfigError, match=r"^unknown parameter 'num_member'; did you mean 'num_members'\?"):
+        check_parameters([CELL, "# Parameters\nnum_member = 3\n"], VALUES)
+
+
+def test_check_parameters_known_name_from_papermill():
+    check_parameters(["%matplotlib inline", CELL, "# Parameters\nnum_members = 3\n"], VALUES)
+
+
+def test_check_parameters_reads_the_last_parameters_cell():
+    check_parameters([CELL, "# Parameters\nnum_member = 3\n", CELL], VALUES)
+
+
+def test_check_parameters_without_cell():
+    with pytest.raises(ConfigError, match="no parameters cell"):
+        check_parameters(["x = 1"], {})
+
+
+NOTEBOOK_CELL = """preset: str = "smoke"  # size
+dataset: str = None  # data
+architecture: str = None  # network
+num_members: int = None  # runs
+epochs: int = None  # epochs
+seed: int = None  # seed
+runs_dir: str = None  # store
+results_dir: str = None  # verdicts
+data_dir: str = None  # data
+engine: str = None  # engine
+jobs: int = None  # jobs
+"""
+
+
+@pytest.fixture
+def open_with(monkeypatch, tmp_path):
+    """A function that opens a page as in a notebook with those parameters."""
+
+    def open_page_with(min_members: int = 1, **parameters):
+        values: dict = {"runs_dir": str(tmp_path / "runs")} | parameters
+        namespace: dict = {}
+        exec(NOTEBOOK_CELL, namespace)
+        namespace |= values | {"In": [NOTEBOOK_CELL]}
+        shell = SimpleNamespace(user_ns=namespace, run_line_magic=lambda *_: None)
+        monkeypatch.setattr(notebook, "get_ipython", lambda: shell)
+        with plt.rc_context():
+            return open_page(min_members)
+
+    return open_page_with
+
+
+def test_open_page_follows_the_preset(open_with):
+    page = open_with(epochs=2)
+    assert (page.experiment.dataset, page.experiment.epochs, page.experiment.num_members) == ("digits", 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "line"),
+    [
+        ({"preset": "quik"}, "unknown preset 'quik'; did you mean 'quick'"),
+        ({"dataset": "digit"}, "unknown dataset 'digit'; did you mean 'digits'"),
+        ({"architecture": "small_cn"}, "unknown architecture 'small_cn'; did you mean 'small_cnn'"),
+        ({"num_members": 0}, "num_members must be an integer at least 1, got 0"),
+        ({"num_members": 1}, "num_members must be at least 2 on this page"),
+        ({"epochs": -1}, "epochs must be an integer at least 1, got -1"),
+        ({"seed": -1}, "seed must be an integer at least 0, got -1"),
+        ({"engine": "lokey"}, "unknown engine 'lokey'; did you mean 'loky'"),
+        ({"jobs": 0}, "jobs must be an integer at least 1, got 0"),
+    ],
+)
+def test_open_page_refuses_with_one_line(open_with, tmp_path, parameters, line):
+    with pytest.raises(ValueError, match=f"^{line}") as caught:
+        open_with(min_members=2, **parameters)
+    assert "\n" not in str(caught.value)
+    assert caught.value._render_traceback_() == [f"{type(caught.value).__name__}: {caught.value}"]
+    assert not (tmp_path / "runs").exists()
+
+
+def test_page_shows_settings_verdicts_and_provenance(open_with, tmp_path, capsys):
+    page = open_with(results_dir=str(tmp_path / "claims"))
+    page.settings()
+    page.judge("independent/orthogonal", Estimate(0.05, 0.02, 0.08, 2000, "members"), page.experiment)
+    page.verdicts()
+    page.provenance()
+    assert [result.verdict for result in page.results] == ["reproduced"]
+    assert len(list((tmp_path / "claims").rglob("*.json"))) == 1
+
+
+def test_badge_says_the_verdict_in_words():
+    assert "✗ not reproduced" in notebook._badge("not reproduced")
