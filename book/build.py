@@ -1,6 +1,6 @@
 """Build the book: check the executed notebooks, stage the site, write the computed parts, run Jupyter Book.
 
-    <build-dir>/notebooks/*.ipynb, claims/**/*.json  →  <build-dir>/site  →  <build-dir>/html/index.html
+    <build-dir>/notebooks/*.ipynb, claims/<notebook>/**/*.json  →  <build-dir>/site  →  <build-dir>/html/index.html
 
 Jupyter Book executes nothing, and would show a failed or unexecuted notebook without a word: the check is here.
 """
@@ -48,16 +48,18 @@ def check_notebooks(root: Path, executed: Path) -> None:
         raise BookError("\n".join(problems))
 
 
-def toc_files(root: Path) -> list[str]:
-    """The pages of `book/_toc.yml`, in order, as paths without suffix."""
+def toc_notebooks(root: Path) -> list[str]:
+    """The notebooks of `book/_toc.yml`, in order, by name without suffix."""
     toc = yaml.safe_load((root / "book" / "_toc.yml").read_text(encoding="utf-8"))
-    return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+    files = [Path(chapter["file"]) for part in toc["parts"] for chapter in part["chapters"]]
+    return [file.name for file in files if file.parent.name == "notebooks"]
 
 
 def _missing_notebooks(root: Path, executed: Path) -> Iterator[str]:
-    listed = {Path(file).name for file in toc_files(root) if file.startswith("notebooks/")}
+    listed = set(toc_notebooks(root))
     sources = {path.stem for path in (root / "notebooks").glob("*.ipynb")}
-    copies = {path.stem for path in executed.glob("*.ipynb")}
+    # A notebook that fails is kept as NAME.failed.ipynb, for whoever mends it.
+    copies = {path.stem for path in executed.glob("*.ipynb") if not path.stem.endswith(".failed")}
     yield from (f"notebooks/{stem}.ipynb is not in book/_toc.yml" for stem in sorted(sources - listed))
     yield from (f"notebooks/{stem}.ipynb is in book/_toc.yml and does not exist" for stem in sorted(listed - sources))
     yield from (f"{executed / stem}.ipynb is missing: execute it first" for stem in sorted(sources - copies))
@@ -86,31 +88,34 @@ def _notebook_problems(source: Path, copy: Path) -> Iterator[str]:
         yield f"has {len(cells)} cells, {source.name} has {len(committed.cells)} now: execute it again"
 
 
-def check_claims(folder: Path) -> list[Result]:
-    """The verdicts below a folder; `BookError` where there are none, or one is broken."""
-    try:
-        results = read_results(folder)
-    except ValueError as error:
-        raise BookError(str(error)) from None
-    if not results:
-        raise BookError(f"{folder} holds no verdicts: execute the notebooks first")
-    return results
+def check_claims(root: Path, folder: Path) -> dict[Path, list[Result]]:
+    """Source notebook → its verdicts, those in `folder/<name>`; `BookError` where there are none, or one is broken."""
+    verdicts = {}
+    for stem in toc_notebooks(root):
+        try:
+            verdicts[root / "notebooks" / f"{stem}.ipynb"] = results = read_results(folder / stem)
+        except ValueError as error:
+            raise BookError(str(error)) from None
+        if not results:
+            raise BookError(f"{folder / stem} holds no verdicts: execute notebooks/{stem}.ipynb again")
+    return verdicts
 
 
 # Stage
 
 
-def stage(root: Path, build_dir: Path, results: list[Result]) -> Path:
+def stage(root: Path, build_dir: Path, verdicts: dict[Path, list[Result]]) -> Path:
     """Make `<build_dir>/site` anew: the repository's paths, with executed notebooks and the computed fragments."""
-    site, executed = build_dir / "site", build_dir / "notebooks"
+    site = build_dir / "site"
     shutil.rmtree(site, ignore_errors=True)
     shutil.copytree(root / "book", site / "book", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     shutil.copy(root / "_config.yml", site)
     for folder in ("notebooks", "generated"):
         (site / folder).mkdir()
-    for path in executed.glob("*.ipynb"):
-        nbformat.write(without_widgets(nbformat.read(path, as_version=4)), site / "notebooks" / path.name)
-    for name, text in all_fragments(root, executed, results).items():
+    for source in verdicts:
+        executed = nbformat.read(build_dir / "notebooks" / source.name, as_version=4)
+        nbformat.write(without_widgets(executed), site / "notebooks" / source.name)
+    for name, text in all_fragments(root, verdicts).items():
         (site / "generated" / name).write_text(text, encoding="utf-8")
     return site
 
@@ -133,11 +138,10 @@ def run_jupyter_book(root: Path, site: Path, build_dir: Path) -> Path:
     shutil.rmtree(output, ignore_errors=True)
     # The toc must be absolute (jupyter-book#1461), and the output fresh: incremental builds keep what was removed.
     command = [Path(sys.executable).with_name("jupyter-book"), "build", site, "--path-output", output]
-    command += ["--config", root / "_config.yml", "--toc", site / "book" / "_toc.yml", "-W", "--keep-going", "-n"]
+    command += ["--config", root / "_config.yml", "--toc", site / "book" / "_toc.yml", "-W", "--keep-going", "-n", "-q"]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(
-        list(map(str, command)), env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    environment = os.environ | {"PYTHONPATH": path, "NO_COLOR": "1"}
+    done = subprocess.run(list(map(str, command)), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     log.write_bytes(done.stdout)
     if done.returncode != 0:
         raise BookError(f"{done.stdout.decode(errors='replace')}\njupyter-book failed; its log is {log}")
@@ -152,7 +156,7 @@ def build(root: Path, build_dir: Path) -> Path:
     """Check, stage and build; returns the book's first page."""
     build_dir = build_dir.resolve()
     check_notebooks(root, build_dir / "notebooks")
-    return run_jupyter_book(root, stage(root, build_dir, check_claims(build_dir / "claims")), build_dir)
+    return run_jupyter_book(root, stage(root, build_dir, check_claims(root, build_dir / "claims")), build_dir)
 
 
 def main(

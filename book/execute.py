@@ -54,9 +54,10 @@ def execute(
         parameters = parameters_for(source, params, preset)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(claims, ignore_errors=True)
-        papermill.execute_notebook(
-            str(source), str(unfinished), {"results_dir": str(claims)} | parameters, log_output=False
-        )
+        print(f"executing {source}", file=sys.stderr)
+        parameters = {"results_dir": str(claims)} | parameters
+        # What cells say on stderr, the progress of training above all, goes to the terminal as it comes.
+        papermill.execute_notebook(str(source), str(unfinished), parameters, progress_bar=False, stderr_file=sys.stderr)
     except ConfigError as error:
         sys.exit(str(error))
     except PapermillExecutionError as error:

@@ -11,24 +11,42 @@ import papermill
 from lib.claims import CLAIMS, INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Result
 from lib.claims import table as claims_table
 from lib.config import PRESETS, PROTOCOLS, Experiment
+from lib.notebook import VERDICT_SIGNS
 from lib.training import SCHEDULES
 
 VERDICTS = (REPRODUCED, INCONCLUSIVE, NOT_REPRODUCED)
 
 #: The modules of the API reference, in the order of the way of the data; others follow in the order of the alphabet.
-MODULES = ("config", "data", "formats", "models", "weights", "training", "ensemble", "store", "metrics", "claims")
+MODULES = (
+    "config",
+    "data",
+    "formats",
+    "models",
+    "weights",
+    "training",
+    "ensemble",
+    "store",
+    "metrics",
+    "claims",
+    "plots",
+)
 
 
-def all_fragments(root: Path, notebooks: Path, results: Sequence[Result]) -> dict[str, str]:
-    """Every fragment by the name of its file; `notebooks` holds the executed ones."""
-    pages = claim_pages(notebooks)
+def all_fragments(root: Path, verdicts: dict[Path, list[Result]]) -> dict[str, str]:
+    """Every fragment by the name of its file; `verdicts` holds the results of each notebook, in the book's order."""
+    results = [result for mine in verdicts.values() for result in mine]
+    links = {
+        result.claim.id: f"[{page_title(notebook)}](../notebooks/{notebook.name})"
+        for notebook, mine in verdicts.items()
+        for result in mine
+    }
     return {
         "presets.md": presets(),
         "settings.md": settings(),
         "glance.md": glance(results),
-        "scoreboard.md": scoreboard(results, pages),
-        "claims.md": claims_list(results, pages),
-        "parameters.md": parameters(sorted((root / "notebooks").glob("*.ipynb"))),
+        "scoreboard.md": scoreboard(results, links),
+        "claims.md": claims_list(results, links),
+        "parameters.md": parameters(list(verdicts)),
         "api.md": api(path.stem for path in (root / "lib").glob("*.py")),
     }
 
@@ -95,7 +113,9 @@ def learning_rates(experiment: Experiment) -> str:
     """The learning rate in words: the first one, and each later one with the epoch (from 1) that it begins at."""
     factor = SCHEDULES[experiment.schedule]
     rates = [f"{experiment.learning_rate * factor(epoch, experiment.epochs):.3g}" for epoch in range(experiment.epochs)]
-    changes = [f"{rate} from epoch {epoch}" for epoch, rate in enumerate(rates, 1) if epoch > 1 and rate != rates[epoch - 2]]
+    changes = [
+        f"{rate} from epoch {epoch}" for epoch, rate in enumerate(rates, 1) if epoch > 1 and rate != rates[epoch - 2]
+    ]
     if len(changes) > 4:
         return f"{rates[0]}, less every epoch, to {rates[-1]}"
     return "; ".join([rates[0], *changes])
@@ -105,28 +125,23 @@ def learning_rates(experiment: Experiment) -> str:
 
 
 def badge(verdict: str) -> str:
-    """A verdict as a coloured word."""
-    return f"[{verdict}]{{.verdict .{verdict.replace(' ', '-')}}}"
+    """A verdict as a sign and a coloured word, as in the notebooks."""
+    return f"[{VERDICT_SIGNS[verdict]} {verdict}]{{.verdict .verdict-{verdict.replace(' ', '-')}}}"
 
 
-def claim_pages(notebooks: Path) -> dict[str, tuple[str, str]]:
-    """Claim to (file name, title) of the notebook that judges it: the first whose code or outputs have its name."""
-    pages: dict[str, tuple[str, str]] = {}
-    for path in sorted(notebooks.glob("*.ipynb")):
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        words = json.dumps([cell for cell in cells if cell["cell_type"] == "code"])
-        prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-        title = next((line[2:].strip() for line in prose.splitlines() if line.startswith("# ")), path.stem)
-        for claim in CLAIMS:
-            if claim in words:
-                pages.setdefault(claim, (path.name, title))
-    return pages
+def page_title(notebook: Path) -> str:
+    """The first heading of a notebook, or its name."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    return next((line[2:].strip() for line in prose.splitlines() if line.startswith("# ")), notebook.stem)
 
 
 def glance(results: Sequence[Result]) -> str:
     """How many verdicts of each kind there are, and one table a dataset: claims down, networks across."""
     count = {verdict: sum(result.verdict == verdict for result in results) for verdict in VERDICTS}
-    parts = ["In this copy of the book: " + ", ".join(f"{count[verdict]} {badge(verdict)}" for verdict in VERDICTS) + "."]
+    parts = [
+        "In this copy of the book: " + ", ".join(f"{count[verdict]} {badge(verdict)}" for verdict in VERDICTS) + "."
+    ]
 
     def run(result: Result) -> tuple[str, str]:
         return result.context["dataset"], result.context["preset"]
@@ -149,32 +164,28 @@ def anchor(claim_id: str) -> str:
     return "claim-" + claim_id.replace("/", "-")
 
 
-def _page_link(claim_id: str, pages: dict[str, tuple[str, str]]) -> str:
-    return "[{1}](../notebooks/{0})".format(*pages[claim_id]) if claim_id in pages else "–"
-
-
 def _numbers(results: Sequence[Result]) -> list[dict[str, str]]:
     return claims_table(results).to_dict("records")
 
 
-def scoreboard(results: Sequence[Result], pages: dict[str, tuple[str, str]]) -> str:
+def scoreboard(results: Sequence[Result], links: dict[str, str]) -> str:
     """Every verdict, one row each."""
-    header = ["verdict", "claim", "finding", "network", "dataset", "value", "95 % interval", "criterion"]
+    header = ["verdict", "claim", "network", "value", "95 % interval", "criterion", "dataset", "finding"]
     rows = [
         [
             badge(result.verdict),
             f"[{result.claim.id}](#{anchor(result.claim.id)})",
-            _page_link(result.claim.id, pages),
             code(result.context["architecture"]),
+            *(row[name] for name in header[3:6]),
             code(result.context["dataset"]),
-            *(row[name] for name in header[-3:]),
+            links[result.claim.id],
         ]
         for result, row in zip(results, _numbers(results), strict=True)
     ]
     return markdown_table(header, rows)
 
 
-def claims_list(results: Sequence[Result], pages: dict[str, tuple[str, str]]) -> str:
+def claims_list(results: Sequence[Result], links: dict[str, str]) -> str:
     """Every claim with its sentence, statistic, criterion and verdicts: a section each."""
     parts = []
     for claim in CLAIMS.values():
@@ -190,7 +201,7 @@ def claims_list(results: Sequence[Result], pages: dict[str, tuple[str, str]]) ->
             f"**Statistic:** {claim.statistic}; **criterion:** {claim.criterion}",
             *paper,
             f"**Here:** {'; '.join(found) or 'no verdict in this copy of the book'}",
-            *([f"**Page:** {_page_link(claim.id, pages)}"] if claim.id in pages else []),
+            *([f"**Page:** {links[claim.id]}"] if claim.id in links else []),
         ]
         bullets = "".join(f"- {line}\n" for line in lines)
         parts.append(f"({anchor(claim.id)})=\n### `{claim.id}`\n\n{bullets}")

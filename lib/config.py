@@ -25,7 +25,7 @@ _CNN = {
 }
 _KERAS_RESNET = {
     "epochs": 200,
-    "batch_size": 128,
+    "batch_size": 32,
     "optimizer": "adam",
     "learning_rate": 1e-3,
     "schedule": "keras-resnet",
@@ -67,8 +67,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "purpose": "the default: minutes on two cores",
         "dataset": "fashion_mnist_mini",
         "architectures": ["small_cnn", "resnet8_v1"],
-        "num_members": 5,
-        "epochs": dict.fromkeys(PROTOCOLS, 5) | {"small_cnn": 12, "medium_cnn": 12},
+        "num_members": 6,
+        "epochs": dict.fromkeys(PROTOCOLS, 4) | {"small_cnn": 10, "medium_cnn": 10},
     },
     "full": _OURS
     | {

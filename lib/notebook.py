@@ -21,6 +21,7 @@ from lib import claims, plots
 from lib.config import PRESETS, ConfigError, Experiment, unknown
 from lib.data import Dataset, load_dataset
 from lib.ensemble import check_engine, train_ensemble
+from lib.models import Network
 from lib.store import RunStore
 from lib.training import Trajectory, build_member_model
 from lib.weights import default_device, predict
@@ -103,9 +104,8 @@ def _commit() -> str:
 
 def show(table: pd.DataFrame, name: str, verdicts: bool = False) -> None:
     """Display a table without its index; `name` keeps the HTML the same from run to run."""
-    style = table.style.hide(axis="index").set_uuid(name).set_table_attributes(f'class="dataframe {name}"')
-    if verdicts:
-        style = style.format({"verdict": _badge})
+    style = table.style.hide(axis="index").format({"verdict": _badge} if verdicts else None, escape="html")
+    style = style.set_uuid(name).set_table_attributes(f'class="dataframe {name}"')
     display(HTML(f'<div class="table-scroll">{style.to_html()}</div>'))
 
 
@@ -157,14 +157,18 @@ class Page:
         self.keys[experiment.architecture] = [trajectory.member.key for trajectory in trajectories]
         return trajectories
 
+    def model(self, trajectories: Sequence[Trajectory]) -> Network:
+        """The network of these runs, on the device that evaluates them."""
+        return build_member_model(trajectories[0].member, self.dataset).to(default_device())
+
     def predict(self, trajectories: Sequence[Trajectory], images: np.ndarray) -> np.ndarray:
         """Probabilities `(M, T, n, K)` of every checkpoint of every run."""
-        model = build_member_model(trajectories[0].member, self.dataset).to(default_device())
+        model = self.model(trajectories)
         return np.stack([predict(model, run.weights, images, run.statistics) for run in trajectories])
 
     def predict_final(self, trajectories: Sequence[Trajectory], images: np.ndarray) -> np.ndarray:
         """Probabilities `(M, n, K)` of the final solution of every run."""
-        model = build_member_model(trajectories[0].member, self.dataset).to(default_device())
+        model = self.model(trajectories)
         final = np.stack([run.final for run in trajectories])
         return predict(model, final, images, np.stack([run.final_statistics for run in trajectories]))
 
@@ -179,8 +183,9 @@ class Page:
         self.results.append(result)
 
     def verdicts(self) -> None:
-        """Show the claims of this page with their intervals and verdicts."""
-        show(claims.table(self.results), "claims", verdicts=True)
+        """Show the claims of this page with their verdicts and intervals."""
+        columns = ["verdict", "claim", "architecture", "value", "95 % interval", "criterion", "the paper says"]
+        show(claims.table(self.results)[columns], "claims", verdicts=True)
 
     def provenance(self) -> None:
         """Show where these results come from."""
@@ -188,7 +193,12 @@ class Page:
         hardware = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {platform.machine()}"
         rows = {
             "preset": self.experiments[0].preset,
-            "parameters given": ", ".join(f"{k} = {v}" for k, v in self.parameters.items() if v is not None),
+            # Folders say more of the machine than of the result.
+            "parameters given": ", ".join(
+                f"{name} = {value}"
+                for name, value in self.parameters.items()
+                if value is not None and "_dir" not in name
+            ),
             "data": f"{self.dataset.name}, SHA-256 {self.dataset.content_hash[:12]}",
             **{f"{name} members": ", ".join(key[:8] for key in keys) for name, keys in self.keys.items()},
             "device": hardware,

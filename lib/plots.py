@@ -7,6 +7,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 #: One colour and one marker a run, distinguishable without colour vision and in grey.
 RUN_COLORS = sns.color_palette("colorblind", 10)
@@ -80,20 +81,15 @@ def trajectories_in_plane(points: np.ndarray, accuracies: np.ndarray) -> Figure:
     return figure
 
 
-def learning_curves(accuracies: np.ndarray, chance: float) -> Figure:
-    """Validation accuracy of every run against epochs.
-
-    Args:
-        accuracies: `(M, epochs)`.
-        chance: accuracy of guessing.
-    """
-    figure, axes = plt.subplots(figsize=(6.4, 3.8))
+def learning_curves(accuracies: np.ndarray) -> Figure:
+    """Validation accuracy `(M, epochs)` of every run against epochs."""
+    figure, axes = plt.subplots(figsize=(6.4, 4.2))
     epochs = np.arange(1, accuracies.shape[1] + 1)
     for run, curve in enumerate(accuracies):
         style = {"color": RUN_COLORS[run % 10], "marker": RUN_MARKERS[run % 10]}
         axes.plot(epochs, curve, **style, markersize=5, label=f"run {run + 1}")
-    axes.axhline(chance, color="grey", linestyle=":", label="chance")
-    axes.set(xlabel="epoch", ylabel="validation accuracy", ylim=(0, 1), xlim=(0, len(epochs) + 1))
+    axes.set(xlabel="epoch", ylabel="validation accuracy", xlim=(0, len(epochs) + 1))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside lower center", ncols=3)
     sns.despine(figure)
     return figure
@@ -112,8 +108,8 @@ def solution_similarity(
         colors: name of a colour map.
     """
     panels = len(matrices)
-    figure, grid = plt.subplots(panels, 1, figsize=(6.4, 4.6 * panels), squeeze=False)
-    for axes, matrix, title in zip(grid[:, 0], matrices, titles, strict=True):
+    figure, grid = plt.subplots(1, panels, figsize=(1 + 3.7 * panels, 5), squeeze=False)
+    for axes, matrix, title in zip(grid[0], matrices, titles, strict=True):
         names = np.arange(1, len(matrix) + 1)
         low, high = limits
         sns.heatmap(
@@ -123,15 +119,17 @@ def solution_similarity(
             vmin=low,
             vmax=high,
             cmap=colors,
-            annot=len(matrix) <= 8,
+            annot=len(matrix) <= 6,
             fmt=".2f",
             annot_kws={"size": 12},
             xticklabels=names,
             yticklabels=names,
-            cbar_kws={"label": label},
+            cbar=False,
         )
         axes.set(title=title, xlabel="run", ylabel="run")
         axes.tick_params(axis="y", rotation=0)
+    bar = figure.colorbar(grid[0, 0].collections[0], ax=grid[0], location="bottom", aspect=30, shrink=0.7)
+    bar.set_label(label)
     return figure
 
 

@@ -152,7 +152,7 @@ class Run:
         metadata = {
             "epoch": str(epoch),
             "checksums": canonical_json(self._checksums),
-            "history": canonical_json(self._history),
+            "history": json.dumps(self._history),  # in the order of its columns
         }
         metadata["digest"] = _resume_digest(state, metadata)
         write_atomically(self.folder / "resume.safetensors", save(state, metadata))
@@ -227,7 +227,9 @@ class Run:
 
     def read_history(self) -> pd.DataFrame:
         """One row an epoch."""
-        return pd.read_csv(io.BytesIO(self._read("history.csv")), float_precision="round_trip")
+        # Read as text, as pandas reads numbers exactly only with an option that newer versions warn of.
+        text = pd.read_csv(io.BytesIO(self._read("history.csv")), dtype=str)
+        return text.astype(float).astype({"epoch": int})
 
     def verify(self) -> None:
         """Compare every file, of an unfinished run too, with its checksum; changes nothing.

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lib.config import MemberConfig
+from lib.config import ConfigError, MemberConfig
 from lib.data import Dataset, pixel_statistics
 from lib.metrics import accuracy, negative_log_likelihood
 from lib.models import Dropout, Network, build_model
@@ -188,6 +188,7 @@ def train_member(config: MemberConfig, dataset: Dataset, run: Run, device: torch
 
     Raises:
         StoreError: the run cannot be written; finished epochs stay.
+        ConfigError: the weights left the finite numbers.
     """
     with one_thread():
         device = device or default_device()
@@ -208,6 +209,10 @@ def train_member(config: MemberConfig, dataset: Dataset, run: Run, device: torch
             loss, train_accuracy = train_epoch(config, model, optimizer, pixels, labels, epoch)
             point = _checkpoint(model)
             probs = predict(model, point["weights"], dataset.val.images, point["statistics"])
+            if not np.isfinite(probs).all():
+                raise ConfigError(
+                    f"training diverged in epoch {epoch + 1}; learning_rate {config.learning_rate} is too high"
+                )
             row = {
                 "epoch": epoch + 1,
                 "learning_rate": optimizer.param_groups[0]["lr"],

@@ -59,6 +59,13 @@ def _split_into(tensors: list[Tensor], vector: np.ndarray, name: str) -> None:
         tensor.copy_(piece.view(tensor.shape))
 
 
+def batch_norm_parameters(model: nn.Module) -> np.ndarray:
+    """Which entries of the flat weights `(P,)` are scales and shifts of BatchNorm: bool `(P,)`."""
+    norms = {id(parameter) for norm in _batch_norms(model) for parameter in norm.parameters()}
+    flags = [np.full(parameter.numel(), id(parameter) in norms) for parameter in model.parameters()]
+    return np.concatenate(flags)
+
+
 def load(model: nn.Module, weights: np.ndarray, statistics: np.ndarray | None = None) -> None:
     """Set the parameters `(P,)` of a model, and its BatchNorm statistics `(S,)` where they are given.
 

@@ -263,7 +263,9 @@ def test_judge_known_claim():
 
 
 def test_judge_unknown_claim_names_the_nearest():
-    with pytest.raises(ValueError, match=r"^unknown claim 'independent/orthogonl'; did you mean 'independent/orthogonal'"):
+    with pytest.raises(
+        ValueError, match=r"^unknown claim 'independent/orthogonl'; did you mean 'independent/orthogonal'"
+    ):
         judge("independent/orthogonl", interval(0, 0), CONTEXT)
 
 

@@ -53,7 +53,7 @@ def test_trajectories_in_plane(runs):
 
 def test_learning_curves():
     curves = RNG.random((3, 5))
-    figure = plots.learning_curves(curves, chance=0.1)
+    figure = plots.learning_curves(curves)
     assert np.allclose(figure.axes[0].lines[1].get_ydata(), curves[1])
     assert labelled(figure)
 

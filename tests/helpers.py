@@ -1,0 +1,65 @@
+"""What several test files need: tiny experiments on scikit-learn's digits, and scripts in processes of their own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lib.config import Experiment, MemberConfig
+from lib.data import Dataset, Split, load_dataset
+from lib.ensemble import train_ensemble
+
+# Networks this small are several times slower with threads that wait for one another on busy cores.
+torch.set_num_threads(1)
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+def experiment(**overrides):
+    """Two small_cnn of two epochs, unless told otherwise."""
+    return Experiment.from_preset("smoke", **{"num_members": 2, "epochs": 2} | overrides)
+
+
+def member(number=0, dataset=None, **overrides) -> MemberConfig:
+    """One member of `experiment`."""
+    dataset = dataset or load_dataset("digits")
+    overrides = {"num_members": number + 1} | overrides
+    return experiment(**overrides).members(dataset.name, dataset.content_hash)[number]
+
+
+def subset(count, dataset="digits") -> Dataset:
+    """The first images of every split."""
+    whole = load_dataset(dataset)
+    splits = [Split(split.images[:count], split.labels[:count]) for split in (whole.train, whole.val, whole.test)]
+    return Dataset(whole.name, *splits, whole.classes)
+
+
+def train(root, **overrides):
+    """Train `experiment` in this process."""
+    return train_ensemble(experiment(**overrides), engine="sequential", store=root)
+
+
+def assert_same(one, other):
+    """The same trajectories to the bit, seconds apart."""
+    assert len(one) == len(other)
+    for left, right in zip(one, other, strict=True):
+        assert left.member == right.member
+        np.testing.assert_array_equal(left.weights, right.weights)
+        np.testing.assert_array_equal(left.statistics, right.statistics)
+        assert left.history.drop(columns="seconds").equals(right.history.drop(columns="seconds"))
+
+
+def start_python(script, *arguments, **options) -> subprocess.Popen:
+    """A script in a process, and process group, of its own."""
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, start_new_session=True, cwd=CHECKOUT, **pipes | options)
+
+
+def run_python(script, *arguments, **options) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a script in a process of its own."""
+    process = start_python(script, *arguments, **options)
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err

@@ -1,0 +1,309 @@
+"""The book: its table of contents, its computed parts, what it refuses, and a whole one made at preset smoke."""
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from lib import claims
+from lib.config import PRESETS, PROTOCOLS, Experiment
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from book import build, fragments  # noqa: E402
+
+
+def result(claim="trajectories/modes", value=1.0, architecture="small_cnn", dataset="digits"):
+    context = {"dataset": dataset, "architecture": architecture, "preset": "smoke"}
+    return claims.judge(claim, claims.Estimate(value, value - 0.001, value, 2000, "members"), context)
+
+
+def rows(table):
+    return [[cell.strip() for cell in line.strip("| \n").split(" | ")] for line in table.strip().splitlines()]
+
+
+# The table of contents
+
+
+def test_toc_lists_the_notebooks_that_are_there():
+    assert sorted(build.toc_notebooks(ROOT)) == sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+
+
+def test_toc_lists_every_page_of_the_book():
+    toc = (ROOT / "book" / "_toc.yml").read_text()
+    assert {f"book/{path.stem}" for path in (ROOT / "book").glob("*.md")} == set(re.findall(r"book/\w+", toc))
+
+
+def test_references_are_all_cited():
+    pages = "".join(path.read_text() for path in (ROOT / "book").glob("*.md"))
+    cited = set(re.findall(r"\{cite(?::t)?\}`(\w+)`", pages))
+    assert cited == set(re.findall(r"@\w+\{(\w+),", (ROOT / "book" / "references.bib").read_text()))
+
+
+# Computed parts
+
+
+def test_presets_table_has_a_column_a_preset_with_the_values_of_config():
+    header, _, *body = rows(fragments.presets())
+    assert header[-len(PRESETS) :] == [f"`{name}`" for name in PRESETS]
+    table = {row[0]: row[1:] for row in body}
+    assert table["members"] == [str(preset["num_members"]) for preset in PRESETS.values()]
+    assert table["dataset"] == [f"`{preset['dataset']}`" for preset in PRESETS.values()]
+    for name in PROTOCOLS:
+        epochs = [str(Experiment.from_preset(preset, architecture=name).epochs) for preset in PRESETS]
+        assert table[f"epochs of `{name}`"] == epochs
+
+
+def test_settings_mark_what_differs_from_the_paper_and_the_paper_preset_differs_in_nothing():
+    tabs = dict(re.findall(r":::\{tab-item\} (\w+)\n(.*?)\n:::\n", fragments.settings(), re.DOTALL))
+    assert list(tabs) == list(PRESETS)
+    assert "**" not in tabs["paper"]
+    assert "**standardize**" in tabs["quick"]
+
+
+def test_learning_rates_are_those_of_the_paper():
+    cnn = Experiment.from_preset("paper", architecture="small_cnn")
+    assert fragments.learning_rates(cnn) == "0.0016; 0.0008 from epoch 11; 0.0004 from epoch 21; 0.0002 from epoch 31"
+    assert "less every epoch" in fragments.learning_rates(Experiment.from_preset("paper", architecture="resnet18"))
+
+
+def test_glance_counts_verdicts_and_puts_networks_side_by_side():
+    text = fragments.glance([result(), result(architecture="resnet8_v1", value=0.5)])
+    assert "1 [✓ reproduced]" in text
+    assert "0 [? inconclusive]" in text
+    (row,) = [line for line in text.splitlines() if "claim-trajectories-modes" in line]
+    assert row.index("✓ reproduced") < row.index("✗ not reproduced")
+
+
+def test_scoreboard_and_claims_list_show_a_failed_claim_with_its_page():
+    failed, links = result(value=0.5), {"trajectories/modes": "[Modes](../notebooks/01_trajectories.ipynb)"}
+    (row,) = rows(fragments.scoreboard([failed], links))[2:]
+    assert row[0] == "[✗ not reproduced]{.verdict .verdict-not-reproduced}"
+    assert row[3:] == ["0.500", "0.499 to 0.500", "≥ 0.99", "`digits`", links["trajectories/modes"]]
+    text = fragments.claims_list([failed], links)
+    assert all(f"### `{claim}`" in text for claim in claims.CLAIMS)
+    assert "no verdict in this copy" in text
+
+
+def test_parameters_table_names_notebooks_only_where_they_differ():
+    table = {row[0]: row for row in rows(fragments.parameters(sorted((ROOT / "notebooks").glob("*.ipynb"))))[2:]}
+    assert table["`num_members`"][-1] == "all"
+    assert table["`architectures`"][-1] != "all"
+    assert all(len(row[1]) > 5 for row in table.values())
+
+
+# What is refused
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A repository of one notebook, and its executed copy in `executed/`."""
+    for folder in ("book", "notebooks", "executed"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "book" / "_toc.yml").write_text(
+        "root: book/index\nparts:\n- chapters:\n  - file: notebooks/one\n- chapters:\n  - file: book/two\n"
+    )
+    save(tmp_path / "notebooks" / "one.ipynb", notebook(count=None))
+    save(tmp_path / "executed" / "one.ipynb", notebook(count=1, injected=True))
+    return tmp_path
+
+
+def notebook(count, injected=False, outputs=(), source="1 + 1"):
+    given = new_code_cell("# Parameters\na = 1", execution_count=1, metadata={"tags": ["injected-parameters"]})
+    cells = [new_markdown_cell("# One"), *([given] if injected else [])]
+    return new_notebook(cells=[*cells, new_code_cell(source, execution_count=count, outputs=list(outputs))])
+
+
+def save(path, content):
+    nbformat.write(content, path)
+
+
+def refusal(checkout):
+    with pytest.raises(build.BookError) as caught:
+        build.check_notebooks(checkout, checkout / "executed")
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_check_accepts_a_notebook_that_papermill_executed(checkout):
+    build.check_notebooks(checkout, checkout / "executed")
+
+
+def test_check_refuses_an_error_output(checkout):
+    error = new_output("error", ename="ValueError", evalue="no such thing\nmore", traceback=[])
+    save(checkout / "executed" / "one.ipynb", notebook(1, outputs=[error]))
+    assert "cell 2 failed with ValueError: no such thing" in refusal(checkout)
+
+
+def test_check_refuses_papermills_exception(checkout):
+    failed = notebook(1)
+    failed.metadata["papermill"] = {"exception": True}
+    save(checkout / "executed" / "one.ipynb", failed)
+    assert "exception" in refusal(checkout)
+
+
+def test_check_refuses_a_cell_that_was_not_executed(checkout):
+    save(checkout / "executed" / "one.ipynb", notebook(None))
+    assert "cell 2 was not executed" in refusal(checkout)
+
+
+@pytest.mark.parametrize("source", ["1 + 2", ""])
+def test_check_refuses_another_source(checkout, source):
+    save(checkout / "executed" / "one.ipynb", notebook(1, source=source))
+    assert "not that of one.ipynb as it is now" in refusal(checkout)
+
+
+def test_check_refuses_a_cell_too_many(checkout):
+    longer = notebook(1)
+    longer.cells.append(new_markdown_cell("The end"))
+    save(checkout / "executed" / "one.ipynb", longer)
+    assert "has 3 cells, one.ipynb has 2" in refusal(checkout)
+
+
+def test_check_refuses_a_missing_or_broken_copy(checkout):
+    (checkout / "executed" / "one.ipynb").write_text("{")
+    assert "cannot be read" in refusal(checkout)
+    (checkout / "executed" / "one.ipynb").unlink()
+    assert "one.ipynb is missing: execute it first" in refusal(checkout)
+
+
+def test_check_refuses_copies_without_source_and_sources_without_page(checkout):
+    save(checkout / "executed" / "two.ipynb", notebook(1))
+    assert "two.ipynb has no source" in refusal(checkout)
+    save(checkout / "notebooks" / "two.ipynb", notebook(None))
+    assert "notebooks/two.ipynb is not in book/_toc.yml" in refusal(checkout)
+
+
+def test_check_ignores_what_is_left_of_a_failed_execution(checkout):
+    save(checkout / "executed" / "one.failed.ipynb", notebook(None))
+    build.check_notebooks(checkout, checkout / "executed")
+
+
+def test_check_refuses_missing_and_broken_verdicts(checkout):
+    with pytest.raises(build.BookError, match="holds no verdicts: execute notebooks/one"):
+        build.check_claims(checkout, checkout / "claims")
+    path = claims.write_result(result(), checkout / "claims" / "one")
+    path.write_text("{}")
+    with pytest.raises(build.BookError, match="not a claim's record"):
+        build.check_claims(checkout, checkout / "claims")
+
+
+def test_widgets_are_left_out():
+    bar = new_output("display_data", data={build.WIDGET: {"model_id": "1"}, "text/plain": "0%"})
+    kept = new_output("display_data", data={"text/plain": "kept"})
+    page = notebook(1, outputs=[bar, kept])
+    page.metadata["widgets"] = {}
+    page = build.without_widgets(page)
+    assert page.cells[-1].outputs == [kept]
+    assert "widgets" not in page.metadata
+
+
+def test_command_line_says_what_is_wrong_and_exits_with_1(tmp_path):
+    command = [sys.executable, ROOT / "book" / "build.py", "--build-dir", tmp_path]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == len(build.toc_notebooks(ROOT))
+    assert all("is missing: execute it first" in line for line in lines)
+
+
+# A whole book
+
+
+class Page(HTMLParser):
+    """What one page links to, shows, and can be linked at."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.links, self.parts, self.images = set(), [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        have = dict(attributes)
+        self.ids |= {have[name] for name in ("id", "name") if have.get(name)}
+        if tag == "a" and have.get("href"):
+            self.links.append(have["href"])
+        if tag == "img":
+            self.images.append((have.get("src", ""), have.get("alt") or ""))
+        self.parts += [have[name] for name in ("src", "srcset", "data-src", "poster") if have.get(name)]
+        # The one link that is no part of the page: where another page has the same content, or comes next.
+        if tag == "link" and have.get("rel") not in ("canonical", "next", "prev", "index", "search", "author"):
+            self.parts.append(have["href"])
+
+
+@pytest.fixture(scope="session")
+def html(executed_notebooks):
+    return build.build(ROOT, executed_notebooks).parent
+
+
+@pytest.fixture(scope="session")
+def pages(html):
+    return {
+        path: Page(path.read_text(encoding="utf-8")) for path in html.rglob("*.html") if "_static" not in path.parts
+    }
+
+
+def test_book_has_every_page(html, pages):
+    listed = re.findall(r"(?:file|root): (\S+)", (ROOT / "book" / "_toc.yml").read_text())
+    assert {html / f"{file}.html" for file in listed} <= set(pages)
+    assert "book/index.html" in (html / "index.html").read_text()
+
+
+def test_book_links_lead_somewhere(html, pages):
+    broken = []
+    for path, page in pages.items():
+        for link in [*page.links, *page.parts]:
+            address = urlsplit(link)
+            if address.scheme:
+                continue
+            target = (path.parent / unquote(address.path)).resolve() if address.path else path
+            anchor = unquote(address.fragment)
+            if not target.is_file() or (anchor and target in pages and anchor not in pages[target].ids):
+                broken.append(f"{path.relative_to(html)}: {link}")
+    assert broken == []
+
+
+def test_book_needs_no_other_host(html, pages):
+    elsewhere = [part for page in pages.values() for part in page.parts if urlsplit(part).netloc]
+    styles = "".join(path.read_text(encoding="utf-8") for path in html.rglob("*.css"))
+    elsewhere += re.findall(r"(?:url\(|@import\s+)[\"']?((?:https?:)?//[^\"')\s]+)", styles)
+    assert elsewhere == []
+
+
+def test_book_images_have_alt_text(html, pages):
+    images = [image for page in pages.values() for image in page.images]
+    assert images
+    bad = [source for source, alt in images if len(alt.strip()) < 5 or re.search(r"\.(png|svg|jpe?g)$", alt)]
+    assert bad == []
+
+
+def test_book_figures_have_captions(html):
+    for path in (html / "notebooks").glob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        figures = text.count('class="cell_output') and re.findall(r"<img [^>]*src=\"\.\./_images", text)
+        assert len(re.findall(r"<figcaption>", text)) == len(figures) > 0
+
+
+def test_book_shows_the_verdicts_of_its_notebooks(html, executed_notebooks):
+    found = claims.read_results(executed_notebooks / "claims")
+    text = (html / "book" / "scoreboard.html").read_text(encoding="utf-8")
+    table = text[text.index("<tbody>") : text.index("</tbody>")]
+    assert table.count('class="verdict ') == len(found) > 0
+
+
+def test_book_of_other_content_fails_on_a_warning(executed_notebooks, tmp_path):
+    site = tmp_path / "site"
+    (site / "book").mkdir(parents=True)
+    (site / "book" / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
+    (site / "book" / "index.md").write_text("# A page\n\nto {doc}`nowhere`.\n")
+    (tmp_path / "_config.yml").write_text("title: x\nonly_build_toc_files: true\n")
+    with pytest.raises(build.BookError, match="nowhere"):
+        build.run_jupyter_book(tmp_path, site, tmp_path)

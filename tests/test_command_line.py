@@ -1,0 +1,267 @@
+"""`python -m lib`: what it shows, what it removes, and one line for every error."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from helpers import CHECKOUT, member, subset
+
+from lib import __main__ as command_line
+from lib import data
+from lib.store import RunStore
+from lib.training import train_member
+
+DATA = subset(150)
+
+
+def fill(root):
+    """Two complete members and one that is not, on two architectures."""
+    store = RunStore(root)
+    for number in range(2):
+        train_member(member(number, dataset=DATA, epochs=1), DATA, store.run(member(number, dataset=DATA, epochs=1)))
+    unfinished = member(dataset=DATA, epochs=2, architecture="resnet8_v1")
+    train_member(unfinished, DATA, store.run(unfinished))
+    folder = store.run(unfinished).folder
+    run = store.run(member(1, dataset=DATA, epochs=2, architecture="resnet8_v1"))
+    run.write_epoch(0, {"weights": DATA.train.images.astype("f4")}, {}, None)
+    return store, folder, run
+
+
+@pytest.fixture
+def filled(tmp_path):
+    return fill(tmp_path / "runs")
+
+
+def call(monkeypatch, capsys, *arguments, answer=None):
+    """Exit code, stdout and stderr of `python -m lib ...` in this process."""
+    monkeypatch.setattr(sys, "argv", ["python -m lib", *map(str, arguments)])
+    if answer is not None:
+        read, write = os.pipe()
+        os.write(write, answer.encode())
+        os.close(write)
+        monkeypatch.setattr(sys, "stdin", os.fdopen(read))
+    code = command_line.main()
+    if answer is not None:
+        sys.stdin.close()
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.fixture
+def lib(monkeypatch, capsys):
+    return lambda *arguments, answer=None: call(monkeypatch, capsys, *arguments, answer=answer)
+
+
+def snapshot(root):
+    return {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+
+
+# runs list
+
+
+def test_list_shows_one_row_for_members_with_the_same_settings(filled, lib):
+    code, out, err = lib("runs", "list", "--runs-dir", filled[0].root)
+    assert (code, err) == (0, "")
+    header, *rows = out.splitlines()
+    assert header.split() == ["dataset", "architecture", "members", "epochs", "seed", "size", "age"]
+    assert len(rows) == 3
+    assert rows[0].split()[:6] == ["digits", "resnet8_v1", "1", "complete,", "1", "incomplete"]
+    assert rows[1].split()[:7] == ["digits", "small_cnn", "2", "complete,", "0", "incomplete", "1"]
+    assert rows[2].endswith(f"in {filled[0].root}")
+
+
+def test_list_with_keys_shows_every_member(filled, lib):
+    _, out, _ = lib("runs", "list", "--keys", "--runs-dir", filled[0].root)
+    rows = out.splitlines()[1:-1]
+    assert len(rows) == 4
+    assert sum("complete" in row for row in rows) == 3
+    assert sum("epoch 0 of 2" in row for row in rows) == 1
+    for run in filled[0].runs():
+        assert run.folder.name[:12] in out
+        assert run.folder.name not in out
+
+
+@pytest.mark.parametrize("command", ["list", "verify", "prune"])
+def test_runs_folder_missing_is_no_error(tmp_path, lib, command):
+    code, out, err = lib("runs", command, "--runs-dir", tmp_path / "nowhere")
+    assert (code, out, err) == (0, f"no runs in {tmp_path / 'nowhere'}\n", "")
+    assert not (tmp_path / "nowhere").exists()
+
+
+# runs verify
+
+
+def test_verify_whole_store_changes_nothing(filled, lib):
+    before = snapshot(filled[0].root)
+    assert lib("runs", "verify", "--runs-dir", filled[0].root) == (0, "4 runs are whole\n", "")
+    assert snapshot(filled[0].root) == before
+
+
+@pytest.mark.parametrize("name", ["epoch_001.safetensors", "manifest.json", "config.json", "history.csv"])
+def test_verify_names_the_damaged_file_and_exits_with_one(filled, lib, name):
+    store, folder, _ = filled
+    path = folder / name
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    before = snapshot(store.root)
+    code, out, err = lib("runs", "verify", "--runs-dir", store.root)
+    assert code == 1
+    assert out.startswith(f"{folder}: {name} ")
+    assert out.count("\n") == 1
+    assert err.startswith("error: 1 of ")
+    assert err.count("\n") == 1
+    assert snapshot(store.root) == before
+
+
+# runs prune
+
+
+def test_prune_removes_what_is_incomplete_or_damaged_only(filled, lib):
+    store, folder, run = filled
+    with pytest.warns(UserWarning, match="set aside"):
+        damaged = next(one for one in store.runs() if one.folder == folder).set_aside("a test")
+    code, out, err = lib("runs", "prune", "--yes", "--runs-dir", store.root)
+    assert (code, err) == (0, "")
+    assert "damaged" in out
+    assert out.splitlines()[-1] == "removed 2 folders"
+    assert not damaged.exists()
+    assert not run.folder.exists()
+    assert sum(one.is_complete() for one in store.runs()) == 2
+    assert lib("runs", "prune", "--yes", "--runs-dir", store.root)[1] == "nothing to remove\n"
+
+
+def test_prune_all_removes_everything(filled, lib):
+    code, out, _ = lib("runs", "prune", "--all", "--yes", "--runs-dir", filled[0].root)
+    assert (code, out.splitlines()[-1]) == (0, "removed 4 folders")
+    assert list(filled[0].runs()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "left"),
+    [
+        (["--dataset", "digits"], 0),
+        (["--dataset", "cifar10"], 4),
+        (["--architecture", "small_cnn"], 2),
+        (["--architecture", "resnet8_v1"], 2),
+        (["--older-than", "1"], 4),
+        (["--older-than", "0"], 0),
+    ],
+)
+def test_prune_options_narrow_it_down(filled, lib, options, left):
+    code, _, _ = lib("runs", "prune", "--all", "--yes", *options, "--runs-dir", filled[0].root)
+    assert code == 0
+    assert len(list(filled[0].runs())) == left
+
+
+def test_prune_older_than_goes_by_the_last_write(filled, lib):
+    store, folder, _ = filled
+    for path in [folder, *folder.iterdir()]:
+        os.utime(path, (time.time() - 3 * 86400,) * 2)
+    lib("runs", "prune", "--all", "--yes", "--older-than", "2", "--runs-dir", store.root)
+    assert not folder.exists()
+    assert len(list(store.runs())) == 3
+
+
+def test_prune_dry_run_removes_nothing(filled, lib):
+    before = snapshot(filled[0].root)
+    code, out, _ = lib("runs", "prune", "--all", "--dry-run", "--runs-dir", filled[0].root)
+    assert (code, snapshot(filled[0].root)) == (0, before)
+    assert out.splitlines()[-1].startswith("would remove 4 folders, ")
+
+
+def test_prune_asks_and_takes_no_for_an_answer(filled, lib):
+    before = snapshot(filled[0].root)
+    for answer in ("n\n", "\n", ""):
+        code, _, err = lib("runs", "prune", "--all", "--runs-dir", filled[0].root, answer=answer)
+        assert code == 1
+        assert err.strip().endswith("error: stopped")
+        assert snapshot(filled[0].root) == before
+    code, out, _ = lib("runs", "prune", "--all", "--runs-dir", filled[0].root, answer="y\n")
+    assert code == 0
+    assert out.endswith("removed 4 folders\n")
+
+
+def test_prune_leaves_a_run_in_training(filled, lib):
+    store, _, run = filled
+    with run.lock():
+        code, out, _ = lib("runs", "prune", "--all", "--yes", "--runs-dir", store.root)
+    assert (code, out.splitlines()[-1]) == (0, "removed 3 folders; 1 stay, being trained just now")
+    assert [one.folder for one in store.runs()] == [run.folder]
+
+
+# datasets
+
+
+def test_datasets_lists_the_registry_without_downloading(lib, monkeypatch, tmp_path):
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(data, "fetch", None)
+    code, out, err = lib("datasets")
+    assert (code, err) == (0, "")
+    rows = {line.split()[0]: line for line in out.splitlines()[1:]}
+    assert list(rows) == list(data.DATASETS)
+    for name, row in rows.items():
+        assert row.endswith(data.DATASETS[name])
+    assert " here " in rows["digits"]
+    assert " not here " in rows["cifar10"]
+    assert os.listdir(tmp_path) == []
+    (tmp_path / "svhn").mkdir()
+    for file in data.SOURCES["svhn"].files:
+        assert " not here " in lib("datasets")[1].splitlines()[-1]
+        (tmp_path / "svhn" / file).touch()
+    assert " not here " not in lib("datasets")[1].splitlines()[-1]
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["run"],
+        ["runs"],
+        ["runs", "lst"],
+        ["runs", "list", "--key"],
+        ["runs", "list", "--runs-dir"],
+        ["runs", "prune", "--older-than", "-1"],
+        ["runs", "prune", "--older-than", "soon"],
+    ],
+)
+def test_call_not_allowed_is_one_line(lib, arguments):
+    code, out, err = lib(*arguments)
+    assert code != 0
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+
+
+def test_store_error_is_one_line(filled, lib, monkeypatch):
+    def fail(folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("lib.store.shutil.rmtree", fail)
+    code, _, err = lib("runs", "prune", "--yes", "--runs-dir", filled[0].root)
+    assert code == 1
+    assert err == f"error: cannot remove {filled[2].folder}: Permission denied\n"
+
+
+def test_python_m_lib_is_the_command_line(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "lib", "runs", "--help"], cwd=CHECKOUT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    for command in ("list", "verify", "prune"):
+        assert command in done.stdout
+
+
+def test_sizes_and_ages_are_short():
+    assert [command_line.size_text(size) for size in (0, 999, 1000, 2_340_000, 5e12)] == [
+        "0 B",
+        "999 B",
+        "1.0 kB",
+        "2.3 MB",
+        "5000.0 GB",
+    ]
+    ages = [command_line.age_text(time.time() - seconds) for seconds in (-5, 3.1, 200, 7300, 200_000)]
+    assert ages == ["0 s", "3 s", "3 min", "2 h", "2 d"]

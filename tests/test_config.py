@@ -1,0 +1,243 @@
+"""Settings that are allowed and not, and keys that never drift."""
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+
+from lib import config, data, models, training
+from lib.config import PRESETS, PROTOCOLS, ConfigError, Experiment, MemberConfig
+
+PINNED = MemberConfig(
+    dataset="digits",
+    dataset_hash="0" * 64,
+    architecture="small_cnn",
+    epochs=40,
+    seed=0,
+    initialization=3,
+    order=3,
+    batch_size=128,
+    optimizer="adam",
+    learning_rate=1.6e-3,
+    schedule="halving",
+    dropout=0.1,
+    weight_decay=0.0,
+    augmentation="none",
+    pixel_scaling="raw",
+    sampling="replacement",
+)
+OTHER_VALUES = {
+    "dataset_hash": "1" * 64,
+    "architecture": "medium_cnn",
+    "epochs": 41,
+    "seed": 1,
+    "initialization": 4,
+    "order": 4,
+    "batch_size": 64,
+    "optimizer": "momentum",
+    "learning_rate": 1e-3,
+    "schedule": "cosine",
+    "dropout": 0.2,
+    "weight_decay": 1e-4,
+    "augmentation": "shift-flip",
+    "pixel_scaling": "standardize",
+    "sampling": "permutation",
+    "training_version": config.TRAINING_VERSION + 1,
+}
+
+
+def smoke(**overrides):
+    return Experiment.from_preset("smoke", **overrides)
+
+
+def members(count=5, name="digits", digest="0" * 64, **overrides):
+    return smoke(num_members=count, **overrides).members(name, digest)
+
+
+# Presets
+
+
+@pytest.mark.parametrize("architecture", PROTOCOLS)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_preset_every_architecture_is_valid(preset, architecture):
+    experiment = Experiment.from_preset(preset, architecture=architecture)
+    assert (experiment.preset, experiment.architecture) == (preset, architecture)
+    assert experiment.dataset in data.DATASETS
+    assert experiment.optimizer == PROTOCOLS[architecture]["optimizer"]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_preset_names_known_architectures_and_its_purpose(preset):
+    assert set(PRESETS[preset]["architectures"]) <= set(PROTOCOLS)
+    assert Experiment.from_preset(preset).architecture == PRESETS[preset]["architectures"][0]
+    assert PRESETS[preset]["purpose"]
+
+
+def test_preset_paper_follows_the_protocol_to_the_letter():
+    for architecture, protocol in PROTOCOLS.items():
+        experiment = dataclasses.asdict(Experiment.from_preset("paper", architecture=architecture))
+        assert {name: experiment[name] for name in protocol} == protocol
+        assert experiment["validation_size"] == 500
+
+
+def test_preset_paper_small_cnn_is_the_authors_notebook():
+    experiment = Experiment.from_preset("paper", architecture="medium_cnn")
+    assert (experiment.epochs, experiment.batch_size, experiment.learning_rate) == (40, 128, 1.6e-3)
+    assert (experiment.pixel_scaling, experiment.sampling, experiment.dropout) == ("raw", "replacement", 0.1)
+
+
+def test_preset_other_than_paper_scales_pixels_and_permutes():
+    for preset in ("smoke", "quick", "full"):
+        experiment = Experiment.from_preset(preset, architecture="small_cnn")
+        assert (experiment.pixel_scaling, experiment.sampling) == ("standardize", "permutation")
+
+
+def test_preset_override_none_means_preset():
+    nothing = dict.fromkeys(field.name for field in dataclasses.fields(Experiment) if field.name != "preset")
+    assert smoke(**nothing) == smoke()
+
+
+def test_preset_override_wins():
+    experiment = smoke(epochs=7, learning_rate=0.5, architecture="resnet8_v1")
+    assert (experiment.epochs, experiment.learning_rate, experiment.architecture) == (7, 0.5, "resnet8_v1")
+    assert experiment.augmentation == "shift-flip"
+
+
+# Values that are not allowed
+
+
+@pytest.mark.parametrize(
+    ("overrides", "pattern"),
+    [
+        ({"architecture": "smal_cnn"}, "unknown architecture 'smal_cnn'; did you mean 'small_cnn'\\?.*medium_cnn"),
+        ({"architecture": "transformer"}, "unknown architecture 'transformer'; allowed: small_cnn"),
+        ({"architecture": ["small_cnn"]}, "unknown architecture"),
+        ({"num_member": 3}, "unknown setting 'num_member'; did you mean 'num_members'\\?"),
+        ({"dataset": 3}, "dataset must be a name or a path, got 3"),
+        ({"dataset": ""}, "dataset must be"),
+        ({"optimizer": "adamw"}, "unknown optimizer 'adamw'; did you mean 'adam'"),
+        ({"schedule": "step-down"}, "unknown schedule"),
+        ({"augmentation": "flip"}, "unknown augmentation"),
+        ({"pixel_scaling": "standardise"}, "unknown pixel_scaling 'standardise'; did you mean 'standardize'"),
+        ({"sampling": True}, "unknown sampling True"),
+        ({"learning_rate": -0.1}, "learning_rate must be a number at least 0, got -0.1"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a number"),
+        ({"learning_rate": float("inf")}, "learning_rate must be a number"),
+        ({"learning_rate": "0.1"}, "learning_rate must be a number"),
+        ({"weight_decay": float("inf")}, "weight_decay must be a number"),
+        ({"dropout": 1.0}, "dropout must be a number from 0 to 0.99, got 1.0"),
+        ({"dropout": True}, "dropout must be a number"),
+        ({"seed": -1}, "seed must be an integer at least 0, got -1"),
+        ({"seed": 0.0}, "seed must be an integer"),
+    ],
+)
+def test_setting_not_allowed_is_one_line(overrides, pattern):
+    with pytest.raises(ConfigError, match=pattern) as caught:
+        smoke(**overrides)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["num_members", "epochs", "batch_size", "validation_size"])
+@pytest.mark.parametrize("value", [0, -1, True, 1.0, "3", float("nan")])
+def test_count_not_a_positive_integer_is_one_line(name, value):
+    with pytest.raises(ConfigError, match=f"^{name} must be an integer at least 1, got {re.escape(repr(value))}$"):
+        smoke(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["num_members", "epochs", "batch_size", "validation_size"])
+def test_count_of_one_is_allowed(name):
+    assert getattr(smoke(**{name: 1}), name) == 1
+
+
+def test_preset_unknown_is_one_line():
+    with pytest.raises(ConfigError, match=r"^unknown preset 'quik'; did you mean 'quick'\? allowed: smoke, quick"):
+        Experiment.from_preset("quik")
+    with pytest.raises(ConfigError, match="unknown preset"):
+        dataclasses.replace(smoke(), preset="quik")
+
+
+def test_experiment_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        smoke().epochs = 3
+
+
+# Keys
+
+
+def test_key_is_pinned():
+    assert PINNED.key == "2d021de570bf119f332d9a4b184fbfaf7cfe293e18efd35ad93fcc3ae5ab6671"
+
+
+def test_key_other_values_cover_every_field():
+    assert set(OTHER_VALUES) | {"dataset"} == {field.name for field in dataclasses.fields(MemberConfig)}
+
+
+@pytest.mark.parametrize("name", OTHER_VALUES)
+def test_key_changes_with_every_field(name):
+    assert dataclasses.replace(PINNED, **{name: OTHER_VALUES[name]}).key != PINNED.key
+
+
+def test_key_does_not_change_with_the_name_of_the_data():
+    assert dataclasses.replace(PINNED, dataset="the same data elsewhere").key == PINNED.key
+
+
+def test_key_does_not_change_with_kind_of_number():
+    plain = members(count=1, learning_rate=1.0, dropout=0.0, weight_decay=0.0, seed=3, epochs=2)
+    numpy = members(
+        count=np.int64(1), learning_rate=1, dropout=0, weight_decay=np.float64(0), seed=np.int64(3), epochs=np.int32(2)
+    )
+    assert [one.key for one in plain] == [one.key for one in numpy]
+
+
+def test_members_of_ten_start_with_members_of_five():
+    assert members(10)[:5] == members(5)
+    assert len({one.key for one in members(10)}) == 10
+
+
+def test_members_of_another_preset_with_same_settings_are_the_same():
+    same = {name: value for name, value in dataclasses.asdict(smoke()).items() if name != "preset"}
+    assert Experiment.from_preset("quick", **same).members("digits", "0" * 64) == members(3)
+
+
+def test_members_of_other_data_differ():
+    assert members(1, digest="1" * 64)[0].key != members(1)[0].key
+
+
+# Seeds
+
+
+def test_random_seed_repeats_and_fits_torch():
+    assert PINNED.random_seed("order", 3) == PINNED.random_seed("order", 3)
+    assert all(0 <= PINNED.random_seed("order", epoch) < 2**63 for epoch in range(100))
+
+
+def test_random_seed_differs_by_purpose_epoch_seed_and_member():
+    variants = [PINNED, dataclasses.replace(PINNED, seed=1), dataclasses.replace(PINNED, initialization=4, order=4)]
+    purposes = ("initialization", "order", "dropout", "augmentation")
+    seeds = {one.random_seed(purpose, epoch) for one in variants for purpose in purposes for epoch in range(3)}
+    assert len(seeds) == 3 * 4 * 3
+
+
+def test_random_seed_does_not_change_with_other_settings():
+    other = dataclasses.replace(PINNED, learning_rate=0.1, architecture="medium_cnn", epochs=3)
+    assert other.random_seed("initialization") == PINNED.random_seed("initialization")
+
+
+def test_random_seed_initialization_and_order_are_set_apart():
+    start = dataclasses.replace(PINNED, initialization=4)
+    assert start.random_seed("initialization") != PINNED.random_seed("initialization")
+    order = dataclasses.replace(PINNED, order=4)
+    assert order.random_seed("initialization") == PINNED.random_seed("initialization")
+    for purpose in ("order", "dropout", "augmentation"):
+        assert start.random_seed(purpose) == PINNED.random_seed(purpose)
+        assert order.random_seed(purpose) != PINNED.random_seed(purpose)
+
+
+# The modules that cannot import one another agree
+
+
+def test_choices_are_those_of_the_code():
+    assert set(PROTOCOLS) == set(models.ARCHITECTURES)
+    assert set(config.SCHEDULES) == set(training.SCHEDULES)
+    assert set(config.PIXEL_SCALINGS) == set(data.PIXEL_SCALINGS)

@@ -1,0 +1,109 @@
+"""What README, the rerun page and the notebooks tell people to type is run, and what they point to is there."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from conftest import NOTEBOOKS, ROOT
+from PIL import Image
+
+from lib.data import load_dataset
+
+BLOCK = re.compile(r"```bash\n(.*?)```", re.DOTALL)
+SMALL = "-p preset smoke -p epochs 1 -p num_members 2 -p engine sequential"
+
+
+def documents() -> dict[str, str]:
+    texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "book/rerun.md")}
+    for path in NOTEBOOKS:
+        cells = nbformat.read(path, as_version=4).cells
+        texts[path.name] = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    return texts
+
+
+def commands(program: str) -> list[str]:
+    """Every line of every bash block that begins with a program's name, each once."""
+    lines = [line for text in documents().values() for block in BLOCK.findall(text) for line in block.splitlines()]
+    return [line for line in dict.fromkeys(lines) if line.startswith(f"{program} ")]
+
+
+def images_of_ones_own(folder: Path) -> None:
+    """Forty digits, as an .npz file and as a folder of PNG files."""
+    digits = load_dataset("digits")
+    arrays = {}
+    for name, split in (("train", digits.train), ("test", digits.test)):
+        arrays |= {f"x_{name}": split.images[:40], f"y_{name}": split.labels[:40]}
+        for number, (image, label) in enumerate(zip(split.images[:40], split.labels[:40], strict=True)):
+            path = folder / "images" / name / str(label) / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image[..., 0]).save(path)
+    np.savez(folder / "images.npz", **arrays)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that looks like a checkout from inside, with a run store of its own and images at path/to."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("notebooks", "book", "lib", "Makefile", "_config.yml", "requirements.txt", "pyproject.toml"):
+        (folder / name).symlink_to(ROOT / name)
+    images_of_ones_own(folder / "path" / "to")
+    return folder
+
+
+def run(command: str, checkout: Path, *extra: str) -> str:
+    """What is wrong with a command, or nothing."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    process = subprocess.run(
+        [*shlex.split(command), *extra],
+        cwd=checkout,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        input="y\n",
+    )
+    return f"{command}: {process.stdout}{process.stderr}" if process.returncode != 0 else ""
+
+
+def test_documented_papermill_lines_work(checkout):
+    lines = commands("papermill")
+    assert len(lines) > 6
+    executions = []
+    for number, line in enumerate(lines):
+        extra = [] if "--help-notebook" in line else [*SMALL.split(), "-p", "runs_dir", str(checkout / "runs")]
+        executions.append((line.replace("out.ipynb", f"out{number}.ipynb"), checkout, *extra))
+    with ThreadPoolExecutor(2) as pool:
+        problems = [problem for problem in pool.map(lambda given: run(*given), executions) if problem]
+    assert problems == []
+
+
+@pytest.mark.parametrize("command", commands("python"))
+def test_documented_python_line_works(command, checkout):
+    store = ["--runs-dir", str(checkout / "runs")] if " runs " in command else []
+    assert run(command, checkout, *store) == ""
+
+
+@pytest.mark.parametrize("command", commands("make"))
+def test_documented_make_target_exists(command, checkout):
+    # The rules themselves run whenever the book or the tests do; here it matters that targets and files exist.
+    assert run(command, checkout, "--dry-run") == ""
+
+
+@pytest.mark.parametrize("name", ["README.md", "lib/assets/README.md"])
+def test_relative_links_lead_somewhere(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#\s]+)\)", text):
+        if "://" not in target:
+            assert ((ROOT / name).parent / target).exists(), target
+
+
+def test_readme_lists_every_notebook():
+    readme = documents()["README.md"]
+    assert [path.stem for path in NOTEBOOKS if f"notebooks/{path.name}" not in readme] == []

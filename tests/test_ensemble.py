@@ -1,0 +1,348 @@
+"""Many members: whoever trains them, side by side, killed, interrupted or damaged, they are the same to the bit."""
+
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import assert_same, experiment, train
+
+from lib import ensemble, training
+from lib.config import ConfigError
+from lib.data import DatasetError, load_dataset
+from lib.ensemble import train_ensemble
+from lib.store import RunStore, StoreError
+
+LONG_FILES = 2 * 21
+#: Starts a process in milliseconds, as it has imported everything already.
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["helpers", "lib.ensemble", "sklearn.datasets"])
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory):
+    """Settings of two members of 20 epochs on 400 images."""
+    path = tmp_path_factory.mktemp("data") / "few_digits.npz"
+    digits = load_dataset("digits")
+    train, test = (digits.train.images[:400], digits.train.labels[:400]), (digits.test.images, digits.test.labels)
+    np.savez(path, x_train=train[0], y_train=train[1], x_test=test[0], y_test=test[1])
+    return {"num_members": 2, "epochs": 20, "dataset": str(path)}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A store of two small_cnn, and their trajectories."""
+    root = tmp_path_factory.mktemp("trained")
+    return root, train(root)
+
+
+@pytest.fixture(scope="module")
+def long_trained(tmp_path_factory, long):
+    return train(tmp_path_factory.mktemp("long"), **long)
+
+
+def checkpoints(root):
+    """What every checkpoint file is: written again, it would be another."""
+    stats = {path: path.stat() for path in Path(root).rglob("epoch_*.safetensors")}
+    return {path: (stat.st_ino, stat.st_mtime_ns) for path, stat in stats.items()}
+
+
+def wait_for_checkpoints(root, count, process):
+    """Wait until a store has so many checkpoint files."""
+    deadline = time.monotonic() + 60
+    while len(checkpoints(root)) < count:
+        assert process.exitcode is None
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def processes_of_group(group):
+    """Process ids whose group it is, zombies left out."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, number = stat.read_text().rpartition(")")[2].split()[:3]
+        except (OSError, ValueError):
+            continue
+        if int(number) == group and state != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+# Results
+
+
+def test_ensemble_gives_one_trajectory_a_member_in_order(trained):
+    _, trajectories = trained
+    assert [one.member.order for one in trajectories] == [0, 1]
+    assert not np.array_equal(trajectories[0].final, trajectories[1].final)
+
+
+def test_ensemble_asked_again_only_reads(trained, monkeypatch):
+    root, trajectories = trained
+    before = checkpoints(root)
+    monkeypatch.setattr(ensemble, "open_engine", None)
+    assert_same(train(root), trajectories)
+    assert checkpoints(root) == before
+
+
+def test_ensemble_of_more_members_trains_only_the_new(tmp_path, trained):
+    root, trajectories = trained
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    before = checkpoints(tmp_path)
+    more = train(tmp_path, num_members=4)
+    assert_same(more[:2], trajectories)
+    after = checkpoints(tmp_path)
+    assert {path: after[path] for path in before} == before
+    assert len(after) == 2 * len(before)
+    assert_same(train(tmp_path, num_members=1), trajectories[:1])
+
+
+def test_ensemble_ten_after_five_trains_five(tmp_path, monkeypatch):
+    counted = []
+    monkeypatch.setattr(training, "train_epoch", count_epochs(counted))
+    train(tmp_path, num_members=5, epochs=1)
+    assert sorted(counted) == [(number, 0) for number in range(5)]
+    counted.clear()
+    train(tmp_path, num_members=10, epochs=1)
+    assert sorted(counted) == [(number, 0) for number in range(5, 10)]
+
+
+def count_epochs(counted):
+    original = training.train_epoch
+
+    def counting(config, model, optimizer, pixels, labels, epoch):
+        counted.append((config.order, epoch))
+        return original(config, model, optimizer, pixels, labels, epoch)
+
+    return counting
+
+
+@pytest.mark.slow
+def test_ensemble_is_the_same_on_every_engine_and_number_of_jobs(tmp_path):
+    networks = ("small_cnn", "resnet8_v1")
+    chosen = {name: experiment(num_members=3, epochs=1, architecture=name) for name in networks}
+    one = {name: train_ensemble(chosen[name], engine="sequential", store=tmp_path / "one") for name in networks}
+    for jobs in (2, 1):
+        for name in networks:
+            other = train_ensemble(chosen[name], engine="loky", jobs=jobs, store=RunStore(tmp_path / f"{jobs}"))
+            assert_same(other, one[name])
+
+
+def test_error_in_a_worker_is_the_callers(tmp_path):
+    with pytest.raises(ConfigError, match=r"^training diverged in epoch 1"):
+        train_ensemble(experiment(learning_rate=1e30), engine="loky", jobs=1, store=tmp_path)
+    assert all(not run.is_complete() for run in RunStore(tmp_path).runs())
+
+
+def test_ensemble_seed_changes_every_member(tmp_path, trained):
+    for one, other in zip(train(tmp_path, seed=1), trained[1], strict=True):
+        assert not np.array_equal(one.weights[0], other.weights[0])
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("arguments", "pattern"),
+    [
+        ({"engine": "lokky"}, r"^unknown engine 'lokky'; did you mean 'loky'\? allowed: loky, "),
+        ({"engine": "spark"}, r"^unknown engine 'spark'"),
+        ({"jobs": 0}, r"^jobs must be an integer at least 1, got 0$"),
+        ({"jobs": -2}, r"^jobs must be an integer at least 1, got -2$"),
+        ({"jobs": True}, r"^jobs must be an integer at least 1, got True$"),
+        ({"jobs": 1.5}, r"^jobs must be an integer at least 1, got 1.5$"),
+    ],
+)
+def test_engine_not_allowed_is_one_line(tmp_path, arguments, pattern):
+    with pytest.raises(ConfigError, match=pattern) as caught:
+        train_ensemble(experiment(), store=tmp_path, **arguments)
+    assert "\n" not in str(caught.value)
+    assert os.listdir(tmp_path) == []
+
+
+def test_dataset_unknown_is_one_line(tmp_path):
+    with pytest.raises(DatasetError, match="unknown dataset 'digitz'; did you mean 'digits'"):
+        train(tmp_path, dataset="digitz")
+    assert os.listdir(tmp_path) == []
+
+
+def test_store_below_a_file_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(StoreError, match=r"^cannot write .*Not a directory") as caught:
+        train(tmp_path / "file" / "runs")
+    assert "\n" not in str(caught.value)
+
+
+def test_store_of_a_newer_format_is_refused_and_left_alone(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("lib.store.FORMAT", 2)
+        train(tmp_path)
+    before = checkpoints(tmp_path)
+    with pytest.raises(StoreError, match="has store format 2, this version reads 1; update"):
+        train(tmp_path)
+    assert checkpoints(tmp_path) == before
+
+
+# Damage
+
+
+def damage_file(path, how):
+    if how == "flip":
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 16
+        path.write_bytes(bytes(content))
+    elif how == "truncate":
+        os.truncate(path, path.stat().st_size // 2)
+    else:
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("epoch_000.safetensors", "flip"),
+        ("epoch_002.safetensors", "truncate"),
+        ("epoch_001.safetensors", "delete"),
+        ("manifest.json", "flip"),
+        ("manifest.json", "delete"),
+        ("history.csv", "flip"),
+        ("config.json", "delete"),
+    ],
+)
+def test_damaged_member_is_set_aside_with_one_warning_and_trained_again(tmp_path, trained, name, how):
+    root, trajectories = trained
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    store = RunStore(tmp_path)
+    whole, hurt = (store.run(one.member) for one in trajectories)
+    damage_file(hurt.folder / name, how)
+    before = checkpoints(whole.folder)
+    with pytest.warns(UserWarning, match="damaged run set aside as") as caught:
+        again = train(tmp_path)
+    assert len(caught) == 1
+    assert f"{hurt.folder.name}.damaged" in str(caught[0].message)
+    assert_same(again, trajectories)
+    assert [folder.name for folder in store.damaged()] == [f"{hurt.folder.name}.damaged"]
+    assert checkpoints(whole.folder) == before
+    assert store.verify() == {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert_same(train(tmp_path), trajectories)
+
+
+def test_damaged_member_found_by_two_at_once_is_trained_once(tmp_path, trained):
+    root, trajectories = trained
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    damage_file(RunStore(tmp_path).run(trajectories[0].member).folder / "epoch_001.safetensors", "flip")
+    started = [SERVER.Process(target=train, args=(tmp_path,)) for _ in range(2)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join()
+        assert process.exitcode == 0
+    assert len(RunStore(tmp_path).damaged()) == 1
+    assert_same(train(tmp_path), trajectories)
+
+
+# Two at once
+
+
+def test_two_processes_wanting_the_same_members_share_them(tmp_path, long, long_trained):
+    started = [SERVER.Process(target=train, args=(tmp_path,), kwargs=long) for _ in range(2)]
+    for process in started:
+        process.start()
+    seen = {}
+    while any(process.exitcode is None for process in started):
+        for path, identity in checkpoints(tmp_path).items():
+            # A checkpoint that was written twice would have got another inode or time.
+            assert seen.setdefault(path, identity) == identity
+        time.sleep(0.01)
+    assert [process.exitcode for process in started] == [0, 0]
+    seen |= checkpoints(tmp_path)
+    assert len(seen) == LONG_FILES
+    assert_same(train(tmp_path, **long), long_trained)
+
+
+# Killed and interrupted
+
+
+def test_killed_at_random_moments_goes_on_to_the_same_bits(tmp_path, long, long_trained):
+    numbers = random.Random(0)
+    finished, kills = {}, 0
+    for count in (1, 6, 13, 19, 30):
+        process = SERVER.Process(target=train, args=(tmp_path,), kwargs=long)
+        process.start()
+        wait_for_checkpoints(tmp_path, count, process)
+        time.sleep(numbers.uniform(0, 0.03))
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        kills += 1
+        now = checkpoints(tmp_path)
+        assert {path: now[path] for path in finished} == finished
+        finished = finished_checkpoints(tmp_path)
+    assert kills == 5
+    assert len(finished) >= 25
+    assert_same(train(tmp_path, **long), long_trained)
+    now = checkpoints(tmp_path)
+    assert {path: now[path] for path in finished} == finished
+    assert len(now) == LONG_FILES
+    assert RunStore(tmp_path).damaged() == []
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def finished_checkpoints(root):
+    """The checkpoints that will not be written again: those up to the resume state, or all of a complete run."""
+    finished = {}
+    for run in RunStore(root).runs():
+        found = checkpoints(run.folder)
+        if not run.is_complete():
+            done = run.resume()
+            found = {path: found[path] for path in sorted(found)[: done.epoch + 1 if done else 0]}
+        finished |= found
+    return finished
+
+
+def is_worker(number):
+    try:
+        return b"loky.backend.popen_loky_posix" in Path(f"/proc/{number}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def train_with_loky(root, settings):
+    """In a process group of its own."""
+    os.setsid()
+    train_ensemble(experiment(**settings), engine="loky", jobs=2, store=root)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("blow", ["interrupt the notebook", "Ctrl-C in a terminal", "kill a worker"])
+def test_stopped_loky_leaves_no_process_and_goes_on_to_the_same_bits(tmp_path, long, long_trained, blow):
+    process = SERVER.Process(target=train_with_loky, args=(tmp_path, long))
+    process.start()
+    wait_for_checkpoints(tmp_path, 6, process)
+    if blow == "interrupt the notebook":
+        os.kill(process.pid, signal.SIGINT)
+    elif blow == "Ctrl-C in a terminal":
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        os.kill(next(filter(is_worker, processes_of_group(process.pid))), signal.SIGKILL)
+    process.join(60)
+    assert process.exitcode not in (0, None)
+    deadline = time.monotonic() + 10
+    while processes_of_group(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert processes_of_group(process.pid) == []
+    finished = finished_checkpoints(tmp_path)
+    assert len(finished) >= 4
+    assert len(finished) < LONG_FILES
+    assert_same(train(tmp_path, **long), long_trained)
+    now = checkpoints(tmp_path)
+    assert {path: now[path] for path in finished} == finished
