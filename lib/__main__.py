@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from lib.config import ConfigError, MemberConfig
-from lib.data import DATASETS, SOURCES, DatasetError, default_data_root
+from lib.config import MemberConfig, OneLineError
+from lib.data import DATASETS, SOURCES, default_data_root, locate
 from lib.store import Run, RunStore, StoreError, folder_size, last_written
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
@@ -140,11 +140,10 @@ def prune(
 @app.command()
 def datasets() -> None:
     """List the datasets by name, and which of them are on this machine."""
-    rows, root = [], default_data_root()
+    rows = []
     for name, description in DATASETS.items():
-        folders, files = (SOURCES[name].folders, SOURCES[name].files) if name in SOURCES else ((".",), ())
-        found = (all((root / d / f).is_file() or (root / d / f"{f}.gz").is_file() for f in files) for d in folders)
-        rows.append((name, "here" if any(found) else "not here", description))
+        embedded = name not in SOURCES
+        rows.append((name, "here" if embedded or locate(name, default_data_root()) else "not here", description))
     print_table(("name", "data", "what it is"), rows)
 
 
@@ -154,7 +153,7 @@ def main() -> int:
         return app(standalone_mode=False, prog_name="python -m lib") or 0
     except (typer.Abort, KeyboardInterrupt):
         message = "stopped"
-    except (ConfigError, DatasetError, StoreError, OSError) as error:
+    except (OneLineError, OSError) as error:
         message = str(error)
     except typer.BadParameter.__mro__[2] as error:  # ClickException, wherever this version of typer keeps it
         message = error.format_message()

@@ -5,7 +5,7 @@ import hashlib
 import json
 import numbers
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 #: Part of every key: raise it whenever the same `MemberConfig` would train to other weights.
@@ -152,12 +152,17 @@ class MemberConfig:
     augmentation: str
     pixel_scaling: str
     sampling: str
-    training_version: int = TRAINING_VERSION
+    training_version: int
 
     @property
     def key(self) -> str:
         """SHA-256 (hex, 64 digits) of the canonical JSON of what decides this member."""
-        content = {name: value for name, value in asdict(self).items() if name != "dataset"}
+        defaults = {field.name: field.default for field in fields(self) if field.default is not MISSING}
+        content = {
+            name: value
+            for name, value in asdict(self).items()
+            if name != "dataset" and not (name in defaults and value == defaults[name])
+        }
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
     def random_seed(self, purpose: str, epoch: int = 0) -> int:
@@ -248,8 +253,9 @@ class Experiment:
     def members(self, dataset_name: str, dataset_hash: str) -> list[MemberConfig]:
         """The configurations of all members, given the name and content hash of the loaded data."""
         shared = {field.name for field in fields(MemberConfig)} & {field.name for field in fields(self)}
-        settings = {name: getattr(self, name) for name in shared} | {"dataset": dataset_name}
-        return [
-            MemberConfig(**settings, dataset_hash=dataset_hash, initialization=member, order=member)
-            for member in range(self.num_members)
-        ]
+        settings = {name: getattr(self, name) for name in shared} | {
+            "dataset": dataset_name,
+            "dataset_hash": dataset_hash,
+            "training_version": TRAINING_VERSION,
+        }
+        return [MemberConfig(**settings, initialization=member, order=member) for member in range(self.num_members)]

@@ -172,13 +172,20 @@ def _download(downloads: dict[str, str], folder: Path) -> None:
             os.replace(file, folder / file.name)
 
 
+def locate(name: str, root: Path) -> Path | None:
+    """Return the folder that holds all files of a published dataset, or None; downloads nothing."""
+    for folder in (root / folder for folder in SOURCES[name].folders):
+        if all((folder / file).is_file() or (folder / f"{file}.gz").is_file() for file in SOURCES[name].files):
+            return folder
+    return None
+
+
 def _find(name: str, root: Path) -> Path:
     """Return the folder that holds all files of a published dataset, after a download where there is none."""
+    if folder := locate(name, root):
+        return folder
     source = SOURCES[name]
     folders = [root / folder for folder in source.folders]
-    for folder in folders:
-        if all((folder / file).is_file() or (folder / f"{file}.gz").is_file() for file in source.files):
-            return folder
     try:
         _download(source.downloads, folders[0])
     except (OSError, RuntimeError, http.client.HTTPException) as error:

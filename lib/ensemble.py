@@ -1,20 +1,25 @@
 """Many members: which are missing, who trains them, and how far they are."""
 
 import os
+import threading
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 
 from loky import get_reusable_executor
 from tqdm import tqdm
 
-from lib.config import ConfigError, Experiment, MemberConfig, unknown
-from lib.data import load_dataset
+from lib.config import ConfigError, Experiment, MemberConfig, OneLineError, unknown
+from lib.data import DatasetError, load_dataset
 from lib.store import DamagedRun, Run, RunStore, StoreError
 from lib.training import Trajectory, default_device, load_trajectory, train_member
 
 ENGINES = ("loky", "sequential")
+
+
+class TrainingError(OneLineError):
+    """Training stopped for a reason that is not in its settings."""
 
 
 def usable_cores() -> int:
@@ -58,9 +63,14 @@ def open_engine(engine: str | None, jobs: int | None, tasks: int) -> Iterator[Ex
     executor = get_reusable_executor(max_workers=jobs, timeout=60)
     try:
         yield executor
-    except BaseException:
+    except BaseException as error:
         # Whoever stops waiting, by Ctrl-C say, wants the training to stop too; finished epochs are in the store.
         executor.shutdown(wait=True, kill_workers=True)
+        if isinstance(error, BrokenExecutor):
+            raise TrainingError(
+                "a training process died, of too little memory perhaps: call again with fewer jobs "
+                "(finished epochs are kept)"
+            ) from None
         raise
 
 
@@ -71,7 +81,10 @@ def _train_task(
     run = RunStore(runs_dir).run(config)
     with run.lock():
         if not run.is_complete():
-            train_member(config, load_dataset(dataset, data_root, validation_size), run)
+            data = load_dataset(dataset, data_root, validation_size)
+            if data.content_hash != config.dataset_hash:
+                raise DatasetError(f"{dataset} changed, or is not the same on all machines: start again")
+            train_member(config, data, run)
 
 
 def _load(run: Run) -> Trajectory | None:
@@ -94,19 +107,28 @@ def _load(run: Run) -> Trajectory | None:
     return None
 
 
-def _wait(futures: list[Future], runs: list[Run], epochs: int, description: str) -> None:
-    """Wait for all, showing the epochs that the store has; the first error ends it."""
-    total = epochs * len(runs)
-    start = sum(run.finished_epochs() for run in runs)
-    with tqdm(total=total, initial=start, desc=description, unit="epoch") as bar:
-        pending = set(futures)
-        while pending:
-            done, pending = wait(pending, timeout=1.0, return_when=FIRST_COMPLETED)
-            for future in done:
-                future.result()
-            finished = sum(run.finished_epochs() for run in runs)
-            if finished > bar.n:  # no refresh without news: in a log each is a line
-                bar.update(finished - bar.n)
+@contextmanager
+def _progress(runs: list[Run], epochs: int, description: str) -> Iterator[None]:
+    """A bar of the epochs that the store has, whoever trains them and wherever."""
+
+    def finished() -> int:
+        return sum(run.finished_epochs() for run in runs)
+
+    def watch() -> None:
+        while not stop.wait(1.0):
+            if (news := finished() - bar.n) > 0:  # no refresh without news: in a log each is a line
+                bar.update(news)
+
+    stop = threading.Event()
+    with tqdm(total=epochs * len(runs), initial=finished(), desc=description, unit="epoch") as bar:
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            watcher.join()
+            bar.update(finished() - bar.n)
 
 
 def train_ensemble(
@@ -129,7 +151,7 @@ def train_ensemble(
         One trajectory a member, in the order of the members.
 
     Raises:
-        DatasetError, ConfigError, StoreError: one line each. Finished epochs are kept and are not trained again.
+        DatasetError, ConfigError, StoreError, TrainingError: one line each. Finished epochs are kept.
     """
     store = store if isinstance(store, RunStore) else RunStore(store)
     dataset = load_dataset(experiment.dataset, data_root, experiment.validation_size)
@@ -138,10 +160,11 @@ def train_ensemble(
     missing = [run for run, trajectory in zip(runs, trajectories, strict=True) if trajectory is None]
     if missing:
         root = None if data_root is None else str(data_root)
-        with open_engine(engine, jobs, len(missing)) as executor:
-            task = (experiment.dataset, root, experiment.validation_size, str(store.root))
-            futures = [executor.submit(_train_task, run.config, *task) for run in missing]
-            _wait(futures, missing, experiment.epochs, f"{dataset.name} / {experiment.architecture}")
+        task = (experiment.dataset, root, experiment.validation_size, str(store.root))
+        description = f"{dataset.name} / {experiment.architecture}"
+        with _progress(missing, experiment.epochs, description), open_engine(engine, jobs, len(missing)) as executor:
+            for future in as_completed([executor.submit(_train_task, run.config, *task) for run in missing]):
+                future.result()
     return [trajectory or _reload(run) for run, trajectory in zip(runs, trajectories, strict=True)]
 
 

@@ -26,6 +26,7 @@ PINNED = MemberConfig(
     augmentation="none",
     pixel_scaling="raw",
     sampling="replacement",
+    training_version=1,
 )
 OTHER_VALUES = {
     "dataset_hash": "1" * 64,
@@ -53,6 +54,16 @@ def smoke(**overrides):
 
 def members(count=5, name="digits", digest="0" * 64, **overrides):
     return smoke(num_members=count, **overrides).members(name, digest)
+
+
+def test_key_leaves_out_a_later_field_at_its_default():
+    @dataclasses.dataclass(frozen=True)
+    class Later(MemberConfig):
+        precision: str = "float32"
+
+    later = Later(**dataclasses.asdict(PINNED))
+    assert later.key == PINNED.key
+    assert dataclasses.replace(later, precision="bf16").key != PINNED.key
 
 
 # Presets

@@ -5,18 +5,19 @@ import os
 import random
 import shutil
 import signal
+import sys
 import time
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import assert_same, experiment, train
+from helpers import assert_same, experiment, subset, train
 
 from lib import ensemble, training
 from lib.config import ConfigError
 from lib.data import DatasetError, load_dataset
-from lib.ensemble import train_ensemble
+from lib.ensemble import TrainingError, train_ensemble
 from lib.store import RunStore, StoreError
 
 LONG_FILES = 2 * 21
@@ -316,10 +317,16 @@ def is_worker(number):
         return False
 
 
+ONE_LINE = 17  # exit status of a training that ended with a TrainingError of one line
+
+
 def train_with_loky(root, settings):
     """In a process group of its own."""
     os.setsid()
-    train_ensemble(experiment(**settings), engine="loky", jobs=2, store=root)
+    try:
+        train_ensemble(experiment(**settings), engine="loky", jobs=2, store=root)
+    except TrainingError as error:
+        sys.exit(ONE_LINE if "\n" not in str(error) else 1)
 
 
 @pytest.mark.slow
@@ -335,7 +342,7 @@ def test_stopped_loky_leaves_no_process_and_goes_on_to_the_same_bits(tmp_path, l
     else:
         os.kill(next(filter(is_worker, processes_of_group(process.pid))), signal.SIGKILL)
     process.join(60)
-    assert process.exitcode not in (0, None)
+    assert process.exitcode == ONE_LINE if blow == "kill a worker" else process.exitcode not in (0, None)
     deadline = time.monotonic() + 10
     while processes_of_group(process.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -346,3 +353,21 @@ def test_stopped_loky_leaves_no_process_and_goes_on_to_the_same_bits(tmp_path, l
     assert_same(train(tmp_path, **long), long_trained)
     now = checkpoints(tmp_path)
     assert {path: now[path] for path in finished} == finished
+
+
+def test_ensemble_data_that_changed_meanwhile_is_one_line(tmp_path, monkeypatch):
+    """A worker that finds other data than the caller does not train on them under the caller's key."""
+    loads = iter([load_dataset("digits"), subset(100)])
+    monkeypatch.setattr(ensemble, "load_dataset", lambda *_: next(loads))
+    with pytest.raises(DatasetError, match=r"^digits changed, or is not the same on all machines: start again$"):
+        train(tmp_path)
+    assert not list(tmp_path.rglob("epoch_*"))
+
+
+def test_ensemble_progress_counts_epochs_of_the_store(tmp_path, capfd):
+    train(tmp_path)
+    shown = capfd.readouterr().err
+    assert "digits / small_cnn: 100%" in shown
+    assert "4/4" in shown
+    train(tmp_path)
+    assert capfd.readouterr().err == ""

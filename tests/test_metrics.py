@@ -434,3 +434,26 @@ def test_bad_argument(call, message):
 def test_half_precision_probabilities_are_accepted():
     probs = random_probs(3, 20, 10).astype(np.float16)
     assert 0 <= metrics.jensen_shannon_divergence(probs) <= np.log(3)
+
+
+# Whose nearest neighbour is whose
+
+
+def test_neighbor_purity_of_two_groups():
+    distances = metrics.euclidean_distances(np.array([[0.0], [0.1], [5.0], [5.1], [0.2]]))
+    assert metrics.neighbor_purity(distances, [0, 0, 1, 1, 0]) == 1
+    assert metrics.neighbor_purity(distances, [0, 1, 0, 1, 2]) == 0
+    assert metrics.neighbor_purity(distances, [0, 0, 1, 1, 1]) == pytest.approx(4 / 5)
+
+
+def test_neighbor_purity_among_chosen_groups():
+    distances = metrics.euclidean_distances(np.array([[0.0], [1.0], [1.1], [9.0], [9.1]]))
+    groups = np.array([0, 0, 1, 2, 2])
+    assert metrics.neighbor_purity(distances, groups) == pytest.approx(3 / 5)
+    assert metrics.neighbor_purity(distances, groups, [0, 2, 2]) == 1
+
+
+def test_neighbor_purity_needs_two_groups():
+    distances = metrics.euclidean_distances(np.array([[0.0], [1.0], [2.0]]))
+    assert np.isnan(metrics.neighbor_purity(distances, [0, 0, 0]))
+    assert np.isnan(metrics.neighbor_purity(distances, [0, 0, 1], [0]))

@@ -53,6 +53,18 @@ def test_flatten_load_round_trip(architecture):
         assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize(("architecture", "channels"), [("small_cnn", 0), ("resnet8_v1", 16 * 3 + 32 * 2 + 64 * 2)])
+def test_batch_norm_parameters_are_scales_and_shifts(architecture, channels):
+    network = model(architecture)
+    chosen = w.batch_norm_parameters(network)
+    vector = w.flatten(network)
+    assert chosen.shape == vector.shape
+    assert chosen.sum() == 2 * channels
+    # A new BatchNorm scales by one and shifts by zero.
+    assert vector[chosen].sum() == channels
+    assert set(vector[chosen]) <= {0, 1}
+
+
 def test_flatten_order_is_that_of_parameters_whatever_the_memory_order():
     network = model()
     expected = np.concatenate([p.detach().contiguous().numpy().reshape(-1) for p in network.parameters()])
