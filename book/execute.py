@@ -48,7 +48,7 @@ def execute(
 
     A notebook that fails is kept beside the target under a name ending in .failed.ipynb; the target stays as it was.
     """
-    claims = target.resolve().parents[1] / "claims" / source.stem
+    claims = target.parent.parent / "claims" / source.stem
     unfinished = target.with_suffix(".failed.ipynb")
     try:
         parameters = parameters_for(source, params, preset)

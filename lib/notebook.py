@@ -184,7 +184,7 @@ class Page:
 
     def verdicts(self) -> None:
         """Show the claims of this page with their verdicts and intervals."""
-        columns = ["verdict", "claim", "architecture", "value", "95 % interval", "criterion", "the paper says"]
+        columns = ["verdict", "the paper says", "architecture", "value", "95 % interval", "criterion"]
         show(claims.table(self.results)[columns], "claims", verdicts=True)
 
     def provenance(self) -> None:
