@@ -22,7 +22,7 @@ from lib.config import PRESETS, ConfigError, Experiment, unknown
 from lib.data import Dataset, load_dataset
 from lib.ensemble import check_engine, train_ensemble
 from lib.models import Network
-from lib.store import RunStore
+from lib.store import RunStore, StoreError
 from lib.training import Trajectory, build_member_model
 from lib.weights import default_device, predict
 
@@ -179,7 +179,10 @@ class Page:
         context |= {"preset": experiment.preset, "members": self.keys.get(experiment.architecture, [])}
         result = claims.judge(claim, estimate, context)
         folder = self.parameters["results_dir"] or self.store.root / "claims"
-        claims.write_result(result, Path(folder))
+        try:
+            claims.write_result(result, Path(folder))
+        except StoreError as error:
+            raise StoreError(f"{error}; the parameter results_dir says where verdicts go") from None
         self.results.append(result)
 
     def verdicts(self) -> None:

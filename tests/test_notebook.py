@@ -9,6 +9,7 @@ from lib import notebook
 from lib.claims import Estimate
 from lib.config import ConfigError
 from lib.notebook import check_parameters, open_page
+from lib.store import StoreError
 
 CELL = """preset: str = "quick"  # size
 architectures: list = None  # networks
@@ -133,6 +134,13 @@ def test_page_shows_settings_verdicts_and_provenance(open_with, tmp_path, capsys
     page.provenance()
     assert [result.verdict for result in page.results] == ["reproduced"]
     assert len(list((tmp_path / "claims").rglob("*.json"))) == 1
+
+
+def test_page_that_cannot_write_verdicts_names_the_parameter(open_with, tmp_path):
+    (tmp_path / "file").write_text("")
+    page = open_with(results_dir=str(tmp_path / "file" / "claims"))
+    with pytest.raises(StoreError, match="the parameter results_dir says where verdicts go$"):
+        page.judge("independent/orthogonal", Estimate(0.05, 0.02, 0.08, 2000, "members"), page.experiment)
 
 
 def test_badge_says_the_verdict_in_words():
