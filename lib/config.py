@@ -93,6 +93,7 @@ SCHEDULES = ("constant", "halving", "keras-resnet", "step", "cosine")
 AUGMENTATIONS = ("none", "shift-flip")
 PIXEL_SCALINGS = ("standardize", "raw", "mean-image")
 SAMPLINGS = ("permutation", "replacement")
+PRECISIONS = ("float32", "bf16")
 
 
 class OneLineError(Exception):
@@ -153,6 +154,7 @@ class MemberConfig:
     pixel_scaling: str
     sampling: str
     training_version: int
+    precision: str = "float32"
 
     @property
     def key(self) -> str:
@@ -202,6 +204,7 @@ class Experiment:
     augmentation: str
     pixel_scaling: str
     sampling: str
+    precision: str = "float32"
     validation_size: int | None = None
     preset: str | None = None
 
@@ -221,6 +224,7 @@ class Experiment:
         _check_choice("augmentation", self.augmentation, AUGMENTATIONS)
         _check_choice("pixel_scaling", self.pixel_scaling, PIXEL_SCALINGS)
         _check_choice("sampling", self.sampling, SAMPLINGS)
+        _check_choice("precision", self.precision, PRECISIONS)
         if self.validation_size is not None:
             _check_number("validation_size", self.validation_size, int, 1)
         if self.preset is not None:

@@ -1,19 +1,23 @@
 """Many members: which are missing, who trains them, and how far they are."""
 
+import math
 import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import torch
 from loky import get_reusable_executor
 from tqdm import tqdm
 
 from lib.config import ConfigError, Experiment, MemberConfig, OneLineError, unknown
-from lib.data import DatasetError, load_dataset
+from lib.data import Dataset, DatasetError, load_dataset
+from lib.lockstep import CannotStack
 from lib.store import DamagedRun, Run, RunStore, StoreError
-from lib.training import Trajectory, default_device, load_trajectory, train_member
+from lib.training import Trajectory, load_trajectory, train_members
+from lib.weights import default_device
 
 ENGINES = ("loky", "sequential")
 
@@ -79,16 +83,31 @@ def open_engine(engine: str | None, jobs: int | None, tasks: int) -> Iterator[Ex
 
 
 def _train_task(
-    config: MemberConfig, dataset: str, data_root: str | None, validation_size: int | None, runs_dir: str
+    configs: list[MemberConfig], dataset: str, data_root: str | None, validation_size: int | None, runs_dir: str
 ) -> None:
-    """Train one member, or wait for another process that does; runs in a worker."""
-    run = RunStore(runs_dir).run(config)
-    with run.lock():
-        if not run.is_complete():
+    """Train members, or wait for another process that does; runs in a worker."""
+    store = RunStore(runs_dir)
+    with ExitStack() as locks:
+        # In one order everywhere, so that two processes cannot each wait for the other.
+        for config in sorted(configs, key=lambda config: config.key):
+            locks.enter_context(store.run(config).lock())
+        missing = [config for config in configs if not store.run(config).is_complete()]
+        if missing:
             data = load_dataset(dataset, data_root, validation_size)
-            if data.content_hash != config.dataset_hash:
+            if any(config.dataset_hash != data.content_hash for config in missing):
                 raise DatasetError(f"{dataset} changed, or is not the same on all machines: start again")
-            train_member(config, data, run)
+            _train_as_many_as_fit(missing, data, store)
+
+
+def _train_as_many_as_fit(configs: list[MemberConfig], data: Dataset, store: RunStore) -> None:
+    """Train members in lockstep; halves after one another where they do not fit in memory, or have no lockstep."""
+    try:
+        train_members(configs, data, [store.run(config) for config in configs])
+    except (torch.cuda.OutOfMemoryError, CannotStack):
+        if len(configs) == 1:
+            raise
+        for half in (configs[: len(configs) // 2], configs[len(configs) // 2 :]):
+            _train_as_many_as_fit(half, data, store)
 
 
 def _load(run: Run) -> Trajectory | None:
@@ -166,8 +185,11 @@ def train_ensemble(
         root = None if data_root is None else str(data_root)
         task = (experiment.dataset, root, experiment.validation_size, str(store.root))
         description = f"{dataset.name} / {experiment.architecture}"
-        with _progress(missing, experiment.epochs, description), open_engine(engine, jobs, len(missing)) as executor:
-            for future in as_completed([executor.submit(_train_task, run.config, *task) for run in missing]):
+        # A core trains one member at a time; a GPU all of its members as one network.
+        together = 1 if default_device().type == "cpu" else math.ceil(len(missing) / (jobs or 1))
+        groups = [[run.config for run in missing[i : i + together]] for i in range(0, len(missing), together)]
+        with _progress(missing, experiment.epochs, description), open_engine(engine, jobs, len(groups)) as executor:
+            for future in as_completed([executor.submit(_train_task, group, *task) for group in groups]):
                 future.result()
     return [trajectory or _reload(run) for run, trajectory in zip(runs, trajectories, strict=True)]
 

@@ -32,11 +32,11 @@ class Dropout(nn.Module):
         # Compared as floating-point numbers, in place: as bytes, and then converted, takes ten times as long.
         mask = words.view(torch.uint8)[: activations.numel()].to(activations.dtype)
         mask.ge_(self.threshold).mul_(256 / (256 - self.threshold))
-        # The mask takes the memory order of the activations: a product of unlike orders is several times slower.
-        if activations.is_contiguous(memory_format=torch.channels_last):
-            n, c, h, w = activations.shape
-            return activations * mask.view(n, h, w, c).permute(0, 3, 1, 2)
-        return activations * mask.view(activations.shape)
+        if activations.ndim != 4:
+            return activations * mask.view(activations.shape)
+        # Channels last, as the activations are in memory: a product of unlike orders is several times slower.
+        n, c, h, w = activations.shape
+        return activations * mask.view(n, h, w, c).permute(0, 3, 1, 2)
 
 
 class Network(nn.Module):

@@ -40,6 +40,7 @@ SETTINGS = {
     "augmentation": "augmentation",
     "pixel_scaling": "pixel scaling",
     "sampling": "batches by",
+    "precision": "precision",
     "seed": "seed",
 }
 

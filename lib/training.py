@@ -1,8 +1,8 @@
-"""The trainer: one member, from its first weights to its last, a checkpoint an epoch."""
+"""The trainer: one member, or several in lockstep, from first weights to last, a checkpoint an epoch."""
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from lib.config import ConfigError, MemberConfig
 from lib.data import Dataset, pixel_statistics
+from lib.lockstep import Lockstep, part
 from lib.metrics import accuracy, negative_log_likelihood
 from lib.models import Dropout, Network, build_model
-from lib.store import Run
+from lib.store import ResumePoint, Run
 from lib.weights import as_pixels, default_device, flatten, flatten_statistics, load, predict
 
 #: Learning rate of an epoch (from 0) of `epochs`, as a factor of the base rate. The paper's epoch numbers became
@@ -77,7 +78,7 @@ def build_member_model(config: MemberConfig, dataset: Dataset) -> Network:
     return model.set_pixel_statistics(*pixel_statistics(dataset, config.pixel_scaling))
 
 
-def build_optimizer(config: MemberConfig, model: Network) -> torch.optim.Optimizer:
+def build_optimizer(config: MemberConfig, model: nn.Module) -> torch.optim.Optimizer:
     """Adam with PyTorch's defaults, or SGD with momentum 0.9; weight decay on convolution kernels only."""
     kernels = [module.weight for module in model.modules() if isinstance(module, nn.Conv2d)]
     chosen = {id(kernel) for kernel in kernels}
@@ -129,100 +130,160 @@ def one_thread() -> Iterator[None]:
 
 
 def train_epoch(
-    config: MemberConfig, model: Network, optimizer: torch.optim.Optimizer, pixels: Tensor, labels: Tensor, epoch: int
-) -> tuple[float, float]:
-    """Train one epoch (from 0); returns the mean loss (nats) and accuracy over its batches."""
-    device = pixels.device
-    augmentation = torch.Generator().manual_seed(config.random_seed("augmentation", epoch))
-    dropout = torch.Generator(device).manual_seed(config.random_seed("dropout", epoch))
-    for module in model.modules():
-        if isinstance(module, Dropout):
-            module.generator = dropout
+    configs: Sequence[MemberConfig],
+    model: Network | Lockstep,
+    optimizer: torch.optim.Optimizer,
+    pixels: Tensor,
+    labels: Tensor,
+    epoch: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Train members that differ in their seeds only for one epoch (from 0), each on its own batches.
+
+    Args:
+        configs: the M members.
+        model: the network of one member, or of M in `Lockstep`.
+        optimizer: of the model.
+        pixels: training images `(n, C, H, W)`, 0..255.
+        labels: `(n,)`.
+        epoch: from 0.
+
+    Returns:
+        Mean loss (nats) and accuracy over the batches of the epoch, `(M,)` each.
+    """
+    first, members, device = configs[0], len(configs), pixels.device
+    dropouts = [module for module in model.modules() if isinstance(module, Dropout)]
+    augmentations = []
+    for number, config in enumerate(configs):
+        augmentations.append(torch.Generator().manual_seed(config.random_seed("augmentation", epoch)))
+        dropout = torch.Generator(device).manual_seed(config.random_seed("dropout", epoch))
+        for layer in dropouts[number::members]:
+            layer.generator = dropout
     for group in optimizer.param_groups:
-        group["lr"] = config.learning_rate * SCHEDULES[config.schedule](epoch, config.epochs)
+        group["lr"] = first.learning_rate * SCHEDULES[first.schedule](epoch, first.epochs)
     model.train()
-    total_loss, correct = torch.zeros((), device=device), torch.zeros((), device=device)
-    seen = 0
-    for chosen in batches(config, len(labels), epoch):
-        chosen = chosen.to(device)
-        inputs, targets = model.normalize(pixels[chosen]), labels[chosen]
-        if config.augmentation == "shift-flip":
-            inputs = shift_and_flip(inputs, augmentation)
-        logits = model.layers(inputs)
-        loss = F.cross_entropy(logits, targets)
+    losses, correct, seen = torch.zeros(members, device=device), torch.zeros(members, device=device), 0
+    for chosen in zip(*(batches(config, len(labels), epoch) for config in configs), strict=True):
+        chosen = [indices.to(device) for indices in chosen]
+        inputs = [model.normalize(pixels[indices]) for indices in chosen]
+        if first.augmentation == "shift-flip":
+            inputs = [shift_and_flip(batch, draws) for batch, draws in zip(inputs, augmentations, strict=True)]
+        targets = torch.stack([labels[indices] for indices in chosen], dim=1)  # (batch, M)
+        with torch.autocast(device.type, torch.bfloat16, enabled=first.precision == "bf16"):
+            logits = model.layers(inputs[0] if members == 1 else torch.cat(inputs, dim=1))
+        logits = logits.float().unflatten(1, (members, -1))  # (batch, M, classes)
+        loss = F.cross_entropy(logits.movedim(1, 2), targets, reduction="none").mean(dim=0)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.sum().backward()
         optimizer.step()
-        total_loss += loss.detach() * len(targets)
-        correct += (logits.detach().argmax(dim=1) == targets).sum()
+        losses += loss.detach() * len(targets)
+        correct += (logits.detach().argmax(dim=2) == targets).sum(dim=0)
         seen += len(targets)
-    return total_loss.item() / seen, correct.item() / seen
+    return losses.cpu().numpy().astype(float) / seen, correct.cpu().numpy().astype(float) / seen
 
 
-def _optimizer_tensors(model: Network, optimizer: torch.optim.Optimizer) -> dict[str, np.ndarray]:
-    """The optimiser's state by parameter name, so that it can be stored without pickle."""
-    return {
-        f"{name}/{key}": value.detach().cpu().numpy()
-        for name, parameter in model.named_parameters()
-        for key, value in optimizer.state[parameter].items()
-        if isinstance(value, Tensor)
-    }
+def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[dict[str, np.ndarray]]:
+    """Each member's optimiser state by parameter name, so that it can be stored without pickle."""
+    members = getattr(model, "members", 1)
+    return [
+        {
+            f"{name}/{key}": part(value.detach(), number, members).cpu().numpy()
+            for name, parameter in model.named_parameters()
+            for key, value in optimizer.state[parameter].items()
+            if isinstance(value, Tensor)
+        }
+        for number in range(members)
+    ]
 
 
-def _load_optimizer(model: Network, optimizer: torch.optim.Optimizer, tensors: dict[str, np.ndarray]) -> None:
-    for name, parameter in model.named_parameters():
-        for key, value in tensors.items():
-            if key.rpartition("/")[0] == name:
-                tensor = torch.tensor(value, device=parameter.device)
-                # Adam's moments have the memory order of their parameter; another order would round otherwise.
-                if tensor.shape == parameter.shape:
-                    tensor = torch.empty_like(parameter).copy_(tensor)
-                optimizer.state[parameter][key.rpartition("/")[2]] = tensor
+def _load_optimizer(
+    model: nn.Module, optimizer: torch.optim.Optimizer, states: Sequence[dict[str, np.ndarray]]
+) -> None:
+    parameters = dict(model.named_parameters())
+    for entry in states[0]:
+        name, _, key = entry.rpartition("/")
+        parameter = parameters[name]
+        tensors = [torch.tensor(state[entry], device=parameter.device) for state in states]
+        tensor = torch.cat(tensors) if tensors[0].ndim else tensors[0]
+        # Adam's moments have the memory order of their parameter; another order would round otherwise.
+        if tensor.shape == parameter.shape:
+            tensor = torch.empty_like(parameter).copy_(tensor)
+        optimizer.state[parameter][key] = tensor
 
 
-def train_member(config: MemberConfig, dataset: Dataset, run: Run, device: torch.device | None = None) -> None:
-    """Train one member into its run, from where an earlier call stopped; a complete run is left as it is.
+def train_members(
+    configs: Sequence[MemberConfig], dataset: Dataset, runs: Sequence[Run], device: torch.device | None = None
+) -> None:
+    """Train members that differ in their seeds only into their runs, each from where an earlier call stopped.
 
-    The caller holds the run's lock. On a CPU the result is the same to the bit wherever and in however many pieces
-    it was trained.
+    Those that stand at the same epoch are trained in lockstep, as one network: that is for a GPU. A single member on a
+    CPU is the same to the bit wherever and in however many pieces it was trained. The caller holds the runs' locks.
 
     Raises:
-        StoreError: the run cannot be written; finished epochs stay.
+        StoreError: a run cannot be written; finished epochs stay.
         ConfigError: the weights left the finite numbers.
+        CannotStack: several members of a network that has no lockstep; nothing was written.
     """
+    points = [run.resume() for run in runs]
+    epochs = [point.epoch if point else 0 for point in points]
     with one_thread():
-        device = device or default_device()
-        model = build_member_model(config, dataset).to(device)
-        optimizer = build_optimizer(config, model)
-        done = run.resume()
-        if done is None:
-            run.write_epoch(0, _checkpoint(model), {}, None)
-            first = 0
-        else:
-            first = done.epoch
-            load(model, done.checkpoint["weights"], done.checkpoint["statistics"])
-            _load_optimizer(model, optimizer, done.optimizer)
-        pixels = as_pixels(dataset.train.images, device)
-        labels = torch.tensor(dataset.train.labels, device=device)
-        for epoch in range(first, config.epochs):
-            start = time.perf_counter()
-            loss, train_accuracy = train_epoch(config, model, optimizer, pixels, labels, epoch)
-            point = _checkpoint(model)
-            probs = predict(model, point["weights"], dataset.val.images, point["statistics"])
-            if not np.isfinite(probs).all():
-                raise ConfigError(
-                    f"training diverged in epoch {epoch + 1}; learning_rate {config.learning_rate} is too high"
-                )
+        for epoch in sorted(set(epochs)):
+            group = [number for number, done in enumerate(epochs) if done == epoch]
+            chosen = [[values[number] for number in group] for values in (configs, runs, points)]
+            _train_from(epoch, *chosen, dataset, device or default_device())
+
+
+def _train_from(
+    first: int,
+    configs: Sequence[MemberConfig],
+    runs: Sequence[Run],
+    points: Sequence[ResumePoint | None],
+    dataset: Dataset,
+    device: torch.device,
+) -> None:
+    """Train members that have all finished `first` epochs to their end."""
+    networks = [build_member_model(config, dataset).to(device) for config in configs]
+    for network, point in zip(networks, points, strict=True):
+        if point is not None:
+            load(network, point.checkpoint["weights"], point.checkpoint["statistics"])
+    model = networks[0] if len(networks) == 1 else Lockstep(networks).to(device)
+    optimizer = build_optimizer(configs[0], model)
+    if all(points):
+        _load_optimizer(model, optimizer, [point.optimizer for point in points])
+    for run, network, point in zip(runs, networks, points, strict=True):
+        if point is None:
+            run.write_epoch(0, _checkpoint(network), {}, None)
+    pixels = as_pixels(dataset.train.images, device)
+    labels = torch.tensor(dataset.train.labels, device=device)
+    for epoch in range(first, configs[0].epochs):
+        start = time.perf_counter()
+        losses, accuracies = train_epoch(configs, model, optimizer, pixels, labels, epoch)
+        if isinstance(model, Lockstep):
+            model.copy_to(networks)
+        checkpoints = [_checkpoint(network) for network in networks]
+        probs = np.stack(
+            [
+                predict(network, point["weights"], dataset.val.images, point["statistics"])
+                for network, point in zip(networks, checkpoints, strict=True)
+            ]
+        )
+        if not np.isfinite(probs).all():
+            raise ConfigError(
+                f"training diverged in epoch {epoch + 1}; learning_rate {configs[0].learning_rate} is too high"
+            )
+        seconds = (time.perf_counter() - start) / len(configs)
+        states = _optimizer_tensors(model, optimizer)
+        for number, run in enumerate(runs):
             row = {
                 "epoch": epoch + 1,
                 "learning_rate": optimizer.param_groups[0]["lr"],
-                "train_loss": loss,
-                "train_accuracy": train_accuracy,
-                "val_loss": negative_log_likelihood(probs, dataset.val.labels),
-                "val_accuracy": accuracy(probs, dataset.val.labels),
-                "seconds": time.perf_counter() - start,
+                "train_loss": losses[number],
+                "train_accuracy": accuracies[number],
+                "val_loss": negative_log_likelihood(probs[number], dataset.val.labels),
+                "val_accuracy": accuracy(probs[number], dataset.val.labels),
+                "seconds": seconds,
             }
-            run.write_epoch(epoch + 1, point, _optimizer_tensors(model, optimizer), row)
+            run.write_epoch(epoch + 1, checkpoints[number], states[number], row)
+    for run in runs:
         run.finish({"device": str(device), "torch": torch.__version__})
 
 

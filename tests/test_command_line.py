@@ -11,7 +11,7 @@ from helpers import CHECKOUT, member, subset
 from lib import __main__ as command_line
 from lib import data
 from lib.store import RunStore
-from lib.training import train_member
+from lib.training import train_members
 
 DATA = subset(150)
 
@@ -20,9 +20,10 @@ def fill(root):
     """Two complete members and one that is not, on two architectures."""
     store = RunStore(root)
     for number in range(2):
-        train_member(member(number, dataset=DATA, epochs=1), DATA, store.run(member(number, dataset=DATA, epochs=1)))
+        config = member(number, dataset=DATA, epochs=1)
+        train_members([config], DATA, [store.run(config)])
     unfinished = member(dataset=DATA, epochs=2, architecture="resnet8_v1")
-    train_member(unfinished, DATA, store.run(unfinished))
+    train_members([unfinished], DATA, [store.run(unfinished)])
     folder = store.run(unfinished).folder
     run = store.run(member(1, dataset=DATA, epochs=2, architecture="resnet8_v1"))
     run.write_epoch(0, {"weights": DATA.train.images.astype("f4")}, {}, None)

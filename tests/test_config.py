@@ -45,6 +45,7 @@ OTHER_VALUES = {
     "pixel_scaling": "standardize",
     "sampling": "permutation",
     "training_version": config.TRAINING_VERSION + 1,
+    "precision": "bf16",
 }
 
 
@@ -132,6 +133,7 @@ def test_preset_override_wins():
         ({"augmentation": "flip"}, "unknown augmentation"),
         ({"pixel_scaling": "standardise"}, "unknown pixel_scaling 'standardise'; did you mean 'standardize'"),
         ({"sampling": True}, "unknown sampling True"),
+        ({"precision": "fp16"}, "unknown precision 'fp16'; did you mean 'bf16'"),
         ({"learning_rate": -0.1}, "learning_rate must be a number at least 0, got -0.1"),
         ({"learning_rate": float("nan")}, "learning_rate must be a number"),
         ({"learning_rate": float("inf")}, "learning_rate must be a number"),

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from helpers import assert_same, experiment, subset, train
 
 from lib import ensemble, training
 from lib.config import ConfigError
 from lib.data import DatasetError, load_dataset
 from lib.ensemble import TrainingError, train_ensemble
+from lib.lockstep import CannotStack
 from lib.store import RunStore, StoreError
 
 LONG_FILES = 2 * 21
@@ -118,9 +120,9 @@ def test_ensemble_ten_after_five_trains_five(tmp_path, monkeypatch):
 def count_epochs(counted):
     original = training.train_epoch
 
-    def counting(config, model, optimizer, pixels, labels, epoch):
-        counted.append((config.order, epoch))
-        return original(config, model, optimizer, pixels, labels, epoch)
+    def counting(configs, model, optimizer, pixels, labels, epoch):
+        counted.extend((config.order, epoch) for config in configs)
+        return original(configs, model, optimizer, pixels, labels, epoch)
 
     return counting
 
@@ -371,3 +373,30 @@ def test_ensemble_progress_counts_epochs_of_the_store(tmp_path, capfd):
     assert "4/4" in shown
     train(tmp_path)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("problem", [torch.cuda.OutOfMemoryError("full"), CannotStack("odd")])
+def test_members_that_do_not_fit_together_are_trained_in_halves(tmp_path, monkeypatch, problem):
+    original, sizes = ensemble.train_members, []
+
+    def at_most_two(configs, *rest):
+        sizes.append(len(configs))
+        if len(configs) > 2:
+            raise problem
+        original(configs, *rest)
+
+    monkeypatch.setattr(ensemble, "train_members", at_most_two)
+    data = load_dataset("digits")
+    configs = experiment(num_members=5, epochs=1).members(data.name, data.content_hash)
+    ensemble._train_task(configs, "digits", None, None, str(tmp_path))
+    assert sizes == [5, 2, 3, 1, 2]
+    assert all(RunStore(tmp_path).run(config).is_complete() for config in configs)
+
+
+def test_member_that_does_not_fit_alone_is_an_error(tmp_path, monkeypatch):
+    def full(*_):
+        raise torch.cuda.OutOfMemoryError("full")
+
+    monkeypatch.setattr(ensemble, "train_members", full)
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        train(tmp_path, num_members=1)

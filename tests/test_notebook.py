@@ -139,7 +139,7 @@ def test_page_shows_settings_verdicts_and_provenance(open_with, tmp_path, capsys
 def test_page_that_cannot_write_verdicts_names_the_parameter(open_with, tmp_path):
     (tmp_path / "file").write_text("")
     page = open_with(results_dir=str(tmp_path / "file" / "claims"))
-    with pytest.raises(StoreError, match="the parameter results_dir says where verdicts go$"):
+    with pytest.raises(StoreError, match=r"the parameter results_dir says where verdicts go$"):
         page.judge("independent/orthogonal", Estimate(0.05, 0.02, 0.08, 2000, "members"), page.experiment)
 
 

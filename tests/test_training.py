@@ -21,7 +21,7 @@ from lib.training import (
     load_trajectory,
     shift_and_flip,
     train_epoch,
-    train_member,
+    train_members,
 )
 
 DATA = subset(300)
@@ -33,7 +33,7 @@ def config(architecture="small_cnn", **overrides):
 
 def trained(folder, config, dataset=DATA):
     run = RunStore(folder).run(config)
-    train_member(config, dataset, run)
+    train_members([config], dataset, [run])
     run.open()
     return load_trajectory(run)
 
@@ -199,14 +199,14 @@ def test_optimizer_state_is_stored_and_loaded(optimizer):
     pixels, labels = weights.as_pixels(DATA.train.images), torch.tensor(DATA.train.labels)
     model = build_member_model(settings, DATA)
     first = build_optimizer(settings, model)
-    train_epoch(settings, model, first, pixels, labels, 0)
-    stored = training._optimizer_tensors(model, first)
+    train_epoch([settings], model, first, pixels, labels, 0)
+    (stored,) = training._optimizer_tensors(model, first)
     per_parameter = 3 if optimizer == "adam" else 1
     assert len(stored) == per_parameter * len(list(model.parameters()))
     second = build_optimizer(settings, model)
-    assert training._optimizer_tensors(model, second) == {}
-    training._load_optimizer(model, second, stored)
-    again = training._optimizer_tensors(model, second)
+    assert training._optimizer_tensors(model, second) == [{}]
+    training._load_optimizer(model, second, [stored])
+    (again,) = training._optimizer_tensors(model, second)
     assert set(again) == set(stored)
     for name, value in stored.items():
         np.testing.assert_array_equal(again[name], value)
@@ -322,12 +322,12 @@ def test_training_interrupted_goes_on_to_the_same_bits(tmp_path, monkeypatch, ar
     expected = trained(tmp_path / "whole", settings)
     visited = []
 
-    def stopping(config, model, optimizer, pixels, labels, epoch):
+    def stopping(configs, model, optimizer, pixels, labels, epoch):
         if epoch == stop and not visited.count(stop):
             visited.append(epoch)
             raise KeyboardInterrupt
         visited.append(epoch)
-        return train_epoch(config, model, optimizer, pixels, labels, epoch)
+        return train_epoch(configs, model, optimizer, pixels, labels, epoch)
 
     monkeypatch.setattr(training, "train_epoch", stopping)
     with pytest.raises(KeyboardInterrupt):
@@ -340,3 +340,13 @@ def test_training_that_diverges_is_one_line(tmp_path):
     settings = config(learning_rate=1e30)
     with pytest.raises(ConfigError, match=r"^training diverged in epoch 1; learning_rate 1e\+30 is too high$"):
         trained(tmp_path, settings)
+
+
+def test_bf16_trains_another_network_as_well(tmp_path):
+    single, half = (trained(tmp_path, config(precision=precision, epochs=3)) for precision in ("float32", "bf16"))
+    np.testing.assert_array_equal(single.weights[0], half.weights[0])
+    assert half.weights.dtype == np.float32
+    assert not np.array_equal(single.final, half.final)
+    losses = half.history["train_loss"]
+    assert losses.iloc[-1] < losses.iloc[0]
+    assert abs(single.history["train_loss"].iloc[-1] - losses.iloc[-1]) < 0.1
