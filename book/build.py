@@ -159,13 +159,30 @@ def build(root: Path, build_dir: Path) -> Path:
     return run_jupyter_book(root, stage(root, build_dir, check_claims(root, build_dir / "claims")), build_dir)
 
 
+def times(executed: Path) -> Iterator[str]:
+    """Where the time of each notebook went, a line each, from what papermill noted for every cell."""
+    for path in sorted(executed.glob("*.ipynb")):
+        seconds = dict.fromkeys(("training", "evaluating", "other"), 0.0)
+        for cell in nbformat.read(path, as_version=4).cells:
+            work = (
+                "training"
+                if "page.train(" in cell.source
+                else "evaluating"
+                if "page.predict" in cell.source
+                else "other"
+            )
+            seconds[work] += cell.metadata.get("papermill", {}).get("duration") or 0
+        yield f"{path.stem}: " + ", ".join(f"{length:.0f} s {work}" for work, length in seconds.items())
+
+
 def main(
     build_dir: Annotated[Path, typer.Option(help="Holds notebooks/ (executed) and claims/; gets html/.")],
     root: Annotated[Path, typer.Option(help="The repository.")] = ROOT,
 ) -> None:
     """Build the book from executed notebooks and their verdicts."""
     try:
-        print(f"The book is ready: {build(root.resolve(), build_dir)}")
+        index = build(root.resolve(), build_dir)
+        print(*times(build_dir / "notebooks"), f"The book is ready: {index}", sep="\n")
     except BookError as error:
         print(error, file=sys.stderr)
         raise SystemExit(1) from None

@@ -307,3 +307,11 @@ def test_book_of_other_content_fails_on_a_warning(executed_notebooks, tmp_path):
     (tmp_path / "_config.yml").write_text("title: x\nonly_build_toc_files: true\n")
     with pytest.raises(build.BookError, match="nowhere"):
         build.run_jupyter_book(tmp_path, site, tmp_path)
+
+
+def test_times_say_what_each_notebook_did(tmp_path):
+    cells = []
+    for seconds, source in ((61.2, "runs = page.train(x)"), (2.0, "probs = page.predict(runs)"), (3.4, "1 + 1")):
+        cells.append(new_code_cell(source, metadata={"papermill": {"duration": seconds}}))
+    save(tmp_path / "01_one.ipynb", new_notebook(cells=[*cells, new_markdown_cell("# One")]))
+    assert list(build.times(tmp_path)) == ["01_one: 61 s training, 2 s evaluating, 3 s other"]
