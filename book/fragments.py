@@ -8,6 +8,7 @@ from typing import Any
 
 import papermill
 
+from benchmarks.report import circumstances, number, table
 from lib.claims import CLAIMS, INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Result
 from lib.claims import table as claims_table
 from lib.config import PRESETS, PROTOCOLS, Experiment
@@ -31,6 +32,14 @@ MODULES = (
     "plots",
 )
 
+#: The sections of the performance page, and the results that each shows.
+BENCHMARKS = {
+    "training": ("training_small_cnn", "training_medium_cnn"),
+    "evaluation": ("evaluation",),
+    "growth": ("growth",),
+    "lockstep": ("lockstep",),
+}
+
 
 def all_fragments(root: Path, verdicts: dict[Path, list[Result]]) -> dict[str, str]:
     """Every fragment by the name of its file; `verdicts` holds the results of each notebook, in the book's order."""
@@ -48,6 +57,7 @@ def all_fragments(root: Path, verdicts: dict[Path, list[Result]]) -> dict[str, s
         "claims.md": claims_list(results, links),
         "parameters.md": parameters(list(verdicts)),
         "api.md": api(path.stem for path in (root / "lib").glob("*.py")),
+        **{f"performance_{name}.md": measured(root / "benchmarks" / "results", name) for name in BENCHMARKS},
     }
 
 
@@ -231,3 +241,26 @@ def api(modules: Iterable[str]) -> str:
     ordered = [module for module in MODULES if module in modules] + sorted(modules - set(MODULES))
     section = "## {0}\n\n```{{eval-rst}}\n.. automodule:: lib.{0}\n```\n"
     return "\n".join(section.format(module) for module in ordered)
+
+
+# The performance page
+
+
+def measured(folder: Path, section: str) -> str:
+    """The results of a section of `BENCHMARKS` in a folder: their run, rounds, notes and targets; or "not measured"."""
+    parts = []
+    for name in BENCHMARKS[section]:
+        path = folder / f"{name}.json"
+        if not path.exists():
+            parts.append(f"{code(name)}: **not measured**.\n")
+            continue
+        content = json.loads(path.read_text(encoding="utf-8"))
+        parts.append(f"{code(content['command'])}  \n{circumstances(content)}.\n")
+        parts.append(markdown_table(*table(content)))
+        verdicts = [
+            f"{'✓ met' if target['met'] else '✗ not met'}: {target['what']}, {target['wanted']}; "
+            f"here **{number(target['value'])}**"
+            for target in content["targets"]
+        ]
+        parts.append("".join(f"- {line}\n" for line in [*verdicts, *content["notes"]]))
+    return "\n".join(parts)

@@ -17,6 +17,7 @@ from lib.config import PRESETS, PROTOCOLS, Experiment
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks import report  # noqa: E402
 from book import build, fragments  # noqa: E402
 
 
@@ -97,6 +98,28 @@ def test_parameters_table_names_notebooks_only_where_they_differ():
     assert table["`num_members`"][-1] == "all"
     assert table["`architectures`"][-1] != "all"
     assert all(len(row[1]) > 5 for row in table.values())
+
+
+def test_performance_says_not_measured_without_results(tmp_path):
+    for section, names in fragments.BENCHMARKS.items():
+        assert fragments.measured(tmp_path, section).count("not measured") == len(names)
+    pages = (ROOT / "book" / "performance.md").read_text()
+    assert all(f"generated/performance_{section}.md" in pages for section in fragments.BENCHMARKS)
+
+
+def test_performance_shows_the_run_its_rows_and_its_targets(tmp_path):
+    made = report.Report("evaluation", "evaluation", {"vectors": 2}, 3)
+    made.add("two vectors", "predict", "vectors/s", [1.0, 3.0, 2.0], ratio=2.5)
+    made.target("predict, times as fast", 2.5, at_least=5)
+    made.note("A note.")
+    made.finish(tmp_path / "evaluation.json")
+    text = fragments.measured(tmp_path, "evaluation")
+    assert "`python benchmarks/evaluation.py --vectors 2 --rounds 3`" in text
+    assert made.content["date"] in text
+    table = "".join(line + "\n" for line in text.splitlines() if line.startswith("|"))
+    assert rows(table)[2] == ["two vectors", "predict", "vectors/s", "1", "2", "3", "2.50 times as fast"]
+    assert "✗ not met: predict, times as fast, at least 5; here **2.5**" in text
+    assert "- A note." in text
 
 
 # What is refused

@@ -1,0 +1,97 @@
+"""Weight vectors evaluated a second: `lib.weights.predict` against a loop as most people write it.
+
+    python benchmarks/evaluation.py
+
+The loop copies one vector after the other into the network (`vector_to_parameters`) and runs batches of 500 images,
+normalised beforehand, in PyTorch's usual memory order. Both give the probabilities of the same weights on the same
+images with the same number of threads, and take turns in every round; their outputs are compared.
+"""
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import plain
+from benchmarks.report import Report, say, times_as_fast
+from benchmarks.training import normalized
+from lib.data import Dataset, load_dataset, pixel_statistics
+from lib.ensemble import usable_cores
+from lib.models import Network, build_model
+from lib.weights import flatten, flatten_statistics, predict
+
+#: One in how many of the vectors each network gets: the large ones take longer, and a rate needs no more.
+SHARES = {"small_cnn": 1, "medium_cnn": 20, "resnet20_v1": 20}
+#: Times as fast as the loop that `predict` is meant to be.
+TARGET = ("small_cnn", 5)
+
+
+def random_networks(architecture: str, data: Dataset, count: int) -> tuple[Network, np.ndarray]:
+    """A model, and `count` weight vectors `(count, P)` as they are before training."""
+    models = [
+        build_model(architecture, data.image_shape, data.num_classes, generator=torch.Generator().manual_seed(seed))
+        for seed in range(count)
+    ]
+    model = models[0].set_pixel_statistics(*pixel_statistics(data, "standardize"))
+    return model, np.stack([flatten(one) for one in models])
+
+
+def main(
+    vectors: Annotated[int, typer.Option(help="Of small_cnn; other networks get fewer.")] = 200,
+    images: Annotated[int, typer.Option(help="The first ones of the test images.")] = 2000,
+    dataset: Annotated[str, typer.Option(help="A name of lib.data.DATASETS.")] = "fashion_mnist_mini",
+    architecture: Annotated[list[str], typer.Option(help="Several times.")] = list(SHARES),  # noqa: B006
+    rounds: Annotated[int, typer.Option(help="How often each way is measured.")] = 5,
+    output: Annotated[Path | None, typer.Option(help="Instead of results/evaluation.json.")] = None,
+) -> None:
+    """Weight vectors evaluated a second: `predict` against a loop as most people write it."""
+    torch.set_num_threads(usable_cores())
+    data = load_dataset(dataset)
+    pixels = data.test.images[:images]
+    inputs = normalized(pixels, data)
+    options = {"vectors": vectors, "images": images, "dataset": data.name, "architecture": architecture}
+    report = Report("evaluation", "evaluation", options, rounds)
+    for name in architecture:
+        count = max(1, vectors // SHARES.get(name, 20))
+        model, weights = random_networks(name, data, count)
+        statistics = np.tile(flatten_statistics(model), (count, 1))
+        if statistics.size == 0:
+            statistics = None
+        naive = plain.network(name, data.image_shape, data.num_classes)
+        ways = {
+            "predict": lambda model=model, weights=weights, statistics=statistics: predict(
+                model, weights, pixels, statistics
+            ),
+            "naive loop": lambda naive=naive, weights=weights: plain.predict(naive, weights, inputs),
+        }
+        seconds: dict[str, list[float]] = {way: [] for way in ways}
+        probs = {}
+        for turn in range(rounds):
+            for way, call in ways.items():
+                if turn == 0:
+                    probs[way] = call()  # to warm up, too
+                start = time.perf_counter()
+                call()
+                seconds[way].append(time.perf_counter() - start)
+                say(f"round {turn + 1} of {rounds}, {name}, {way}: {seconds[way][-1]:.2f} s")
+        case = f"{name}, {count} vectors, {len(pixels)} images"
+        for way, taken in seconds.items():
+            ratio = times_as_fast(taken, seconds["naive loop"])
+            report.add(case, way, "vectors/s", [count / one for one in taken], ratio=ratio)
+        apart = float(np.abs(probs["predict"] - probs["naive loop"]).max())
+        report.add(case, "largest difference between the two", "probability", [apart])
+        if name == TARGET[0]:
+            ratio = times_as_fast(seconds["predict"], seconds["naive loop"])
+            report.target(f"{name}, predict, times as fast as the naive loop", ratio, at_least=TARGET[1])
+    report.note(f"Baseline: the naive loop, batches of 500, {usable_cores()} threads.")
+    report.finish(output)
+
+
+if __name__ == "__main__":
+    typer.run(main)

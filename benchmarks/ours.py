@@ -1,0 +1,25 @@
+"""Our trainer on its default path, timed: `train_ensemble` into a new store, members side by side."""
+
+import contextlib
+import io
+import tempfile
+import time
+from dataclasses import replace
+
+from lib.config import Experiment
+from lib.ensemble import train_ensemble, usable_cores
+from lib.training import Trajectory
+
+
+def train(experiment: Experiment, data_root: str | None = None) -> tuple[float, list[Trajectory]]:
+    """Seconds from the call to the last trajectory in hand, and the trajectories."""
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as store, contextlib.redirect_stderr(io.StringIO()):
+        start = time.perf_counter()
+        trajectories = train_ensemble(experiment, store=store, data_root=data_root)
+        return time.perf_counter() - start, trajectories
+
+
+def warm_up(experiment: Experiment, data_root: str | None = None) -> None:
+    """Start the workers, which end after a minute without work, and let them read the data: one epoch of SmallCNN."""
+    small = replace(experiment, architecture="small_cnn", num_members=usable_cores(), epochs=1)
+    train(small, data_root)
