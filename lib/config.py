@@ -38,7 +38,7 @@ _KERAS_RESNET = {
 }
 _SGD_RESNET = _KERAS_RESNET | {"optimizer": "momentum", "weight_decay": 5e-4, "pixel_scaling": "standardize"}
 
-#: How each network is trained in the paper (paper.md, sections 1, 6 and 8).
+#: How each network is trained in the paper, its authors' notebook, and the Keras and cSG-MCMC code that it refers to.
 PROTOCOLS: dict[str, dict[str, Any]] = {
     "small_cnn": _CNN,
     "medium_cnn": _CNN,
