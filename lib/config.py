@@ -72,7 +72,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "full": _OURS
     | {
-        "purpose": "all of Fashion-MNIST with the paper's epochs: hours on two cores, or a GPU",
+        "purpose": "all of Fashion-MNIST with the paper's epochs: days on two cores, or a GPU",
         "dataset": "fashion_mnist",
         "architectures": ["small_cnn", "resnet20_v1"],
         "num_members": 10,

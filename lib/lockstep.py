@@ -67,11 +67,11 @@ def _stack(modules: Sequence[nn.Module]) -> nn.Module:
     elif first._parameters or first._buffers:
         raise CannotStack(f"{type(first).__name__} cannot be stacked")
     for name, parameter in first._parameters.items():
-        joined = _join(modules, name)
-        stacked._parameters[name] = None if parameter is None else nn.Parameter(joined)
+        stacked._parameters[name] = None if parameter is None else nn.Parameter(_join(modules, name))
     for name, buffer in first._buffers.items():
         # What has no channels, as BatchNorm's count of batches, is the same for all.
-        stacked._buffers[name] = buffer.clone() if buffer is None or buffer.ndim == 0 else _join(modules, name)
+        shared = buffer is not None and buffer.ndim == 0
+        stacked._buffers[name] = buffer.clone() if shared else _join(modules, name)
     for name, _ in first.named_children():
         stacked._modules[name] = _stack([getattr(module, name) for module in modules])
     return stacked

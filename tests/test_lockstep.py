@@ -127,3 +127,12 @@ def test_lockstep_goes_on_where_members_stopped(tmp_path, monkeypatch):
     for settings in members:
         one, other = trajectory(store, settings), trajectory(whole, settings)
         assert apart(one.final, other.final) < 1e-3 * apart(one.final, one.weights[0])
+
+
+def test_lockstep_of_batch_norm_without_statistics():
+    odd = [Network(nn.Sequential(nn.BatchNorm2d(1, track_running_stats=False)), (8, 8, 1), 10) for _ in range(2)]
+    model = Lockstep(odd)
+    inputs = [PIXELS.float(), 2 * PIXELS.float() + 1]
+    together = model.layers(torch.cat(inputs, dim=1))
+    for number, network in enumerate(odd):
+        torch.testing.assert_close(together[:, number : number + 1], network.layers(inputs[number]))
