@@ -9,8 +9,8 @@ SETUP := .venv/.installed
 BUILD := _build/$(if $(PARAMS),$(basename $(notdir $(PARAMS))),$(PRESET))
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 EXECUTED := $(NOTEBOOKS:%=$(BUILD)/%)
-PAGES := _config.yml $(shell find book benchmarks -type f -not -name '*.pyc')
-LIB := $(shell find lib -type f -not -name '*.pyc')
+PAGES := _config.yml $(shell find book benchmarks -type f -not -path '*/__pycache__/*')
+LIB := $(shell find lib -type f -not -path '*/__pycache__/*')
 
 .PHONY: help book test lint format setup serve lock clean
 

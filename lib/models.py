@@ -7,14 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from lib.config import ConfigError, unknown
+from lib.kernels import dropout_pool, random_bytes
 
 
 class Dropout(nn.Module):
     """Dropout whose mask comes from its own generator, one random byte an element.
 
     The probability is therefore rounded to a multiple of 1/256 (0.1 becomes 26/256 = 0.1016), and kept activations are
-    scaled by the inverse of the rounded keep probability. The mask costs a tenth of `torch.nn.Dropout`'s on a CPU,
-    where that is nearly half of a training step of a small network.
+    scaled by the inverse of the rounded keep probability. On a CPU the bytes are SplitMix64's, seeded by the generator:
+    the draws of `torch.nn.Dropout` would be nearly half of a training step of a small network.
     """
 
     def __init__(self, probability: float):
@@ -22,21 +23,58 @@ class Dropout(nn.Module):
         self.threshold = round(256 * probability)
         self.generator: torch.Generator | None = None
 
-    def forward(self, activations: Tensor) -> Tensor:
-        """Zero elements at random in training mode; the identity otherwise."""
+    def draw(self, activations: Tensor) -> Tensor | None:
+        """A random byte for each activation, in the order `(n, H, W, C)`; those below `threshold` drop it.
+
+        None where nothing is dropped: outside training, or with probability 0.
+        """
         if not self.training or self.threshold == 0:
-            return activations
+            return None
+        if activations.device.type == "cpu":
+            return random_bytes(activations.numel(), self.generator)
         words = torch.empty((activations.numel() + 7) // 8, dtype=torch.int64, device=activations.device)
         # All 64 bits: without the bounds `random_` leaves the sign bit alone, and every eighth byte would be biased.
         words.random_(-(2**63), None, generator=self.generator)
+        return words.view(torch.uint8)[: activations.numel()]
+
+    def forward(self, activations: Tensor) -> Tensor:
+        """Zero elements at random in training mode; the identity otherwise."""
+        random = self.draw(activations)
+        if random is None:
+            return activations
         # Compared as floating-point numbers, in place: as bytes, and then converted, takes ten times as long.
-        mask = words.view(torch.uint8)[: activations.numel()].to(activations.dtype)
-        mask.ge_(self.threshold).mul_(256 / (256 - self.threshold))
+        mask = random.to(activations.dtype).ge_(self.threshold).mul_(256 / (256 - self.threshold))
         if activations.ndim != 4:
             return activations * mask.view(activations.shape)
         # Channels last, as the activations are in memory: a product of unlike orders is several times slower.
         n, c, h, w = activations.shape
         return activations * mask.view(n, h, w, c).permute(0, 3, 1, 2)
+
+
+class Block(nn.Sequential):
+    """3x3 convolution, dropout, 2x2 max-pooling and ReLU (left out with `rectify=False`).
+
+    The order and the pooling (TensorFlow's SAME: a last odd row or column counts) are those of the authors' notebook.
+    On a CPU all that follows the convolution is one pass over memory, with the same outcome.
+    """
+
+    def __init__(self, incoming: int, outgoing: int, dropout: float, rectify: bool):
+        activation = [nn.ReLU(inplace=True)] if rectify else []
+        super().__init__(
+            nn.Conv2d(incoming, outgoing, 3, padding=1),
+            Dropout(dropout),
+            nn.MaxPool2d(2, ceil_mode=True),
+            *activation,
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """`(n, incoming, H, W)` to `(n, outgoing, ceil(H / 2), ceil(W / 2))`."""
+        convolution, dropout, *_ = self
+        # Members in lockstep have another kind of dropout; they are for GPUs.
+        if inputs.device.type != "cpu" or not isinstance(dropout, Dropout):
+            return super().forward(inputs)
+        activations = convolution(inputs)
+        return dropout_pool(activations, dropout.draw(activations), dropout.threshold, rectify=len(self) == 4)
 
 
 class Network(nn.Module):
@@ -73,17 +111,13 @@ class Network(nn.Module):
 
 
 def _cnn(image_shape: tuple[int, int, int], num_classes: int, dropout: float, channels: tuple[int, ...]) -> nn.Module:
-    """Blocks of 3x3 convolution, dropout, 2x2 max-pooling and ReLU (none in the last block), then one dense layer.
-
-    The order and the pooling (TensorFlow's SAME: a last odd row or column counts) are those of the authors' notebook.
-    """
+    """Blocks, the last one without ReLU, and one dense layer."""
     height, width, incoming = image_shape
     blocks: list[nn.Module] = []
-    for outgoing in channels:
-        blocks += [nn.Conv2d(incoming, outgoing, 3, padding=1), Dropout(dropout), nn.MaxPool2d(2, ceil_mode=True)]
-        blocks.append(nn.ReLU(inplace=True))
+    for number, outgoing in enumerate(channels):
+        blocks.append(Block(incoming, outgoing, dropout, rectify=number + 1 < len(channels)))
         height, width, incoming = math.ceil(height / 2), math.ceil(width / 2), outgoing
-    return nn.Sequential(*blocks[:-1], nn.Flatten(), nn.Linear(height * width * incoming, num_classes))
+    return nn.Sequential(*blocks, nn.Flatten(), nn.Linear(height * width * incoming, num_classes))
 
 
 class _BasicBlock(nn.Module):

@@ -1,5 +1,9 @@
 """The bridge between the two spaces: networks as flat vectors, and what they predict."""
 
+import copy
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -9,6 +13,12 @@ from lib.models import Network
 #: Images in one forward pass: on a CPU small enough for the activations to stay in its cache.
 BATCH_SIZE = {"cpu": 128, "cuda": 4096}
 
+#: Pixels of an image up to which these batches are meant; larger images come in smaller ones.
+IMAGE_PIXELS = 32 * 32
+
+#: Bytes of pixels on the device at a time, at most: what is more is read piece by piece.
+CHUNK_BYTES = 2**30
+
 
 def default_device() -> torch.device:
     """The first CUDA device where there is one, otherwise the CPU."""
@@ -16,10 +26,13 @@ def default_device() -> torch.device:
 
 
 def as_pixels(images: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
-    """Images `(n, H, W, C)` as a tensor `(n, C, H, W)` of the same type on a device, channels last in memory."""
+    """Images `(n, H, W, C)` as a tensor `(n, C, H, W)` of the same type on a device, channels last in memory.
+
+    Streamed images are all read.
+    """
     if images.ndim != 4:
         raise ValueError(f"images must have the shape (n, H, W, C), got {images.shape}")
-    return torch.tensor(images, device=device).permute(0, 3, 1, 2)
+    return torch.tensor(np.asarray(images), device=device).permute(0, 3, 1, 2)
 
 
 def _batch_norms(model: nn.Module) -> list[nn.BatchNorm2d]:
@@ -77,7 +90,30 @@ def load(model: nn.Module, weights: np.ndarray, statistics: np.ndarray | None = 
         _split_into(_statistics(model), statistics, "statistics")
 
 
-@torch.inference_mode()
+def _for_each_row(model: nn.Module, count: int, evaluate: Callable[[nn.Module, int], None]) -> None:
+    """Call `evaluate(model, row)` for each row, on a CPU on as many threads as PyTorch has, each with its own model.
+
+    Networks side by side keep the cores busy, where those that share out one network wait for one another.
+    """
+    threads = torch.get_num_threads() if next(model.parameters()).device.type == "cpu" else 1
+    if not 1 < threads <= count:
+        for row in range(count):
+            evaluate(model, row)
+        return
+
+    def share(first: int, own: nn.Module) -> None:
+        for row in range(first, count, threads):
+            evaluate(own, row)
+
+    last = (count - 1) % threads  # the model itself ends with the last row, as it does on one thread
+    models = [model if first == last else copy.deepcopy(model) for first in range(threads)]
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            list(pool.map(share, range(threads), models))
+    finally:
+        torch.set_num_threads(threads)
+
+
 def predict(
     model: Network,
     weights: np.ndarray,
@@ -90,7 +126,7 @@ def predict(
     Args:
         model: the architecture, with its pixel normalisation; its own weights are overwritten.
         weights: `(N, P)`, or `(P,)` for one network.
-        images: uint8 `(n, H, W, C)`.
+        images: uint8 `(n, H, W, C)`, an array or streamed; of a stream no more than `CHUNK_BYTES` are in memory.
         statistics: BatchNorm statistics `(N, S)` or `(S,)`; needed exactly by networks with BatchNorm: those stored
             with the weights (`Trajectory.statistics`), or `fresh_statistics` for sampled weights.
         batch_size: images in one pass; a good one for the device when left out.
@@ -114,25 +150,32 @@ def predict(
     if statistics is not None and len(statistics) != len(weights):
         raise ValueError(f"statistics must have {len(weights)} rows, as weights, got {len(statistics)}")
     device = next(model.parameters()).device
-    pixels = as_pixels(images, device)
-    step = batch_size or BATCH_SIZE[device.type]
+    height, width, channels = model.image_shape
+    step = batch_size or max(1, BATCH_SIZE[device.type] * IMAGE_PIXELS // max(IMAGE_PIXELS, height * width))
+    # Whole steps, so that the batches are the same whether or not the images are read in pieces.
+    chunk = step * max(1, CHUNK_BYTES // (step * height * width * channels))
     model.eval()
     probs = np.empty((len(weights), len(images), model.num_classes), dtype=np.float32)
-    for row, vector in enumerate(weights):
-        load(model, vector, None if statistics is None else statistics[row])
-        logits = [model(pixels[start : start + step]) for start in range(0, len(pixels), step)]
-        probs[row] = torch.cat(logits).float().softmax(dim=-1).cpu().numpy()
+    for first in range(0, len(images), chunk):
+        pixels = as_pixels(images[first : first + chunk], device)
+
+        @torch.inference_mode()
+        def evaluate(network: Network, row: int, first: int = first, pixels: Tensor = pixels) -> None:
+            load(network, weights[row], None if statistics is None else statistics[row])
+            logits = [network(pixels[start : start + step]) for start in range(0, len(pixels), step)]
+            probs[row, first : first + len(pixels)] = torch.cat(logits).float().softmax(dim=-1).cpu().numpy()
+
+        _for_each_row(model, len(weights), evaluate)
     return probs
 
 
-@torch.no_grad()
 def fresh_statistics(model: Network, weights: np.ndarray, images: np.ndarray, batch_size: int = 500) -> np.ndarray:
     """BatchNorm statistics of weights that no training has visited, from training images without augmentation.
 
     Args:
         model: the architecture; its own weights and statistics are overwritten.
         weights: `(N, P)`, or `(P,)` for one network.
-        images: training images, uint8 `(n, H, W, C)`.
+        images: training images, uint8 `(n, H, W, C)`, an array or streamed; all of them are in memory at once.
         batch_size: images in one pass; the statistics are averages over batches of this size.
 
     Returns:
@@ -142,20 +185,24 @@ def fresh_statistics(model: Network, weights: np.ndarray, images: np.ndarray, ba
     if weights.ndim == 1:
         return fresh_statistics(model, weights[None], images, batch_size)[0]
     pixels = as_pixels(images, next(model.parameters()).device)
-    norms = _batch_norms(model)
-    momenta = [norm.momentum for norm in norms]
-    rows = []
-    for vector in weights:
-        load(model, vector)
-        model.eval()
+    statistics = np.empty((len(weights), len(flatten_statistics(model))), dtype=np.float32)
+
+    @torch.no_grad()
+    def evaluate(network: Network, row: int) -> None:
+        load(network, weights[row])
+        network.eval()
+        norms = _batch_norms(network)
+        momenta = [norm.momentum for norm in norms]
         for norm in norms:
             norm.train()
             norm.reset_running_stats()
             norm.momentum = None  # PyTorch's way to ask for a plain average over batches
         if norms:
             for start in range(0, len(pixels), batch_size):
-                model(pixels[start : start + batch_size])
-        rows.append(flatten_statistics(model))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    return np.stack(rows)
+                network(pixels[start : start + batch_size])
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        statistics[row] = flatten_statistics(network)
+
+    _for_each_row(model, len(weights), evaluate)
+    return statistics

@@ -73,7 +73,8 @@ def test_architecture_unknown_is_one_line():
 
 @pytest.mark.parametrize(("architecture", "blocks"), [("small_cnn", 3), ("medium_cnn", 4)])
 def test_cnn_block_order_is_conv_dropout_pool_relu_but_no_last_relu(architecture, blocks):
-    kinds = [type(layer).__name__ for layer in build_model(architecture, (32, 32, 3), 10, dropout=0.1).layers]
+    layers = build_model(architecture, (32, 32, 3), 10, dropout=0.1).layers
+    kinds = [type(layer).__name__ for layer in layers.modules() if not list(layer.children())]
     block = ["Conv2d", "Dropout", "MaxPool2d", "ReLU"]
     assert kinds == block * (blocks - 1) + block[:3] + ["Flatten", "Linear"]
 

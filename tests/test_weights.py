@@ -176,6 +176,34 @@ def test_predict_has_dropout_off():
     assert not torch.equal(network(pixels), network(pixels))
 
 
+@pytest.fixture
+def two_threads():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("architecture", ["small_cnn", "resnet8_v1"])
+def test_predict_is_the_same_to_the_bit_on_two_threads(architecture, two_threads):
+    rows = vectors(5, architecture)
+    network = model(architecture, seed=9)
+    stats = w.fresh_statistics(network, rows, images())
+    np.testing.assert_array_equal(w.flatten(network), rows[-1])
+    together = predict(network, rows, images(), stats)
+    np.testing.assert_array_equal(w.flatten(network), rows[-1])
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
+    np.testing.assert_array_equal(stats, w.fresh_statistics(network, rows, images()))
+    np.testing.assert_array_equal(together, predict(network, rows, images(), stats))
+
+
+def test_predict_on_two_threads_hands_on_an_error(two_threads):
+    with pytest.raises(ValueError, match=r"^weights must have the shape"):
+        predict(model(), vectors(4)[:, 1:], images())
+    assert torch.get_num_threads() == 2
+
+
 def test_predict_leaves_the_model_in_evaluation_mode_with_the_last_weights_still_trainable():
     network = model(seed=9).train()
     predict(network, vectors(2), images())

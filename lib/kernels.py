@@ -1,0 +1,218 @@
+"""Dropout, 2x2 max-pooling and ReLU in one pass over memory, for CPUs.
+
+A small network spends more time moving its activations than computing with them. PyTorch makes six passes over them
+between two convolutions, and as many back; here it is one each way. In float32 the outcome is the same to the bit: the
+product with the mask, the order in which a window is searched, and which of several equal elements wins.
+
+In channels-last memory a row of an image is a run of `W * C` numbers, and most loops here go along a whole row, as
+those become vector instructions. Numba compiles the loops on their first call and keeps them in its cache for the next
+process.
+"""
+
+import numpy as np
+import torch
+from numba import njit, types
+from numba.extending import overload
+from torch import Tensor
+
+# Which element of its window won, row by row: 0 to 3. This and more: none that has a gradient.
+_NONE = np.uint8(4)
+_ZERO = np.float32(0)
+
+
+def _read(source, start, buffer):
+    """`len(buffer)` numbers of a flat array of float32, or of the bits of bfloat16, as float32."""
+
+
+def _write(values, target, start):
+    """The opposite of `_read`; to bfloat16 it rounds to the nearest, and to even."""
+
+
+@overload(_read)
+def _(source, start, buffer):
+    def float32(source, start, buffer):
+        return source[start : start + len(buffer)]
+
+    def bfloat16(source, start, buffer):
+        bits, half = buffer.view(np.uint32), source[start : start + len(buffer)]
+        for k in range(len(bits)):
+            bits[k] = np.uint32(half[k]) << np.uint32(16)
+        return buffer
+
+    return bfloat16 if source.dtype == types.uint16 else float32
+
+
+@overload(_write)
+def _(values, target, start):
+    def float32(values, target, start):
+        part = target[start : start + len(values)]
+        for k in range(len(values)):
+            part[k] = values[k]
+
+    def bfloat16(values, target, start):
+        bits, half = values.view(np.uint32), target[start : start + len(values)]
+        for k in range(len(bits)):
+            odd = (bits[k] >> np.uint32(16)) & np.uint32(1)
+            half[k] = np.uint16((bits[k] + np.uint32(0x7FFF) + odd) >> np.uint32(16))
+
+    return bfloat16 if target.dtype == types.uint16 else float32
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _drop(row, random, threshold, scale, code, values, codes):
+    """A row after dropout, and `code` where it was kept."""
+    for k in range(len(row)):
+        keep = random[k] >= threshold
+        values[k] = row[k] * scale if keep else _ZERO
+        codes[k] = code if keep else _NONE
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _merge(row, random, threshold, scale, code, values, codes):
+    """The larger of the values so far and a row after dropout. A NaN wins, as in PyTorch."""
+    for k in range(len(row)):
+        keep = random[k] >= threshold
+        value = row[k] * scale if keep else _ZERO
+        larger = (value > values[k]) | (value != value)
+        values[k] = value if larger else values[k]
+        mark = code if keep else _NONE
+        codes[k] = mark if larger else codes[k]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _pool(activations, random, threshold, scale, rectify, pooled, winners):
+    """Pool `activations (n, H, W, C)` into `pooled (n, h, w, C)`, and write down the `winners`, uint8 of that shape.
+
+    `random`, one byte an activation in the same order, drops those below `threshold`; it may be one row's, for all.
+    """
+    n, height, width, channels = activations.shape
+    half_height, half_width = pooled.shape[1], pooled.shape[2]
+    row, half = width * channels, half_width * channels
+    advance = 0 if random.size == row else 1
+    activations = activations.reshape(-1)
+    pooled, winners = pooled.reshape(-1), winners.reshape(-1)
+    buffer = np.empty(row, np.float32)
+    # An odd last column is paired with one that never wins.
+    values, codes = np.full(2 * half, -np.inf, np.float32), np.full(2 * half, _NONE, np.uint8)
+    result = np.empty(half, np.float32)
+    for line in range(n * half_height):
+        image = line // half_height
+        y = 2 * (line - image * half_height)
+        start = (image * height + y) * row
+        upper = _read(activations, start, buffer)
+        _drop(upper, random[advance * start :][:row], threshold, scale, np.uint8(0), values, codes)
+        if y + 1 < height:
+            start += row
+            lower = _read(activations, start, buffer)
+            _merge(lower, random[advance * start :][:row], threshold, scale, np.uint8(2), values, codes)
+        marks = winners[line * half : (line + 1) * half]
+        for x in range(half_width):
+            left, to = 2 * x * channels, x * channels
+            right = left + channels
+            for k in range(channels):
+                first, second = values[left + k], values[right + k]
+                code_first, code_second = codes[left + k], codes[right + k]
+                # Of equal ones the first wins, and the upper right one comes before the lower left one.
+                better = (second > first) | (second != second) | ((second == first) & (code_second < code_first))
+                result[to + k] = second if better else first
+                marks[to + k] = code_second + np.uint8(1) if better else code_first
+        if rectify:
+            for k in range(half):
+                positive = not (result[k] <= _ZERO)
+                result[k] = result[k] if positive else _ZERO
+                marks[k] = marks[k] if positive else _NONE
+        _write(result, pooled, line * half)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _pool_backward(gradient, winners, scale, to):
+    """Hand `gradient (n, h, w, C)`, times `scale`, to the winners in `to (n, H, W, C)`, and zero to the others."""
+    n, height, width, channels = to.shape
+    half_height, half_width = gradient.shape[1], gradient.shape[2]
+    row, half = width * channels, half_width * channels
+    gradient, winners, to = gradient.reshape(-1), winners.reshape(-1), to.reshape(-1)
+    buffer, result = np.empty(half, np.float32), np.empty(row, np.float32)
+    values, codes = np.empty(2 * half, np.float32), np.empty(2 * half, np.uint8)
+    for line in range(n * half_height):
+        source, marks = _read(gradient, line * half, buffer), winners[line * half : (line + 1) * half]
+        for x in range(half_width):
+            left, at = 2 * x * channels, x * channels
+            right = left + channels
+            for k in range(channels):
+                value, code = source[at + k] * scale, marks[at + k]
+                values[left + k] = value
+                values[right + k] = value
+                codes[left + k] = code
+                codes[right + k] = code - np.uint8(1)
+        image = line // half_height
+        y = 2 * (line - image * half_height)
+        for below in range(min(2, height - y)):
+            code = np.uint8(2 * below)
+            for k in range(row):
+                result[k] = values[k] if codes[k] == code else _ZERO
+            _write(result, to, (image * height + y + below) * row)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _split_mix(words, seed):
+    """Fill uint64 `words` with the numbers of SplitMix64 from `seed` on (Steele, Lea and Flood 2014)."""
+    for k in range(len(words)):
+        state = seed + np.uint64(k + 1) * np.uint64(0x9E3779B97F4A7C15)
+        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        words[k] = state ^ (state >> np.uint64(31))
+
+
+def random_bytes(count: int, generator: torch.Generator | None) -> Tensor:
+    """`count` random bytes, uint8 `(count,)`, from one draw of a CPU generator that seeds SplitMix64.
+
+    Ten times as fast as the generator itself, whose numbers depend on each other and come one after the other.
+    """
+    seed = torch.empty((), dtype=torch.int64).random_(-(2**63), None, generator=generator)
+    words = np.empty((count + 7) // 8, np.uint64)
+    _split_mix(words, np.uint64(seed.item() % 2**64))
+    return torch.from_numpy(words).view(torch.uint8)[:count]
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    """`(n, C, H, W)` in channels-last memory as an array `(n, H, W, C)`; bfloat16 as its bits."""
+    tensor = tensor.detach().permute(0, 2, 3, 1).contiguous()
+    return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
+def dropout_pool(activations: Tensor, random: Tensor | None, threshold: int, rectify: bool) -> Tensor:
+    """Dropout, 2x2 max-pooling in which a last odd row and column count, and ReLU.
+
+    Args:
+        activations: float32 or bfloat16 `(n, C, H, W)` on the CPU; channels last in memory, or they are copied.
+        random: uint8 `(n * H * W * C,)`, channels last; an activation whose byte is below the threshold becomes 0, the
+            others are scaled by 256 / (256 - threshold). None: all stay as they are.
+        threshold: 0 to 255.
+        rectify: whether there is a ReLU.
+
+    Returns:
+        `(n, C, ceil(H / 2), ceil(W / 2))`, channels last, of the same type; it can be differentiated once.
+    """
+    return _DropoutPool.apply(activations, random, threshold, rectify)
+
+
+class _DropoutPool(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, activations: Tensor, random: Tensor | None, threshold: int, rectify: bool) -> Tensor:
+        n, channels, height, width = activations.shape
+        if random is None:
+            random, threshold = torch.zeros(width * channels, dtype=torch.uint8), 0
+        ctx.shape, ctx.scale = (n, height, width, channels), np.float32(256 / (256 - threshold))
+        pooled = torch.empty((n, -(-height // 2), -(-width // 2), channels), dtype=activations.dtype)
+        pooled = pooled.permute(0, 3, 1, 2)
+        target = _array(pooled)
+        ctx.winners = np.empty(target.shape, np.uint8)
+        _pool(_array(activations), random.numpy(), np.uint8(threshold), ctx.scale, rectify, target, ctx.winners)
+        return pooled
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient: Tensor) -> tuple:
+        to = torch.empty(ctx.shape, dtype=gradient.dtype).permute(0, 3, 1, 2)
+        _pool_backward(_array(gradient), ctx.winners, ctx.scale, _array(to))
+        return to, None, None, None
