@@ -1,4 +1,7 @@
-"""The run store: members on disk, written atomically, locked, checksummed, resumable. It knows no model."""
+"""The run store: members on disk, written atomically, locked, checksummed, resumable; it knows no model.
+
+Beside them lie arrays that can be computed again, `RunStore.cached`.
+"""
 
 import errno
 import hashlib
@@ -10,7 +13,7 @@ import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
+from numpy.typing import ArrayLike
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
@@ -26,13 +30,16 @@ from lib.config import MemberConfig, OneLineError, canonical_json
 #: Layout of the files below; a store written by a newer layout is refused.
 FORMAT = 1
 
+#: Folder of the derived arrays; no dataset's name begins with a dot.
+DERIVED = ".derived"
+
 
 class StoreError(OneLineError):
     """The store cannot be used as asked; the message is one line."""
 
 
 class DamagedRun(StoreError):
-    """A file of a run is not what was written."""
+    """A file of the store is not what was written."""
 
 
 def default_runs_dir() -> Path:
@@ -68,13 +75,31 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _resume_digest(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> str:
-    """Checksum of everything that `resume.safetensors` holds, its own digest left out."""
+def _digest(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> str:
+    """Checksum of everything that a safetensors file holds, its own digest left out."""
     digest = hashlib.sha256(canonical_json({**metadata, "digest": ""}).encode())
     for name in sorted(tensors):
         digest.update(f"{name}{tensors[name].dtype}{tensors[name].shape}".encode())
         digest.update(np.ascontiguousarray(tensors[name]).tobytes())
     return digest.hexdigest()
+
+
+def _write_with_digest(path: Path, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
+    """Write contiguous arrays and their metadata as one safetensors file that holds its own checksum."""
+    write_atomically(path, save(tensors, metadata | {"digest": _digest(tensors, metadata)}))
+
+
+def _read_with_digest(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays and metadata that `_write_with_digest` wrote; raises `DamagedRun` for any other file."""
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DamagedRun(f"{path.name} cannot be read ({type(error).__name__})") from None
+    if metadata.get("digest") != _digest(tensors, metadata):
+        raise DamagedRun(f"{path.name} has another checksum")
+    return tensors, metadata
 
 
 @dataclass(frozen=True)
@@ -100,10 +125,6 @@ class Run:
         self._checksums: dict[str, str] = {}
         self._history: list[dict] = []
 
-    @property
-    def _lock_path(self) -> Path:
-        return _lock_path(self.folder)
-
     def is_complete(self) -> bool:
         """Whether its manifest, which is written last, is there."""
         return (self.folder / "manifest.json").exists()
@@ -119,17 +140,8 @@ class Run:
         Raises:
             StoreError: the store cannot be written.
         """
-        path = self._lock_path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            held = FileLock(path)
-            held.acquire()
-        except OSError as error:
-            raise StoreError(f"cannot write {path}: {error.strerror or error}; choose another folder") from None
-        try:
+        with _locked(self.folder):
             yield
-        finally:
-            held.release()
 
     def remove(self) -> bool:
         """Delete the run unless it is being trained at this moment; returns whether it went.
@@ -154,8 +166,7 @@ class Run:
             "checksums": canonical_json(self._checksums),
             "history": json.dumps(self._history),  # in the order of its columns
         }
-        metadata["digest"] = _resume_digest(state, metadata)
-        write_atomically(self.folder / "resume.safetensors", save(state, metadata))
+        _write_with_digest(self.folder / "resume.safetensors", state, metadata)
 
     def finish(self, environment: dict[str, str]) -> None:
         """Declare the run complete, with where it was made; the resume state goes."""
@@ -182,17 +193,12 @@ class Run:
 
     def _read_resume(self) -> ResumePoint:
         path = self.folder / "resume.safetensors"
+        optimizer, metadata = _read_with_digest(path)
         try:
-            with safe_open(path, framework="np") as file:
-                metadata = file.metadata() or {}
-                optimizer = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             epoch = int(metadata["epoch"])
             self._checksums, self._history = json.loads(metadata["checksums"]), json.loads(metadata["history"])
-            digest = metadata["digest"]
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
+        except (KeyError, ValueError) as error:
             raise DamagedRun(f"{path.name} cannot be read ({type(error).__name__})") from None
-        if digest != _resume_digest(optimizer, metadata):
-            raise DamagedRun(f"{path.name} has another checksum")
         for name in self._checksums:
             self._read(name)
         return ResumePoint(epoch, self.read_epoch(epoch), optimizer)
@@ -255,17 +261,7 @@ class Run:
 
     def set_aside(self, reason: str) -> Path:
         """Rename a damaged run's folder to a name ending in `.damaged`, with one warning that says why."""
-        target = self.folder.with_name(f"{self.folder.name}.damaged")
-        number = 1
-        while target.exists():
-            number += 1
-            target = self.folder.with_name(f"{self.folder.name}.{number}.damaged")
-        try:
-            self.folder.rename(target)
-        except OSError as error:
-            raise StoreError(f"{self.folder} is damaged ({reason}) and cannot be moved: {error.strerror}") from None
-        warnings.warn(f"damaged run set aside as {target} ({reason}); it is trained again", stacklevel=2)
-        return target
+        return _set_aside(self.folder, "run", reason, "it is trained again")
 
     def _write(self, name: str, content: bytes) -> None:
         write_atomically(self.folder / name, content)
@@ -282,7 +278,7 @@ class Run:
 
 
 class RunStore:
-    """All runs below one folder: `<root>/<dataset>/<architecture>/<key>/`.
+    """All runs below one folder, `<root>/<dataset>/<architecture>/<key>/`, and arrays derived from them.
 
     Args:
         root: the folder; `default_runs_dir()` when left out. It is made when something is written.
@@ -306,8 +302,60 @@ class RunStore:
                 continue
             yield Run(path.parent, config)
 
+    def cached(self, kind: str, recipe: dict, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """Arrays that can be computed again: read from `<root>/.derived/<kind>/`, or computed and kept there.
+
+        Of several processes that want the same arrays at once, one computes them and the others wait. A damaged file
+        is set aside with one warning, and its arrays are computed again.
+
+        Args:
+            kind: what the arrays are; lower-case letters, digits, `-` and `_`.
+            recipe: everything that decides the arrays, as JSON values: keys of members, settings, and a version number
+                that is raised whenever `compute` would give something else.
+            compute: makes the arrays of numbers, by name, from nothing but the recipe.
+
+        Returns:
+            The arrays as the file holds them, whether they were computed just now or before.
+
+        Raises:
+            ValueError: a `kind` that is no such name, a `recipe` that is not JSON, or arrays that are not numbers.
+            StoreError: the store cannot be written; arrays that it has are read nevertheless.
+        """
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", kind):
+            raise ValueError(f"kind must be lower-case letters, digits, - and _, got {kind!r}")
+        try:
+            content = canonical_json({"kind": kind, "recipe": recipe})
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"recipe of {kind} must hold JSON values only: {error}") from None
+        path = self.root / DERIVED / kind / f"{_sha256(content.encode())}.safetensors"
+        try:
+            if path.exists():
+                return _read_derived(path)
+        except DamagedRun:
+            pass
+        with _locked(path):
+            # Again, as another process may have written it while this one waited.
+            try:
+                if path.exists():
+                    return _read_derived(path)
+            except DamagedRun as damage:
+                _set_aside(path, "arrays", str(damage), "they are computed again")
+            for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+                leftover.unlink(missing_ok=True)
+            arrays = {name: _storable(value) for name, value in compute().items()}
+            try:
+                _write_with_digest(path, arrays, {"recipe": content})
+            except (SafetensorError, TypeError):
+                got = ", ".join(f"{name} of {array.dtype}" for name, array in arrays.items())
+                raise ValueError(f"compute of {kind} must return arrays of numbers by name, got {got}") from None
+            return _read_derived(path)
+
+    def derived(self) -> list[Path]:
+        """Files of arrays that `cached` keeps, in the order of their paths."""
+        return sorted(path for path in self.root.glob(f"{DERIVED}/*/*.safetensors") if _is_key(path.stem))
+
     def damaged(self) -> list[Path]:
-        """Folders that were set aside."""
+        """Folders of runs, and files of derived arrays, that were set aside."""
         return sorted(self.root.glob("*/*/*.damaged"))
 
     def unreadable(self) -> list[Path]:
@@ -316,49 +364,108 @@ class RunStore:
         return [path for path in sorted(self.root.glob("*/*/*")) if _is_run(path) and path not in known]
 
     def verify(self) -> dict[Path, str]:
-        """What is wrong with which run, an empty dictionary where all are whole; changes nothing."""
+        """What is wrong with which run, or file of `derived`: nothing where all are whole; changes nothing."""
         problems = dict.fromkeys(self.unreadable(), "config.json is missing or cannot be read")
         for run in self.runs():
             try:
                 run.verify()
             except StoreError as error:
                 problems[run.folder] = str(error)
+        for path in self.derived():
+            try:
+                _read_derived(path)
+            except DamagedRun as damage:
+                # Unless another process removed it, or set it aside, in between.
+                if path.exists():
+                    problems[path] = str(damage)
         return problems
 
-    def remove_leftover(self, folder: Path) -> bool:
-        """Delete a folder of `damaged` or `unreadable`, unless it is in use; returns whether it went.
+    def remove_leftover(self, path: Path) -> bool:
+        """Delete what `damaged`, `unreadable` or `derived` names, unless it is in use; returns whether it went.
 
         Raises:
             StoreError: it cannot be deleted.
         """
-        return _remove_unless_locked(folder)
+        return _remove_unless_locked(path)
+
+
+def _is_key(name: str) -> bool:
+    return re.fullmatch(r"[0-9a-f]{64}", name) is not None
 
 
 def _is_run(folder: Path) -> bool:
-    return re.fullmatch(r"[0-9a-f]{64}", folder.name) is not None and folder.is_dir()
+    return _is_key(folder.name) and folder.is_dir()
 
 
-def _lock_path(folder: Path) -> Path:
-    return folder.parents[2] / ".locks" / f"{folder.name}.lock"
+def _storable(value: ArrayLike) -> np.ndarray:
+    """The array in the order of memory and bytes that a file has: safetensors writes memory as it is."""
+    array = np.asarray(value)
+    return np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
 
 
-def _remove_unless_locked(folder: Path) -> bool:
+def _read_derived(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file that `RunStore.cached` wrote under this name; raises `DamagedRun` for any other."""
+    arrays, metadata = _read_with_digest(path)
+    if _sha256(metadata.get("recipe", "").encode()) != path.stem:
+        raise DamagedRun(f"{path.name} has another recipe")
+    return arrays
+
+
+def _lock_path(path: Path) -> Path:
+    return path.parents[2] / ".locks" / f"{path.name}.lock"
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a run's folder, or of a file of derived arrays; raises `StoreError`."""
+    lock = _lock_path(path)
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(lock)
+        held.acquire()
+    except OSError as error:
+        raise StoreError(f"cannot write {lock}: {error.strerror or error}; choose another folder") from None
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def _set_aside(path: Path, what: str, reason: str, remedy: str) -> Path:
+    """Rename what is damaged to a name ending in `.damaged` that is free, with one warning."""
+    target = path.with_name(f"{path.name}.damaged")
+    number = 1
+    while target.exists():
+        number += 1
+        target = path.with_name(f"{path.name}.{number}.damaged")
+    try:
+        path.rename(target)
+    except OSError as error:
+        raise StoreError(f"{path} is damaged ({reason}) and cannot be moved: {error.strerror}") from None
+    warnings.warn(f"damaged {what} set aside as {target} ({reason}); {remedy}", stacklevel=3)
+    return target
+
+
+def _remove_unless_locked(path: Path) -> bool:
     try:
         # The lock's file stays: deleting it would let two later holders lock two different files.
-        with FileLock(_lock_path(folder), blocking=False):
-            shutil.rmtree(folder)
+        with FileLock(_lock_path(path), blocking=False):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
     except Timeout:
         return False
     except OSError as error:
-        raise StoreError(f"cannot remove {folder}: {error.strerror or error}") from None
+        raise StoreError(f"cannot remove {path}: {error.strerror or error}") from None
     return True
 
 
 def last_written(folder: Path) -> float:
-    """When a file below a folder was last written, in seconds since the epoch."""
+    """When a file, or the last one below a folder, was written, in seconds since the epoch."""
     return max((path.stat().st_mtime for path in [folder, *folder.rglob("*")] if path.exists()), default=0.0)
 
 
 def folder_size(folder: Path) -> int:
-    """Bytes of all files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    """Bytes of a file, or of all files below a folder."""
+    return sum(path.stat().st_size for path in [folder, *folder.rglob("*")] if path.is_file())

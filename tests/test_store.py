@@ -6,16 +6,22 @@ import json
 import os
 import random
 import shutil
+import subprocess
 import threading
 import time
 
 import numpy as np
 import pytest
-from helpers import member, run_python
+import torch
+from helpers import member, run_python, start_python
+from safetensors import safe_open
+from safetensors.numpy import save
+from safetensors.torch import save as save_torch
 
 from lib import store as store_module
+from lib.config import canonical_json
 from lib.data import load_dataset
-from lib.store import DamagedRun, RunStore, StoreError, folder_size, write_atomically
+from lib.store import DamagedRun, RunStore, StoreError, folder_size, last_written, write_atomically
 
 CONFIG = member(epochs=3)
 FILES = ["config.json", *(f"epoch_{epoch:03d}.safetensors" for epoch in range(4)), "history.csv", "manifest.json"]
@@ -383,6 +389,327 @@ def test_remove_deletes_a_run_but_not_one_in_training(tmp_path):
 def test_remove_what_is_not_there_is_one_line(tmp_path):
     with pytest.raises(StoreError, match=r"^cannot remove .*: No such file or directory$"):
         RunStore(tmp_path).run(CONFIG).remove()
+
+
+# Derived arrays
+
+RECIPE = {"members": ["a", "b"], "steps": 3, "version": 1}
+
+
+def arrays():
+    return {"weights": np.arange(12, dtype=np.float32).reshape(3, 4), "labels": np.array([1, 2])}
+
+
+def never():
+    raise AssertionError("computed again")
+
+
+def fill(root, recipe=RECIPE, kind="line"):
+    """Keep `arrays`; returns their file."""
+    before = set(RunStore(root).derived())
+    RunStore(root).cached(kind, recipe, arrays)
+    (path,) = set(RunStore(root).derived()) - before
+    return path
+
+
+def assert_arrays(found):
+    assert list(found) == sorted(arrays())
+    for name, expected in arrays().items():
+        np.testing.assert_array_equal(found[name], expected)
+        assert found[name].dtype == expected.dtype
+
+
+def test_cached_computes_once(tmp_path):
+    calls = []
+    for _ in range(3):
+        assert_arrays(RunStore(tmp_path).cached("line", RECIPE, lambda: calls.append(1) or arrays()))
+    assert len(calls) == 1
+    # The order of the recipe's names is no part of it.
+    assert_arrays(RunStore(tmp_path).cached("line", dict(reversed(RECIPE.items())), never))
+
+
+def test_cached_other_recipe_or_kind_is_another(tmp_path):
+    paths = {
+        fill(tmp_path),
+        fill(tmp_path, RECIPE | {"version": 2}),
+        fill(tmp_path, {}),
+        fill(tmp_path, RECIPE, "plane"),
+    }
+    assert len(paths) == 4
+    assert sorted(paths) == RunStore(tmp_path).derived()
+
+
+def test_cached_file_is_where_it_says_and_holds_its_recipe(tmp_path):
+    path = fill(tmp_path)
+    assert path.parent == tmp_path / ".derived" / "line"
+    assert os.listdir(path.parent) == [path.name]
+    with safe_open(path, framework="np") as file:
+        content = file.metadata()["recipe"]
+    assert json.loads(content) == {"kind": "line", "recipe": RECIPE}
+    assert content == canonical_json({"kind": "line", "recipe": RECIPE})
+    assert path.stem == store_module._sha256(content.encode())
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(12, dtype=np.float32).reshape(3, 4).T,
+        np.arange(12)[::-3],
+        np.arange(3, dtype=">f8"),
+        np.array([True, False]),
+        np.array(2.5),
+        np.float16(1.5),
+        np.zeros((2, 0, 3)),
+        [[1, 2], [3, 4]],
+    ],
+)
+def test_cached_arrays_come_back_the_same_computed_or_read(tmp_path, array):
+    for compute in (lambda: {"array": array}, never):
+        found = RunStore(tmp_path).cached("line", RECIPE, compute)["array"]
+        np.testing.assert_array_equal(found, array)
+        assert found.shape == np.shape(array)
+        assert found.dtype == np.asarray(array).dtype.newbyteorder("=")
+        assert found.flags.writeable
+    assert RunStore(tmp_path).cached("nothing", RECIPE, dict) == {}
+
+
+def test_cached_one_bit_anywhere_is_noticed_and_set_aside(tmp_path):
+    path = fill(tmp_path)
+    whole = path.read_bytes()
+    for position in range(0, len(whole), 3):
+        flip(path, position, position % 8)
+        assert list(RunStore(tmp_path).verify()) == [path]
+        with pytest.warns(UserWarning, match="damaged arrays set aside as") as caught:
+            assert_arrays(RunStore(tmp_path).cached("line", RECIPE, arrays))
+        assert len(caught) == 1
+        assert list(RunStore(tmp_path).verify()) == []
+        (aside,) = RunStore(tmp_path).damaged()
+        assert aside.name == f"{path.name}.damaged"
+        assert RunStore(tmp_path).remove_leftover(aside) is True
+        path.write_bytes(whole)
+    assert_arrays(RunStore(tmp_path).cached("line", RECIPE, never))
+
+
+@pytest.mark.parametrize(
+    "damage", ["truncate", "empty", "append", "text", "plain", "bfloat16", "float8", "another", "folder"]
+)
+def test_cached_damaged_or_foreign_file_is_set_aside(tmp_path, damage):
+    path, another = fill(tmp_path), fill(tmp_path, RECIPE, "plane")
+    whole = path.read_bytes()
+    contents = {
+        "truncate": whole[:-1],
+        "empty": b"",
+        "append": whole + b"x",
+        "text": b"not safetensors at all",
+        "plain": save(arrays()),
+        "bfloat16": save_torch({"weights": torch.zeros(3, dtype=torch.bfloat16)}),
+        "float8": save_torch({"weights": torch.zeros(3, dtype=torch.float8_e4m3fn)}),
+        "another": another.read_bytes(),
+    }
+    if damage == "folder":
+        path.unlink()
+        path.mkdir()
+    else:
+        path.write_bytes(contents[damage])
+    assert list(RunStore(tmp_path).verify()) == [path]
+    with pytest.warns(
+        UserWarning, match=r"damaged arrays set aside as .*\.safetensors\.damaged \(.*\); they are computed again$"
+    ) as caught:
+        assert_arrays(RunStore(tmp_path).cached("line", RECIPE, arrays))
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert_arrays(RunStore(tmp_path).cached("line", RECIPE, never))
+    assert RunStore(tmp_path).verify() == {}
+
+
+def test_cached_damage_twice_keeps_both_files(tmp_path):
+    for _ in range(2):
+        fill(tmp_path).write_bytes(b"")
+        with pytest.warns(UserWarning, match="damaged arrays set aside"):
+            RunStore(tmp_path).cached("line", RECIPE, arrays)
+        for path in RunStore(tmp_path).derived():
+            path.unlink()
+    endings = [path.name.split(".", 1)[1] for path in RunStore(tmp_path).damaged()]
+    assert endings == ["safetensors.2.damaged", "safetensors.damaged"]
+
+
+def test_cached_two_threads_compute_once(tmp_path):
+    calls, found = [], []
+
+    def compute():
+        calls.append(1)
+        time.sleep(0.2)
+        return arrays()
+
+    def want():
+        found.append(RunStore(tmp_path).cached("line", RECIPE, compute))
+
+    threads = [threading.Thread(target=want) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(calls) == 1
+    assert len(found) == 3
+    for one in found:
+        assert_arrays(one)
+
+
+CACHING = """
+import json, sys
+import numpy as np
+from lib.store import RunStore
+def compute():
+    print("computing", flush=True)
+    sys.stdin.readline()
+    return {"weights": np.arange(12, dtype=np.float32).reshape(3, 4), "labels": np.array([1, 2])}
+RunStore(sys.argv[1]).cached("line", json.loads(sys.argv[2]), compute)
+"""
+
+
+def start_caching(root):
+    """A process that has begun to compute `arrays`, and goes on once it reads a line."""
+    process = start_python(CACHING, root, json.dumps(RECIPE), stdin=subprocess.PIPE)
+    assert process.stdout.readline() == "computing\n"
+    return process
+
+
+def test_cached_waits_for_another_process_that_computes(tmp_path):
+    process = start_caching(tmp_path)
+    timer = threading.Timer(0.2, lambda: print("go on", file=process.stdin, flush=True))
+    timer.start()
+    assert_arrays(RunStore(tmp_path).cached("line", RECIPE, never))
+    timer.join()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+
+
+def test_cached_lock_and_leftovers_of_a_dead_process_do_not_matter(tmp_path):
+    process = start_caching(tmp_path)
+    process.kill()
+    process.communicate()
+    path = fill(tmp_path)
+    path.unlink()
+    for name in (path.name, "another"):
+        (path.parent / f".{name}.x1y2.tmp").write_bytes(b"half")
+    assert fill(tmp_path) == path
+    assert sorted(os.listdir(path.parent)) == [".another.x1y2.tmp", path.name]
+
+
+def test_cached_may_be_asked_for_while_another_is_computed(tmp_path):
+    def inner():
+        return {"twice": 2 * RunStore(tmp_path).cached("line", RECIPE, arrays)["labels"]}
+
+    np.testing.assert_array_equal(RunStore(tmp_path).cached("plane", RECIPE, inner)["twice"], [2, 4])
+
+
+@pytest.mark.parametrize("failure", [ZeroDivisionError, KeyboardInterrupt])
+def test_cached_failing_computation_leaves_nothing(tmp_path, failure):
+    def compute():
+        raise failure
+
+    with pytest.raises(failure):
+        RunStore(tmp_path).cached("line", RECIPE, compute)
+    assert RunStore(tmp_path).derived() == []
+    assert_arrays(RunStore(tmp_path).cached("line", RECIPE, arrays))
+
+
+@pytest.mark.parametrize("below", ["a_file", "/proc/runs"])
+def test_cached_where_nothing_can_be_written_is_one_line_before_it_computes(tmp_path, below):
+    (tmp_path / "a_file").write_text("not a folder")
+    with pytest.raises(StoreError, match=r"^cannot write .*; choose another folder") as caught:
+        RunStore(tmp_path / below / "runs").cached("line", RECIPE, never)
+    assert "\n" not in str(caught.value)
+
+
+def test_cached_reads_where_nothing_can_be_written(tmp_path, monkeypatch):
+    fill(tmp_path)
+
+    def fail(*args, **kwargs):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(store_module.FileLock, "acquire", fail)
+    monkeypatch.setattr(store_module.tempfile, "mkstemp", fail)
+    assert_arrays(RunStore(tmp_path).cached("line", RECIPE, never))
+    with pytest.raises(StoreError, match="Read-only file system; choose another folder"):
+        RunStore(tmp_path).cached("plane", RECIPE, never)
+
+
+def test_cached_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module.os, "fsync", full)
+        with pytest.raises(StoreError, match="No space left on device; free some space") as caught:
+            RunStore(tmp_path).cached("line", RECIPE, arrays)
+    assert "\n" not in str(caught.value)
+    assert os.listdir(tmp_path / ".derived" / "line") == []
+    assert_arrays(RunStore(tmp_path).cached("line", RECIPE, arrays))
+
+
+@pytest.mark.parametrize("kind", ["", "Line", "a/b", "..", ".a", "a b", "line\n", "-rf"])
+def test_cached_kind_that_is_no_name_is_refused(tmp_path, kind):
+    with pytest.raises(ValueError, match=r"^kind must be lower-case letters, digits, - and _, got "):
+        RunStore(tmp_path).cached(kind, RECIPE, never)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("value", [np.zeros(2), np.int64(1), float("nan"), {1, 2}, b"bytes"])
+def test_cached_recipe_that_is_not_json_is_refused(tmp_path, value):
+    with pytest.raises(ValueError, match=r"^recipe of line must hold JSON values only: .") as caught:
+        RunStore(tmp_path).cached("line", {"value": value}, never)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("array", [np.array([{}]), np.array(["a"]), np.zeros(2, complex), None])
+def test_cached_what_is_no_array_of_numbers_is_refused(tmp_path, array):
+    with pytest.raises(
+        ValueError, match=r"^compute of line must return arrays of numbers by name, got a of "
+    ) as caught:
+        RunStore(tmp_path).cached("line", RECIPE, lambda: {"a": array})
+    assert "\n" not in str(caught.value)
+    assert RunStore(tmp_path).derived() == []
+
+
+def test_derived_arrays_are_no_runs(tmp_path):
+    run, _ = pretend_training(tmp_path)
+    path, another = fill(tmp_path), fill(tmp_path, {})
+    (path.parent / "notes.safetensors").write_text("mine")
+    store = RunStore(tmp_path)
+    assert store.derived() == sorted([path, another])
+    assert [found.folder for found in store.runs()] == [run.folder]
+    assert store.unreadable() == store.damaged() == []
+    assert store.verify() == {}
+    flip(another, 300)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert store.verify() == {another: f"{another.name} has another checksum"}
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    assert RunStore(tmp_path / "nothing").derived() == []
+
+
+def test_derived_arrays_can_be_removed_unless_they_are_computed_just_now(tmp_path):
+    path = fill(tmp_path)
+    assert RunStore(tmp_path).remove_leftover(path) is True
+    assert RunStore(tmp_path).derived() == []
+    removed = []
+
+    def compute():
+        removed.append(RunStore(tmp_path).remove_leftover(path))
+        return arrays()
+
+    assert_arrays(RunStore(tmp_path).cached("line", RECIPE, compute))
+    assert removed == [False]
+    path.unlink()
+    with pytest.raises(StoreError, match=r"^cannot remove .*: No such file or directory$"):
+        RunStore(tmp_path).remove_leftover(path)
+
+
+def test_size_and_age_of_a_file_are_its_own(tmp_path):
+    path = fill(tmp_path)
+    os.utime(path, (1000, 1000))
+    assert folder_size(path) == len(path.read_bytes())
+    assert last_written(path) == 1000
 
 
 # The store
