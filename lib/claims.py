@@ -8,7 +8,6 @@ The words and the criteria are those of `CLAIMS`; what the statistic is computed
 import hashlib
 import json
 import math
-import operator
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from lib.config import canonical_json, unknown
+from lib.criteria import CLAIMS, Claim, Criterion
 from lib.store import write_atomically
 
 REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE = "reproduced", "not reproduced", "inconclusive"
@@ -37,106 +37,6 @@ TABLE_COLUMNS = [
     "criterion",
     "verdict",
 ]
-
-_OPERATORS = {
-    ">=": (operator.ge, "≥"),
-    "<=": (operator.le, "≤"),
-    "<": (operator.lt, "<"),
-    ">": (operator.gt, ">"),
-    "==": (operator.eq, "="),
-}
-
-
-@dataclass(frozen=True)
-class Criterion:
-    """What a statistic must fulfil: `Criterion(">=", 0.8)`, in print "≥ 0.8"."""
-
-    operator: str
-    threshold: float
-
-    def __post_init__(self):
-        if self.operator not in _OPERATORS:
-            raise ValueError(f"operator: expected one of {', '.join(_OPERATORS)}, received {self.operator!r}")
-
-    def __str__(self):
-        return f"{_OPERATORS[self.operator][1]} {self.threshold:g}"
-
-    def met(self, value: float) -> bool:
-        """Whether `value` fulfils it; nan never does."""
-        return bool(_OPERATORS[self.operator][0](value, self.threshold))
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What the paper says, in our words, and how it is put to the test."""
-
-    id: str
-    sentence: str
-    figure: str
-    statistic: str
-    criterion: Criterion
-    paper_value: str | None = None
-
-
-CLAIMS: dict[str, Claim] = {
-    claim.id: claim
-    for claim in (
-        Claim(
-            id="trajectories/weights-align",
-            sentence="late checkpoints of one run point in nearly the same direction",
-            figure="2 left",
-            statistic="smallest cosine of a late checkpoint with the final one, worst run",
-            criterion=Criterion(">=", 0.8),
-        ),
-        Claim(
-            id="trajectories/functions-stay",
-            sentence="along a run predictions change less than between runs",
-            figure="2 middle",
-            statistic="mean late within-run disagreement / mean between-run disagreement",
-            criterion=Criterion("<", 1),
-        ),
-        Claim(
-            id="trajectories/modes",
-            sentence="runs occupy different regions of function space",
-            figure="2 right",
-            statistic="share of late checkpoints whose nearest neighbour in `probs` (Euclidean, before t-SNE) "
-            "is of their own run",
-            criterion=Criterion(">=", 0.99),
-        ),
-        Claim(
-            id="independent/orthogonal",
-            sentence="weights of independent solutions are nearly orthogonal",
-            figure="3",
-            statistic="largest absolute cosine over pairs",
-            criterion=Criterion("<=", 0.1),
-        ),
-        # Ours, added when `independent/orthogonal` failed for a ResNet: scales that all start at one are a direction
-        # that independent runs share by construction.
-        Claim(
-            id="independent/orthogonal-kernels",
-            sentence="weights of independent solutions are nearly orthogonal, BatchNorm's scales and shifts left out "
-            "(our addition)",
-            figure="3",
-            statistic="largest absolute cosine over pairs, without the parameters of BatchNorm",
-            criterion=Criterion("<=", 0.1),
-        ),
-        Claim(
-            id="independent/equidistant",
-            sentence="all pairs of solutions are about equally far in function space",
-            figure="3",
-            statistic="coefficient of variation of pairwise disagreement",
-            criterion=Criterion("<=", 0.15),
-        ),
-        Claim(
-            id="independent/disagree",
-            sentence="independent solutions are far apart in function space: errors are not shared",
-            figure="3",
-            statistic="mean between-run disagreement / (1 - mean accuracy)",
-            criterion=Criterion(">=", 0.4),
-            paper_value="0.84 to 1.04, read off figure 6",
-        ),
-    )
-}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.optimize import minimize_scalar
 from scipy.spatial.distance import pdist, squareform
 from scipy.special import entr
 
@@ -21,6 +22,14 @@ SUM_TOLERANCE = 1e-3
 #: 1.2e-38. A float32 softmax gives 0 beneath it, and one such example would make the mean infinite; this way it
 #: costs 87 nats. No probability that float32 holds in full precision is changed.
 PROBABILITY_FLOOR = float(np.finfo(np.float32).tiny)
+
+#: Exponents of the flip family among which `fit_flip_exponent` looks before it goes in between; from end to end as in
+#: figure S6.
+FLIP_EXPONENTS = np.geomspace(0.01, 10, 25)
+
+#: When the flip probability at an accuracy is known well enough; mostly after 5 to 10 steps, and a point where the
+#: curve is flat takes one a binary digit.
+NEWTON_TOLERANCE, NEWTON_STEPS = 1e-10, 50
 
 #: Columns taken to float64 at a time.
 BLOCK = 1 << 16
@@ -127,15 +136,23 @@ def jensen_shannon_divergence(probs: ArrayLike) -> float:
     that predict the same, log N for members that are each certain of another class. This is the average of the
     members' KL divergences from their mean, as in the authors' code; the paper's formula has their sum, N times it.
     """
+    return float(jensen_shannon_by_example(probs).mean())
+
+
+def jensen_shannon_by_example(probs: ArrayLike) -> np.ndarray:
+    """`jensen_shannon_divergence` of each example instead of their mean: `probs (N, n, K)` gives `(n,)`, in nats.
+
+    As a score of how foreign an example is to the members it is what `area_under_roc` takes.
+    """
     probs = _probabilities(probs, "N n K")
     mean = np.zeros(probs.shape[1:])
     entropy = np.zeros(probs.shape[1])
     for member in _members(probs):
         mean += member
-        entropy += entr(member).sum(axis=1)
+        entropy += _entropy(member)
     mean, entropy = mean / len(probs), entropy / len(probs)
     # Rounding may take an example that all members agree on a few 1e-16 below zero.
-    return float(np.maximum(entr(mean).sum(axis=1) - entropy, 0).mean())
+    return np.maximum(_entropy(mean) - entropy, 0)
 
 
 def euclidean_distances(points: ArrayLike) -> np.ndarray:
@@ -172,6 +189,44 @@ def neighbor_purity(distances: ArrayLike, groups: ArrayLike, chosen: ArrayLike |
     return float(np.mean(groups[nearest] == groups))
 
 
+# Out of distribution
+
+
+def predictive_entropy(probs: ArrayLike) -> np.ndarray:
+    """How undecided a prediction is, example by example: H(p) = -Σ_k p_k log p_k, in nats.
+
+    `probs (N, n, K)` gives `(N, n)`, each member by itself, `(n, K)` gives `(n,)`; in [0, log K]. The entropy of an
+    ensemble is that of its mean prediction: `predictive_entropy(probs.mean(axis=0))`.
+    """
+    probs = _probabilities(probs, "N n K", "n K")
+    if probs.ndim == 2:
+        return _entropy(probs.astype(np.float64))
+    return np.array([_entropy(member) for member in _members(probs)])
+
+
+def area_under_roc(scores: ArrayLike, positive: ArrayLike) -> np.ndarray | float:
+    """Chance that a positive example has a higher score than a negative one, ties counting half: the AUROC.
+
+    `scores (N, n)` give `(N,)`, `(n,)` a float; `positive (n,)` are booleans, such as which examples are from out of
+    distribution. In [0, 1]: 1 when every positive example scores above every other, 0.5 for a score that says
+    nothing; nan without examples of both kinds.
+    """
+    # Here, since every training process imports this module and scikit-learn takes a second.
+    from sklearn.metrics import roc_auc_score
+
+    scores = _shaped("scores", scores, "N n", "n")
+    positive = _shaped("positive", positive, "n", n=scores.shape[-1])
+    if positive.dtype != bool:
+        raise ValueError(f"positive: expected booleans, received {positive.dtype}")
+    if not np.all(np.isfinite(scores)):
+        raise ValueError("scores: expected finite numbers")
+    if positive.all() or not positive.any():
+        return np.full(scores.shape[:-1], np.nan)[()]
+    if scores.ndim == 1:
+        return float(roc_auc_score(positive, scores))
+    return np.array([roc_auc_score(positive, member) for member in scores])
+
+
 # Diversity at a given accuracy, and what it could be at most and at least
 
 
@@ -186,6 +241,29 @@ def normalized_diversity(labels: ArrayLike, reference: ArrayLike, targets: Array
     reference = _labels("reference", reference, "n", n=labels.shape[-1])
     targets = _labels("targets", targets, "n", n=labels.shape[-1])
     return _per_error(np.mean(labels != reference, axis=-1), np.mean(labels == targets, axis=-1))
+
+
+def diversity_at_accuracy(
+    sample_accuracies: ArrayLike, sample_diversities: ArrayLike, accuracy: ArrayLike
+) -> np.ndarray | float:
+    """Normalised diversity that a method's samples have at a given accuracy.
+
+    An isotonic fit: the curve that never rises with accuracy and is nearest to the samples in squares, straight
+    between them; it has no bandwidth to choose. `sample_accuracies (n,)` and `sample_diversities (n,)` are those of
+    `accuracy` and `normalized_diversity`, samples without a diversity (nan) are left out. `accuracy` of any shape
+    gives that shape; nan outside the range of the samples' accuracies, as nothing is extrapolated.
+    """
+    # Here for the reason given in `area_under_roc`.
+    from sklearn.isotonic import IsotonicRegression
+
+    accuracies = _fraction("sample_accuracies", _shaped("sample_accuracies", sample_accuracies, "n"))
+    diversities = _shaped("sample_diversities", sample_diversities, "n", n=len(accuracies)).astype(np.float64)
+    wanted = _fraction("accuracy", accuracy)
+    known = np.isfinite(diversities)
+    if not known.any():
+        return np.full(wanted.shape, np.nan)[()]
+    fit = IsotonicRegression(increasing=False).fit(accuracies[known], diversities[known])
+    return np.interp(wanted, fit.X_thresholds_, fit.y_thresholds_, left=np.nan, right=np.nan)[()]
 
 
 def uncorrelated_limit(accuracy: ArrayLike, reference_accuracy: ArrayLike, num_classes: int) -> np.ndarray | float:
@@ -210,8 +288,7 @@ def perturbed_limit(accuracy: ArrayLike, reference_accuracy: ArrayLike, num_clas
     a = 1. Raises for a reference no better than chance. Source: appendix D.2.
     """
     a, best = _accuracies(accuracy, reference_accuracy, num_classes)
-    if np.any(best * num_classes <= 1):
-        raise ValueError(f"reference_accuracy: expected above chance, 1/{num_classes}, received {best.min()}")
+    _above_chance(best, num_classes)
     flip = (num_classes - 1) * (best - a) / (num_classes * best - 1)
     return _per_error(np.clip(flip, 0, 1), a)
 
@@ -230,12 +307,96 @@ def flip_family(
     correct = _fraction("flip", flip)
     best = _fraction("reference_accuracy", reference_accuracy)
     _at_least_two(num_classes)
-    exponent = np.asarray(exponent, dtype=np.float64)
-    if not np.all(exponent >= 0):
-        raise ValueError(f"exponent: expected 0 or more, received {exponent.min()}")
+    exponent = _exponents(exponent)
     wrong = correct**exponent
     after = best * (1 - correct) + (1 - best) * wrong / (num_classes - 1)
     return after[()], (best * correct + (1 - best) * wrong)[()]
+
+
+def flip_family_diversity(
+    accuracy: ArrayLike, exponent: ArrayLike, reference_accuracy: ArrayLike, num_classes: int
+) -> np.ndarray | float:
+    """Normalised diversity of the flip family at a given accuracy: `flip_family` read as a curve, like the two limits.
+
+    Arguments and unit as there; all broadcast. Accuracy as a function of p₊ need not be monotone: for e in (0, 1) the
+    first flips, mostly of wrong labels, raise it a little above a*, and for large e the last ones may raise it again.
+    The curve is the part between, on which accuracy falls: the only one that leads below a*. An accuracy beyond its
+    ends has the disagreement of the nearer end, divided by the error rate of that accuracy all the same. e = 1 is
+    `perturbed_limit`; nan at a = 1. Raises for a reference no better than chance. Source: appendix D.3.
+    """
+    a, best = _accuracies(accuracy, reference_accuracy, num_classes)
+    _above_chance(best, num_classes)
+    exponent = _exponents(exponent)
+    flip = _flip_at(a, exponent, best, (1 - best) / (num_classes - 1))
+    return _per_error(flip_family(flip, exponent, best, num_classes)[1], a)
+
+
+def fit_flip_exponent(
+    accuracies: ArrayLike, disagreements: ArrayLike, reference_accuracy: float, num_classes: int
+) -> float:
+    """The exponent whose curve is nearest to the points: least `diversity_rmse` from `flip_family_diversity`.
+
+    `accuracies (n,)` and `disagreements (n,)` with a reference of `reference_accuracy` give a float in the range of
+    `FLIP_EXPONENTS`; nan when no point has errors. Below 1, wrong labels flip more readily; the paper fits 0.22 to
+    samples around a ResNet-20 on CIFAR-100. Source: appendix D.3, figure S6.
+    """
+    accuracies, disagreements = _points(accuracies, disagreements)
+    erring = accuracies < 1
+    accuracies, diversities = accuracies[erring], _per_error(disagreements, accuracies)[erring]
+    if not accuracies.size:
+        return float("nan")
+
+    def squares(log_exponent):
+        exponent = np.exp(log_exponent)[..., None]
+        curve = flip_family_diversity(accuracies, exponent, reference_accuracy, num_classes)
+        return np.square(diversities - curve).mean(axis=-1)
+
+    # The sum of squares may have several valleys: a grid finds the deepest, and its bottom is near.
+    grid = np.log(FLIP_EXPONENTS)
+    best = int(np.argmin(squares(grid)))
+    around = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+    return float(np.exp(minimize_scalar(squares, bounds=around, method="bounded").x))
+
+
+def diversity_rmse(accuracies: ArrayLike, disagreements: ArrayLike, curve: ArrayLike) -> float:
+    """Root of the mean squared distance of points from a curve, in normalised diversity at the points' accuracies.
+
+    `accuracies (n,)` and `disagreements (n,)` of the points, and what the `curve (n,)` has at these accuracies: one of
+    `uncorrelated_limit`, `perturbed_limit` and `flip_family_diversity`. 0 is best, no unit. Points without errors have
+    no normalised diversity and are left out; nan when no other is there.
+    """
+    accuracies, disagreements = _points(accuracies, disagreements)
+    curve = _shaped("curve", curve, "n", n=len(accuracies))
+    erring = accuracies < 1
+    if not erring.any():
+        return float("nan")
+    return float(np.sqrt(np.mean(np.square(_per_error(disagreements, accuracies) - curve)[erring])))
+
+
+def _flip_at(accuracy: np.ndarray, exponent: np.ndarray, best: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """p₊ at which a* (1 - p₊) + `gain` p₊^e falls to `accuracy`, a* = `best`; at an end where it does not get there."""
+    # As p^e is concave for e < 1 and convex for e > 1, accuracy turns at most once: before it falls, or after.
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        turn = np.exp(np.log(gain * exponent / best) / (1 - exponent))
+    smallest = np.finfo(np.float64).tiny  # and not 0, where p^(e - 1) is infinite
+    first = np.maximum(np.where(exponent < 1, turn, 0), smallest)
+    last = np.where(exponent > 1, np.minimum(turn, 1), 1)
+
+    def reached(flip):
+        return best * (1 - flip) + gain * flip**exponent
+
+    # By Newton's method from the end at which accuracy falls fastest, whence it cannot overshoot. What is out of reach
+    # stays there: at the other end accuracy is flat, and Newton's method slow.
+    flip = np.where(exponent < 1, last, first)
+    below, above = accuracy <= reached(last), accuracy >= reached(first)
+    target = np.where(below | above, reached(flip), accuracy)
+    flip = np.broadcast_to(flip, target.shape)
+    for _ in range(NEWTON_STEPS):
+        step = (reached(flip) - target) / (gain * exponent * flip ** (exponent - 1) - best)
+        flip = np.clip(flip - step, first, last)
+        if np.abs(step).max() < NEWTON_TOLERANCE:
+            break
+    return np.where(below, last, np.where(above, first, flip))
 
 
 # Shared by all of the above
@@ -291,9 +452,32 @@ def _at_least_two(num_classes: int) -> None:
         raise ValueError(f"num_classes: expected at least 2, received {num_classes}")
 
 
+def _above_chance(reference_accuracy: np.ndarray, num_classes: int) -> None:
+    if np.any(reference_accuracy * num_classes <= 1):
+        received = reference_accuracy.min()
+        raise ValueError(f"reference_accuracy: expected above chance, 1/{num_classes}, received {received}")
+
+
+def _exponents(exponent: ArrayLike) -> np.ndarray:
+    exponent = np.asarray(exponent, dtype=np.float64)
+    if not np.all(exponent >= 0):
+        raise ValueError(f"exponent: expected 0 or more, received {exponent.min()}")
+    return exponent
+
+
+def _points(accuracies: ArrayLike, disagreements: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    accuracies = _fraction("accuracies", _shaped("accuracies", accuracies, "n"))
+    return accuracies, _fraction("disagreements", _shaped("disagreements", disagreements, "n", n=len(accuracies)))
+
+
 def _accuracies(accuracy: ArrayLike, reference_accuracy: ArrayLike, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
     _at_least_two(num_classes)
     return _fraction("accuracy", accuracy), _fraction("reference_accuracy", reference_accuracy)
+
+
+def _entropy(probs: np.ndarray) -> np.ndarray:
+    """In nats, over the last axis."""
+    return entr(probs).sum(axis=-1)
 
 
 def _per_error(disagreement: ArrayLike, accuracy: ArrayLike) -> np.ndarray | float:

@@ -24,6 +24,7 @@ from lib.claims import (
     write_result,
 )
 from lib.store import StoreError
+from lib.subspaces import METHODS
 
 CONTEXT = {"dataset": "digits", "architecture": "small_cnn", "preset": "smoke", "epochs": 2}
 
@@ -67,6 +68,29 @@ def test_claims_fixed_beforehand():
         "independent/orthogonal-kernels": "≤ 0.1",
         "independent/equidistant": "≤ 0.15",
         "independent/disagree": "≥ 0.4",
+        **{f"subspaces/{method}/stays": "≥ 0.99" for method in METHODS},
+        **{f"subspaces/{method}/closer": "< 1" for method in METHODS},
+        **{f"diversity/{method}": "> 0" for method in METHODS},
+        "diversity/limits": "≥ 0.95",
+        "diversity/below-uncorrelated": "> 0",
+        "limits/family": "< 0",
+        "limits/exponent": "< 1",
+        "radial/valley": "≤ 5",
+        "radial/norm-grows": "> 1",
+        "radial/own-mode": "≥ 0.95",
+        "tunnel/linear-barrier": "≥ 10",
+        "tunnel/connector": "≤ 2",
+        "tunnel/functions-change": "≥ 0.4",
+        "ensemble/accuracy": "> 0",
+        "ensemble/brier": "< 0",
+        **{f"ensemble/{method}/less": "< 0" for method in (*METHODS, "weight-average")},
+        **{f"ensemble/{method}/complements": "< 0" for method in (*METHODS, "weight-average")},
+        "ensemble/random-best": "< 0",
+        "shift/ensemble": "> 0",
+        "shift/grows": "> 0",
+        "shift/jsd": "> 0",
+        "shift/jsd-grows": "> 0",
+        "shift/ood": "> 0",
     }
 
 

@@ -230,6 +230,23 @@ def test_jsd_two_members_equals_scipy():
 
 
 @given(ensembles())
+def test_jsd_by_example_averages_to_jsd(ensemble):
+    probs, _ = ensemble
+    by_example = metrics.jensen_shannon_by_example(probs)
+    assert by_example.shape == probs.shape[1:2]
+    assert by_example.min() >= 0
+    assert by_example.mean() == metrics.jensen_shannon_divergence(probs)
+
+
+def test_jsd_by_example_known():
+    probs = one_hot([[0, 0, 0], [0, 1, 0]], 2)
+    probs[1, 2] = 0.5
+    # Alike; each sure of another class; one sure, one undecided: H(3/4, 1/4) - (log 2) / 2.
+    third = -0.75 * np.log(0.75) - 0.25 * np.log(0.25) - np.log(2) / 2
+    np.testing.assert_allclose(metrics.jensen_shannon_by_example(probs), [0, np.log(2), third], atol=1e-15)
+
+
+@given(ensembles())
 def test_jsd_in_range(ensemble):
     probs, _ = ensemble
     value = metrics.jensen_shannon_divergence(probs)
@@ -289,6 +306,55 @@ def test_nearest_neighbors_leaves_its_argument_alone():
 def test_nearest_neighbors_bad_argument_distances(distances):
     with pytest.raises(ValueError, match="distances"):
         metrics.nearest_neighbors(distances)
+
+
+# Out of distribution
+
+
+def test_entropy_sure_undecided_and_between():
+    probs = np.array([[1, 0, 0, 0], [0.25, 0.25, 0.25, 0.25], [0.5, 0.5, 0, 0]])
+    np.testing.assert_allclose(metrics.predictive_entropy(probs), [0, np.log(4), np.log(2)])
+    np.testing.assert_allclose(metrics.predictive_entropy([probs, probs[::-1]])[1], [np.log(2), np.log(4), 0])
+
+
+def test_entropy_of_the_mean_less_mean_entropy_is_jsd():
+    probs = random_probs(3, 20, 4).astype(np.float64)
+    gap = metrics.predictive_entropy(probs.mean(axis=0)) - metrics.predictive_entropy(probs).mean(axis=0)
+    np.testing.assert_allclose(metrics.jensen_shannon_by_example(probs), gap, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ([0, 1, 2, 3], 1),
+        ([3, 2, 1, 0], 0),
+        ([7, 7, 7, 7], 0.5),
+        ([0, 2, 1, 3], 0.75),  # three of four pairs in order
+        ([0, 1, 1, 3], 0.875),  # and one of four a tie
+    ],
+)
+def test_auroc_known(scores, expected):
+    positive = [False, False, True, True]
+    value = metrics.area_under_roc(scores, positive)
+    assert value == expected
+    assert isinstance(value, float)
+
+
+def test_auroc_equals_share_of_ordered_pairs():
+    rng = np.random.default_rng(0)
+    scores, positive = rng.integers(10, size=60), rng.random(60) < 0.4
+    pairs = np.sign(scores[positive][:, None] - scores[~positive]) / 2 + 0.5
+    assert metrics.area_under_roc(scores, positive) == pytest.approx(pairs.mean(), rel=1e-12)
+
+
+def test_auroc_member_by_member():
+    scores = np.array([[0.0, 1.0, 2.0], [2.0, 1.0, 0.0]])
+    np.testing.assert_array_equal(metrics.area_under_roc(scores, [False, True, True]), [1, 0])
+
+
+def test_auroc_without_both_kinds_is_nan():
+    assert np.isnan(metrics.area_under_roc([0.0, 1.0], [True, True]))
+    np.testing.assert_array_equal(metrics.area_under_roc([[0.0, 1.0]] * 2, [False, False]), [np.nan, np.nan])
 
 
 # Diversity and its limits
@@ -398,6 +464,145 @@ def test_flip_family_small_exponent_flips_wrong_labels_more():
     assert np.all(diversities[1] < diversities[2])
 
 
+def test_flip_family_diversity_inverts_the_family():
+    flips = np.linspace(0.05, 0.95, 40)
+    for exponent in (0, 0.01, 0.22, 0.99, 1, 1.01, 3, 10):
+        accuracy, disagreement = metrics.flip_family(flips, exponent, 0.7, 10)
+        curve = metrics.flip_family_diversity(accuracy, exponent, 0.7, 10)
+        np.testing.assert_allclose(curve, disagreement / (1 - accuracy), rtol=1e-8)
+
+
+@given(st.floats(0, 0.999), st.floats(0.6, 1), st.integers(2, 100))
+def test_flip_family_diversity_exponent_one_is_the_perturbed_limit(accuracy, reference_accuracy, classes):
+    value = metrics.flip_family_diversity(accuracy, 1, reference_accuracy, classes)
+    expected = metrics.perturbed_limit(accuracy, reference_accuracy, classes)
+    assert value == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@given(st.floats(0, 1), st.floats(0.6, 0.999), st.integers(2, 100), st.floats(0, 10), st.floats(0, 10))
+def test_flip_family_diversity_falls_with_the_exponent(share, reference_accuracy, classes, one, other):
+    # Every curve reaches from the reference's accuracy down to that of all labels flipped; what lies beyond the end of a
+    # curve is read off at its end, and the ends of two curves are in no such order.
+    all_flipped = (1 - reference_accuracy) / (classes - 1)
+    accuracy = all_flipped + share * (reference_accuracy - all_flipped)
+    low, high = metrics.flip_family_diversity(accuracy, sorted([one, other]), reference_accuracy, classes)
+    assert high <= low + 1e-6
+
+
+def test_flip_family_diversity_above_its_reach_is_that_of_the_most_accurate_member():
+    flips = np.linspace(0, 1, 100_001)
+    accuracy, disagreement = metrics.flip_family(flips, 0.22, 0.7, 10)
+    peak = accuracy.argmax()
+    assert 0.7 < accuracy[peak] < 0.72
+    for above in (0.72, 0.9):
+        expected = disagreement[peak] / (1 - above)
+        assert metrics.flip_family_diversity(above, 0.22, 0.7, 10) == pytest.approx(expected, rel=1e-3)
+
+
+def test_flip_family_diversity_is_of_the_falling_part():
+    # Two members of accuracy 0.705, one on the way up to the peak: the curve has the other.
+    flips = np.linspace(0, 0.05, 100_001)
+    accuracy, disagreement = metrics.flip_family(flips, 0.22, 0.7, 10)
+    up, down = np.flatnonzero(np.diff(np.sign(accuracy - 0.705)))
+    curve = metrics.flip_family_diversity(0.705, 0.22, 0.7, 10)
+    assert curve == pytest.approx(disagreement[down] / 0.295, rel=1e-3)
+    assert curve > 2 * disagreement[up] / 0.295
+
+
+def test_flip_family_diversity_below_its_reach():
+    # At p₊ = 1 all labels flip: d = 1, accuracy (1 - a*) / (K - 1).
+    assert metrics.flip_family_diversity(0.01, 0.22, 0.7, 10) == pytest.approx(1 / 0.99)
+    # Of two classes and for a large exponent the last flips correct more than they break: accuracy turns before p₊ = 1.
+    flips = np.linspace(0, 1, 100_001)
+    accuracy, disagreement = metrics.flip_family(flips, 8, 0.7, 2)
+    trough = accuracy.argmin()
+    assert 0.5 < flips[trough] < 0.95
+    expected = disagreement[trough] / 0.9
+    assert metrics.flip_family_diversity(0.1, 8, 0.7, 2) == pytest.approx(expected, rel=1e-3)
+
+
+def test_flip_family_diversity_broadcasts():
+    grid = metrics.flip_family_diversity([0.3, 0.5, 0.69], [[0.22], [1.0]], 0.7, 10)
+    assert grid.shape == (2, 3)
+    assert grid[1, 2] == metrics.flip_family_diversity(0.69, 1, 0.7, 10)
+    assert np.isnan(metrics.flip_family_diversity(1.0, 0.22, 0.7, 10))
+
+
+@pytest.mark.parametrize("exponent", [0.05, 0.22, 1, 2.5])
+@pytest.mark.parametrize(("reference_accuracy", "classes"), [(0.7, 10), (0.9, 100), (0.8, 2)])
+def test_fit_flip_exponent_recovers_the_familys_own(exponent, reference_accuracy, classes):
+    flips = np.random.default_rng(0).uniform(0.05, 0.9, size=100)
+    points = metrics.flip_family(flips, exponent, reference_accuracy, classes)
+    assert metrics.fit_flip_exponent(*points, reference_accuracy, classes) == pytest.approx(exponent, rel=1e-3)
+
+
+def test_fit_flip_exponent_is_the_best_there_is():
+    rng = np.random.default_rng(0)
+    accuracies = rng.uniform(0.2, 0.7, size=100)
+    disagreements = np.clip((1 - accuracies) * (1 - accuracies + rng.normal(0, 0.1, size=100)), 0, 1)
+
+    def rmse(exponent):
+        curve = metrics.flip_family_diversity(accuracies, exponent, 0.7, 10)
+        return metrics.diversity_rmse(accuracies, disagreements, curve)
+
+    fitted = metrics.fit_flip_exponent(accuracies, disagreements, 0.7, 10)
+    assert rmse(fitted) > 0.01
+    assert rmse(fitted) <= min(map(rmse, np.geomspace(0.01, 10, 300))) + 1e-9
+
+
+def test_fit_flip_exponent_of_random_errors_is_at_the_end_of_the_range():
+    accuracies = np.linspace(0.2, 0.6, 20)
+    disagreements = metrics.uncorrelated_limit(accuracies, 0.7, 10) * (1 - accuracies)
+    assert metrics.fit_flip_exponent(accuracies, disagreements, 0.7, 10) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_fit_flip_exponent_leaves_out_points_without_errors():
+    accuracies, disagreements = metrics.flip_family(np.linspace(0.1, 0.9, 20), 0.5, 0.9, 10)
+    with_one = np.append(accuracies, 1.0), np.append(disagreements, 0.1)
+    assert metrics.fit_flip_exponent(*with_one, 0.9, 10) == pytest.approx(0.5, rel=1e-3)
+    assert np.isnan(metrics.fit_flip_exponent([1.0], [0.1], 0.9, 10))
+
+
+def test_rmse_of_a_limits_own_points_is_zero():
+    accuracies = np.linspace(0.1, 0.69, 30)
+    limits = [limit(accuracies, 0.7, 10) for limit in (metrics.uncorrelated_limit, metrics.perturbed_limit)]
+    for one, other in (limits, limits[::-1]):
+        disagreements = one * (1 - accuracies)
+        assert metrics.diversity_rmse(accuracies, disagreements, one) == pytest.approx(0, abs=1e-15)
+        assert metrics.diversity_rmse(accuracies, disagreements, other) > 0.1
+
+
+def test_rmse_known_and_without_errors():
+    assert metrics.diversity_rmse([0.5, 0.75, 1.0], [0.5, 0.25, 0], [0.9, 0.3, 5]) == pytest.approx(0.5)
+    assert np.isnan(metrics.diversity_rmse([1.0], [0.0], [0.5]))
+
+
+def test_diversity_at_accuracy_of_falling_samples_is_straight_between_them():
+    accuracies, diversities = [0.7, 0.3, 0.5], [0.1, 0.9, 0.6]
+    at = metrics.diversity_at_accuracy(accuracies, diversities, [0.3, 0.4, 0.5, 0.6, 0.7])
+    np.testing.assert_allclose(at, [0.9, 0.75, 0.6, 0.35, 0.1])
+    assert metrics.diversity_at_accuracy(accuracies, diversities, 0.6) == pytest.approx(0.35)
+
+
+def test_diversity_at_accuracy_pools_what_rises():
+    # 0.4 and 0.6 rise, so they are pooled to 0.5; of two samples of one accuracy it takes the mean.
+    at = metrics.diversity_at_accuracy([0.2, 0.4, 0.5, 0.7, 0.7], [0.9, 0.4, 0.6, 0.1, 0.3], [0.2, 0.4, 0.45, 0.5, 0.7])
+    np.testing.assert_allclose(at, [0.9, 0.5, 0.5, 0.5, 0.2])
+
+
+def test_diversity_at_accuracy_outside_the_samples_is_nan():
+    at = metrics.diversity_at_accuracy([0.3, 0.5], [0.9, 0.5], [0.29, 0.3, 0.5, 0.51])
+    np.testing.assert_array_equal(np.isnan(at), [True, False, False, True])
+    assert np.isnan(metrics.diversity_at_accuracy([0.5], [0.4], 0.6))
+    assert metrics.diversity_at_accuracy([0.5], [0.4], 0.5) == 0.4
+
+
+def test_diversity_at_accuracy_leaves_out_samples_without_one():
+    at = metrics.diversity_at_accuracy([0.3, 0.5, 1.0], [0.9, 0.5, np.nan], [0.4, 0.9])
+    np.testing.assert_allclose(at, [0.7, np.nan])
+    assert np.isnan(metrics.diversity_at_accuracy([1.0], [np.nan], 1.0))
+
+
 # Arguments that cannot be meant
 
 
@@ -424,6 +629,21 @@ def test_flip_family_small_exponent_flips_wrong_labels_more():
         (lambda: metrics.perturbed_limit(0.1, 0.1, 10), "reference_accuracy: expected above chance"),
         (lambda: metrics.flip_family(1.5, 1, 0.7, 10), "flip: "),
         (lambda: metrics.flip_family(0.5, -1, 0.7, 10), "exponent: "),
+        (lambda: metrics.predictive_entropy([0.5, 0.5]), r"probs: expected shape \(N, n, K\) or \(n, K\)"),
+        (lambda: metrics.jensen_shannon_by_example([[0.5, 0.5]]), r"probs: expected shape \(N, n, K\)"),
+        (lambda: metrics.area_under_roc([0.0, 1.0], [0, 1]), "positive: expected booleans, received int64"),
+        (lambda: metrics.area_under_roc([0.0, 1.0], [True]), r"positive: expected shape \(n = 2\), received \(1,\)"),
+        (lambda: metrics.area_under_roc([0.0, np.nan], [True, False]), "scores: expected finite numbers"),
+        (
+            lambda: metrics.diversity_at_accuracy([0.5], [0.1, 0.2], 0.5),
+            r"sample_diversities: expected shape \(n = 1\)",
+        ),
+        (lambda: metrics.diversity_at_accuracy([50.0], [0.1], 0.5), "sample_accuracies: expected fractions"),
+        (lambda: metrics.flip_family_diversity(0.1, 0.22, 0.1, 10), "reference_accuracy: expected above chance"),
+        (lambda: metrics.flip_family_diversity(0.1, -1, 0.7, 10), "exponent: expected 0 or more, received -1"),
+        (lambda: metrics.fit_flip_exponent([0.5], [0.1, 0.2], 0.7, 10), r"disagreements: expected shape \(n = 1\)"),
+        (lambda: metrics.fit_flip_exponent([0.5], [1.2], 0.7, 10), "disagreements: expected fractions"),
+        (lambda: metrics.diversity_rmse([0.5], [0.2], [0.1, 0.2]), r"curve: expected shape \(n = 1\)"),
     ],
 )
 def test_bad_argument(call, message):
