@@ -51,7 +51,7 @@ MINI_SHA256 = "c7fd5cd5a15ed138d70fbe8a183aa29ac853b63708775e9bc42d69a3271ee59c"
 class Split:
     """Images and labels of one split; load_dataset makes the arrays read-only."""
 
-    images: np.ndarray  # uint8 (n, H, W, C), C-contiguous
+    images: np.ndarray  # uint8 (n, H, W, C), C-contiguous; or lib.streaming.StreamedImages, which stands for one
     labels: np.ndarray  # int64 (n,)
 
 
@@ -74,6 +74,11 @@ class Dataset:
     def num_classes(self) -> int:
         """Return K; labels are 0..K-1."""
         return len(self.classes)
+
+    @property
+    def sample(self) -> np.ndarray:
+        """Training images in memory, from which statistics over pixels come: here all of them."""
+        return self.train.images
 
     @cached_property
     def content_hash(self) -> str:
@@ -220,6 +225,15 @@ def _read_mini() -> RawDataset:
     return read_npz(MINI_FILE)._replace(classes=FASHION_MNIST_CLASSES, sorted_by_class=False)
 
 
+def validation_count(count: int, size: int | None, source: str) -> int:
+    """Return how many of `count` training images are for validation: `size`, or what load_dataset says for None."""
+    if size is None:
+        size = 2000 if count >= 20_000 else max(1, count // 10)
+    if not 1 <= size < count:
+        raise DatasetError(f"validation_size must be from 1 to {count - 1} for {source}, got {size}")
+    return size
+
+
 def _with_validation(raw: RawDataset, size: int | None, source: str) -> tuple[Arrays, Arrays]:
     """Return training and validation arrays by the rule that load_dataset states."""
     images, labels = raw.train
@@ -230,11 +244,7 @@ def _with_validation(raw: RawDataset, size: int | None, source: str) -> tuple[Ar
         if size is None:
             return (images, labels), raw.val
         images, labels = np.concatenate([images, raw.val[0]]), np.concatenate([labels, raw.val[1]])
-    count = len(labels)
-    if size is None:
-        size = 2000 if count >= 20_000 else max(1, count // 10)
-    if not 1 <= size < count:
-        raise DatasetError(f"validation_size must be from 1 to {count - 1} for {source}, got {size}")
+    size = validation_count(len(labels), size, source)
     # The last ones, as the authors do with the last 500.
     return (images[:-size], labels[:-size]), (images[-size:], labels[-size:])
 
@@ -266,19 +276,27 @@ def _load(source: str | Path, root: Path, validation_size: int | None, modified:
     return Dataset(name, _split(*train), _split(*val), _split(*raw.test), raw.classes)
 
 
-def load_dataset(name: str, root: str | Path | None = None, validation_size: int | None = None) -> Dataset:
+def load_dataset(
+    name: str, root: str | Path | None = None, validation_size: int | None = None, workers: int | None = None
+) -> Dataset:
     """Return the dataset of that registry name, or the one in a folder of images or an `.npz` file.
 
     `root` is where published datasets are looked for and downloaded to (None: see default_data_root). The last
     `validation_size` training images become the validation split; None means the source's own validation images, else
     2,000 of at least 20,000 training images, else a tenth. Images that may be sorted by class are shuffled before, with
     a fixed seed. A name of DATASETS wins over a path; paths may be anything read_image_folder or read_npz takes.
+    `imagefolder:PATH` and `imagefolder@SIZE:PATH` are streamed by `workers` processes, see
+    lib.streaming.open_image_folder.
     Raises DatasetError, one line, for an unknown name, for data that are missing or damaged, or a validation_size that
     leaves nothing.
     """
     root = (default_data_root() if root is None else Path(root).expanduser()).resolve()
     if name in DATASETS:
         return _load(name, root, validation_size, ())
+    if str(name).lower().startswith("imagefolder"):
+        from lib.streaming import open_image_folder  # needs this module, and torch, which the others do without
+
+        return open_image_folder(name, validation_size, workers)
     path = Path(name).expanduser().resolve()
     if str(name).strip() and path.exists():
         files = [path, *path.rglob("*")] if path.is_dir() else [path]
@@ -297,10 +315,10 @@ def pixel_statistics(dataset: Dataset, scaling: str) -> tuple[np.ndarray, np.nda
 
     "standardize": mean and standard deviation of the training images a channel, (1, 1, C) each (a channel without any
     variation is only shifted). "raw": 0 and 1, as in the authors' notebook. "mean-image": pixels / 255 minus the mean
-    training image, as in Keras' ResNet example: shift (H, W, C), scale (1, 1, 1). Raises DatasetError for any other
-    scaling.
+    training image, as in Keras' ResNet example: shift (H, W, C), scale (1, 1, 1). Of streamed images those of
+    `dataset.sample` stand for all. Raises DatasetError for any other scaling.
     """
-    images = dataset.train.images
+    images = dataset.sample
     channels = images.shape[3]
     if scaling == "standardize":
         # Counts of the 256 values, block by block, are exact and need no float copy of all images.

@@ -16,6 +16,7 @@ from lib.config import ConfigError, Experiment, MemberConfig, OneLineError, unkn
 from lib.data import Dataset, DatasetError, load_dataset
 from lib.lockstep import CannotStack
 from lib.store import DamagedRun, Run, RunStore, StoreError
+from lib.streaming import StreamedDataset
 from lib.training import Trajectory, load_trajectory, train_members
 from lib.weights import default_device
 
@@ -83,7 +84,12 @@ def open_engine(engine: str | None, jobs: int | None, tasks: int) -> Iterator[Ex
 
 
 def _train_task(
-    configs: list[MemberConfig], dataset: str, data_root: str | None, validation_size: int | None, runs_dir: str
+    configs: list[MemberConfig],
+    dataset: str,
+    data_root: str | None,
+    validation_size: int | None,
+    runs_dir: str,
+    batch_workers: int | None = None,
 ) -> None:
     """Train members, or wait for another process that does; runs in a worker."""
     store = RunStore(runs_dir)
@@ -93,7 +99,7 @@ def _train_task(
             locks.enter_context(store.run(config).lock())
         missing = [config for config in configs if not store.run(config).is_complete()]
         if missing:
-            data = load_dataset(dataset, data_root, validation_size)
+            data = load_dataset(dataset, data_root, validation_size, batch_workers)
             if any(config.dataset_hash != data.content_hash for config in missing):
                 raise DatasetError(f"{dataset} changed, or is not the same on all machines: start again")
             _train_as_many_as_fit(missing, data, store)
@@ -160,6 +166,7 @@ def train_ensemble(
     jobs: int | None = None,
     store: RunStore | str | Path | None = None,
     data_root: str | Path | None = None,
+    batch_workers: int | None = None,
 ) -> list[Trajectory]:
     """The trajectories of all members of an experiment, training only those that the store does not have.
 
@@ -169,6 +176,8 @@ def train_ensemble(
         jobs: see `open_engine`. The result is the same to the bit whatever it is, on one machine's CPU.
         store: a `RunStore` or its folder; the default store when left out.
         data_root: where datasets are looked for; see `load_dataset`.
+        batch_workers: processes that decode the images of a streamed dataset for each member in training; `None` for
+            one a core.
 
     Returns:
         One trajectory a member, in the order of the members.
@@ -177,16 +186,18 @@ def train_ensemble(
         DatasetError, ConfigError, StoreError, TrainingError: one line each. Finished epochs are kept.
     """
     store = store if isinstance(store, RunStore) else RunStore(store)
-    dataset = load_dataset(experiment.dataset, data_root, experiment.validation_size)
+    dataset = load_dataset(experiment.dataset, data_root, experiment.validation_size, batch_workers)
     runs = [store.run(config) for config in experiment.members(dataset.name, dataset.content_hash)]
     trajectories = [_load(run) for run in runs]
     missing = [run for run, trajectory in zip(runs, trajectories, strict=True) if trajectory is None]
     if missing:
         root = None if data_root is None else str(data_root)
-        task = (experiment.dataset, root, experiment.validation_size, str(store.root))
+        task = (experiment.dataset, root, experiment.validation_size, str(store.root), batch_workers)
         description = f"{dataset.name} / {experiment.architecture}"
-        # A core trains one member at a time; a GPU all of its members as one network.
-        together = 1 if default_device().type == "cpu" else math.ceil(len(missing) / (jobs or 1))
+        # A core trains one member at a time; a GPU all of its members as one network, which is for small networks:
+        # images that are streamed are large, and each member would need a stream of its own.
+        alone = isinstance(dataset, StreamedDataset) or default_device().type == "cpu"
+        together = 1 if alone else math.ceil(len(missing) / (jobs or 1))
         groups = [[run.config for run in missing[i : i + together]] for i in range(0, len(missing), together)]
         with _progress(missing, experiment.epochs, description), open_engine(engine, jobs, len(groups)) as executor:
             for future in as_completed([executor.submit(_train_task, group, *task) for group in groups]):

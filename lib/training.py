@@ -18,6 +18,7 @@ from lib.lockstep import Lockstep, part
 from lib.metrics import accuracy, negative_log_likelihood
 from lib.models import Dropout, Network, build_model
 from lib.store import ResumePoint, Run
+from lib.streaming import StreamedImages
 from lib.weights import as_pixels, default_device, flatten, flatten_statistics, load, predict
 
 #: Learning rate of an epoch (from 0) of `epochs`, as a factor of the base rate. The paper's epoch numbers became
@@ -129,11 +130,29 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def _drawn(
+    configs: Sequence[MemberConfig], pixels: Tensor | StreamedImages, labels: Tensor, epoch: int
+) -> Iterator[tuple[list[Tensor], Tensor]]:
+    """The batches of an epoch: pixels `(batch, C, H, W)` of each member, and labels `(batch, M)`."""
+    device = labels.device
+    order = list(zip(*(batches(config, len(labels), epoch) for config in configs), strict=True))
+    streams = []
+    if isinstance(pixels, StreamedImages):
+        for config, own in zip(configs, zip(*order, strict=True), strict=True):
+            seed = None if config.augmentation == "none" else config.random_seed("augmentation", epoch)
+            streams.append(pixels.batches(own, seed))
+    for chosen in order:
+        chosen = [indices.to(device) for indices in chosen]
+        inputs = [next(stream).to(device, non_blocking=True) for stream in streams]
+        inputs = inputs or [pixels[indices] for indices in chosen]
+        yield inputs, torch.stack([labels[indices] for indices in chosen], dim=1)
+
+
 def train_epoch(
     configs: Sequence[MemberConfig],
     model: Network | Lockstep,
     optimizer: torch.optim.Optimizer,
-    pixels: Tensor,
+    pixels: Tensor | StreamedImages,
     labels: Tensor,
     epoch: int,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -143,14 +162,16 @@ def train_epoch(
         configs: the M members.
         model: the network of one member, or of M in `Lockstep`.
         optimizer: of the model.
-        pixels: training images `(n, C, H, W)`, 0..255.
-        labels: `(n,)`.
+        pixels: training images `(n, C, H, W)`, 0..255, on the model's device; or streamed ones, whose augmentation
+            `shift-flip` is done before they are resized: a random crop, flipped half the time.
+        labels: `(n,)`, on the model's device.
         epoch: from 0.
 
     Returns:
         Mean loss (nats) and accuracy over the batches of the epoch, `(M,)` each.
     """
-    first, members, device = configs[0], len(configs), pixels.device
+    first, members, device = configs[0], len(configs), labels.device
+    shift_here = first.augmentation == "shift-flip" and isinstance(pixels, Tensor)
     dropouts = [module for module in model.modules() if isinstance(module, Dropout)]
     augmentations = []
     for number, config in enumerate(configs):
@@ -162,12 +183,10 @@ def train_epoch(
         group["lr"] = first.learning_rate * SCHEDULES[first.schedule](epoch, first.epochs)
     model.train()
     losses, correct, seen = torch.zeros(members, device=device), torch.zeros(members, device=device), 0
-    for chosen in zip(*(batches(config, len(labels), epoch) for config in configs), strict=True):
-        chosen = [indices.to(device) for indices in chosen]
-        inputs = [model.normalize(pixels[indices]) for indices in chosen]
-        if first.augmentation == "shift-flip":
+    for inputs, targets in _drawn(configs, pixels, labels, epoch):
+        inputs = [model.normalize(batch) for batch in inputs]
+        if shift_here:
             inputs = [shift_and_flip(batch, draws) for batch, draws in zip(inputs, augmentations, strict=True)]
-        targets = torch.stack([labels[indices] for indices in chosen], dim=1)  # (batch, M)
         with torch.autocast(device.type, torch.bfloat16, enabled=first.precision == "bf16"):
             logits = model.layers(inputs[0] if members == 1 else torch.cat(inputs, dim=1))
         logits = logits.float().unflatten(1, (members, -1))  # (batch, M, classes)
@@ -252,7 +271,8 @@ def _train_from(
     for run, network, point in zip(runs, networks, points, strict=True):
         if point is None:
             run.write_epoch(0, _checkpoint(network), {}, None)
-    pixels = as_pixels(dataset.train.images, device)
+    images = dataset.train.images
+    pixels = images if isinstance(images, StreamedImages) else as_pixels(images, device)
     labels = torch.tensor(dataset.train.labels, device=device)
     for epoch in range(first, configs[0].epochs):
         start = time.perf_counter()
