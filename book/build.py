@@ -26,6 +26,9 @@ from lib.claims import Result, read_results  # noqa: E402
 #: Cells that papermill adds to its copy: the given parameters, and banners above a cell that failed.
 PAPERMILL_TAGS = {"injected-parameters", "papermill-error-cell-tag"}
 
+#: Calls by which `times` tells what a cell spends its time on.
+WORK = {"training": ("page.train(", "connect"), "evaluating": ("predict", "sampler.")}
+
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -164,13 +167,8 @@ def times(executed: Path) -> Iterator[str]:
     for path in sorted(executed.glob("*.ipynb")):
         seconds = dict.fromkeys(("training", "evaluating", "other"), 0.0)
         for cell in nbformat.read(path, as_version=4).cells:
-            work = (
-                "training"
-                if "page.train(" in cell.source
-                else "evaluating"
-                if "page.predict" in cell.source
-                else "other"
-            )
+            # A cell counts for the first kind of work that it calls.
+            work = next((work for work, calls in WORK.items() if any(call in cell.source for call in calls)), "other")
             seconds[work] += cell.metadata.get("papermill", {}).get("duration") or 0
         yield f"{path.stem}: " + ", ".join(f"{length:.0f} s {work}" for work, length in seconds.items())
 

@@ -23,13 +23,23 @@ MODULES = (
     "data",
     "formats",
     "models",
+    "kernels",
     "weights",
     "training",
+    "lockstep",
     "ensemble",
     "store",
+    "subspaces",
+    "samples",
+    "landscape",
+    "corruptions",
     "metrics",
+    "criteria",
     "claims",
-    "plots",
+    "embedding",
+    "plots.style",
+    "plots.similarity",
+    "notebook",
 )
 
 #: The sections of the performance page, and the results that each shows.
@@ -44,6 +54,7 @@ BENCHMARKS = {
 def all_fragments(root: Path, verdicts: dict[Path, list[Result]]) -> dict[str, str]:
     """Every fragment by the name of its file; `verdicts` holds the results of each notebook, in the book's order."""
     results = [result for mine in verdicts.values() for result in mine]
+    modules = [path for path in (root / "lib").rglob("*.py") if not path.stem.startswith("_")]
     links = {
         result.claim.id: f"[{page_title(notebook)}](../notebooks/{notebook.name})"
         for notebook, mine in verdicts.items()
@@ -56,7 +67,7 @@ def all_fragments(root: Path, verdicts: dict[Path, list[Result]]) -> dict[str, s
         "scoreboard.md": scoreboard(results, links),
         "claims.md": claims_list(results, links),
         "parameters.md": parameters(list(verdicts)),
-        "api.md": api(path.stem for path in (root / "lib").glob("*.py")),
+        "api.md": api(".".join(path.relative_to(root / "lib").with_suffix("").parts) for path in modules),
         **{f"performance_{name}.md": measured(root / "benchmarks" / "results", name) for name in BENCHMARKS},
     }
 
@@ -237,7 +248,7 @@ def parameters(notebooks: Sequence[Path]) -> str:
 
 def api(modules: Iterable[str]) -> str:
     """One section a module of `lib`."""
-    modules = {module for module in modules if not module.startswith("_")}
+    modules = set(modules)
     ordered = [module for module in MODULES if module in modules] + sorted(modules - set(MODULES))
     section = "## {0}\n\n```{{eval-rst}}\n.. automodule:: lib.{0}\n```\n"
     return "\n".join(section.format(module) for module in ordered)

@@ -19,10 +19,12 @@ from IPython.display import HTML, display
 
 from lib import claims, plots
 from lib.config import PRESETS, ConfigError, Experiment, unknown
-from lib.data import Dataset, load_dataset
+from lib.data import Dataset, Split, load_dataset
 from lib.ensemble import check_engine, train_ensemble
 from lib.models import Network
+from lib.samples import Sampler
 from lib.store import RunStore, StoreError
+from lib.subspaces import RANK
 from lib.training import Trajectory, build_member_model
 from lib.weights import default_device, predict
 
@@ -103,6 +105,11 @@ def _commit() -> str:
         return ""
 
 
+def device_name() -> str:
+    """What networks are trained and evaluated on."""
+    return torch.cuda.get_device_name() if default_device().type == "cuda" else f"CPU, {platform.machine()}"
+
+
 def show(table: pd.DataFrame, name: str, verdicts: bool = False) -> None:
     """Display a table without its index; `name` keeps the HTML the same from run to run."""
     style = table.style.hide(axis="index").format({"verdict": _badge} if verdicts else None, escape="html")
@@ -139,21 +146,40 @@ class Page:
     @cached_property
     def dataset(self) -> Dataset:
         """The data of the page's experiments; they share them."""
-        first = self.experiments[0]
-        return load_dataset(first.dataset, self.parameters["data_dir"], first.validation_size)
+        first, workers = self.experiments[0], self.parameters.get("batch_workers")
+        return load_dataset(first.dataset, self.parameters["data_dir"], first.validation_size, workers)
+
+    @cached_property
+    def test(self) -> Split:
+        """The test images on which this page evaluates many networks: the first `num_images`, or as the preset says."""
+        whole, given = self.dataset.test, self.parameters["num_images"]
+        available = len(whole.labels)
+        if given is not None and not 1 <= given <= available:
+            raise ConfigError(f"num_images must be from 1 to {available} for {self.dataset.name}, got {given}")
+        count = PRESETS[self.parameters["preset"]].get("num_images", available) if given is None else given
+        return Split(whole.images[:count], whole.labels[:count])
+
+    def sampler(self, trajectories: Sequence[Trajectory]) -> Sampler:
+        """What draws samples around these runs, by the page's parameters."""
+        rank, epochs = self.parameters["rank"], trajectories[0].member.epochs
+        # A run of few epochs has few late iterates, and they span fewer directions than the authors'.
+        rank = max(1, min(RANK, epochs - 1)) if rank is None else rank
+        return Sampler(self.model(trajectories), self.dataset, rank, seed=trajectories[0].member.seed)
 
     def settings(self) -> None:
         """Show what was run beside what the paper ran, one pair of columns an architecture."""
         columns: dict[str, list] = {"setting": list(SETTINGS.values())}
         for experiment in self.experiments:
             paper = Experiment.from_preset("paper", architecture=experiment.architecture)
-            columns[f"{experiment.architecture}, here"] = [getattr(experiment, name) for name in SETTINGS]
+            # The name, as a folder says more of the machine than of the data.
+            here = {name: getattr(experiment, name) for name in SETTINGS} | {"dataset": self.dataset.name}
+            columns[f"{experiment.architecture}, here"] = list(here.values())
             columns[f"{experiment.architecture}, the paper"] = [getattr(paper, name) for name in SETTINGS]
         show(pd.DataFrame(columns).map(lambda value: f"{value:g}" if isinstance(value, float) else value), "settings")
 
     def train(self, experiment: Experiment) -> list[Trajectory]:
         """The trajectories of all members: from the store, or trained now."""
-        given = {name: self.parameters[name] for name in ("engine", "jobs")}
+        given = {name: self.parameters.get(name) for name in ("engine", "jobs", "batch_workers")}
         trajectories = train_ensemble(experiment, **given, store=self.store, data_root=self.parameters["data_dir"])
         self.keys[experiment.architecture] = [trajectory.member.key for trajectory in trajectories]
         return trajectories
@@ -193,8 +219,6 @@ class Page:
 
     def provenance(self) -> None:
         """Show where these results come from."""
-        device = default_device()
-        hardware = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {platform.machine()}"
         rows = {
             "preset": self.experiments[0].preset,
             # Folders say more of the machine than of the result.
@@ -205,7 +229,7 @@ class Page:
             ),
             "data": f"{self.dataset.name}, SHA-256 {self.dataset.content_hash[:12]}",
             **{f"{name} members": ", ".join(key[:8] for key in keys) for name, keys in self.keys.items()},
-            "device": hardware,
+            "device": device_name(),
             "versions": f"Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}",
             "commit": _commit() or "not from a checkout",
             "run": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {(time.monotonic() - self.started) / 60:.1f} minutes",
@@ -230,8 +254,8 @@ def open_page(min_members: int = 1) -> Page:
         architectures = given["architectures"] or PRESETS[given["preset"]]["architectures"]
     else:
         architectures = [given["architecture"]]
-    names = ("dataset", "num_members", "epochs", "seed")
-    overrides = {name: given[name] for name in names}
+    names = ("dataset", "num_members", "epochs", "seed", "batch_size", "precision")
+    overrides = {name: given[name] for name in names if name in given}
     experiments = [Experiment.from_preset(given["preset"], architecture=name, **overrides) for name in architectures]
     if experiments[0].num_members < min_members:
         count = experiments[0].num_members

@@ -1,4 +1,4 @@
-"""Every figure of the book: one function a figure, arrays in, a matplotlib `Figure` out."""
+"""Figures 2 and 3: runs and their checkpoints, how alike they are."""
 
 from collections.abc import Sequence
 
@@ -9,15 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-#: One colour and one marker a run, distinguishable without colour vision and in grey.
-RUN_COLORS = sns.color_palette("colorblind", 10)
-RUN_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
-
-
-def use_style() -> None:
-    """The one look of the book: large type, so that figures read on a phone; white behind, also on a dark page."""
-    sns.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=1.25)
-    plt.rcParams.update({"figure.facecolor": "white", "figure.constrained_layout.use": True, "legend.frameon": False})
+from lib.plots.style import RUN_COLORS, RUN_MARKERS
 
 
 def _blocks(axes: plt.Axes, runs: int, length: int) -> None:

@@ -1,0 +1,181 @@
+"""Figures 8 and 9: ensembles of runs, of samples around them, and of both; their size, and images unlike the data."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES
+
+#: How far the points of different methods at one size or severity are set apart, all together.
+DODGE = 0.5
+
+#: Units that axes say beside the name of a metric.
+UNITS = {"negative log-likelihood": " (nats)"}
+
+
+def _dodged(count: int) -> np.ndarray:
+    """Offsets of so many methods around their common place on the axis."""
+    return np.linspace(-DODGE / 2, DODGE / 2, count) if count > 1 else np.zeros(1)
+
+
+def _line(axes: Axes, way: str, x: np.ndarray, y: np.ndarray, error: np.ndarray | None = None) -> None:
+    """One method's line, with its colour, marker and name, and bars where there is an `error`."""
+    look = {"color": METHOD_COLORS[way], "marker": METHOD_MARKERS[way], "label": METHOD_NAMES[way]}
+    star = METHOD_MARKERS[way] == "*"
+    size = {"markersize": 11 if star else 6, "linewidth": 1.2, "elinewidth": 1}
+    axes.errorbar(x, y, yerr=error, **look, **size, zorder=2 + star)
+
+
+def _legend(figure: Figure, panels: Sequence[Axes]) -> None:
+    """One legend for all panels, below them, each method once."""
+    entries = {}
+    for axes in panels:
+        handles, names = axes.get_legend_handles_labels()
+        entries |= dict(zip(names, handles, strict=True))
+    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=2, columnspacing=1)
+
+
+def ensemble_sizes(scores: Mapping[str, pd.DataFrame]) -> Figure:
+    """Fig. 8: how good ensembles are, against how many runs they have; one panel a metric, one line a method.
+
+    Args:
+        scores: for each method, of `METHOD_NAMES`, one row an ensemble: its `size`, and one column a metric. Points are
+            means over the ensembles of a size, bars their standard deviation.
+    """
+    metrics = [name for name in next(iter(scores.values())).columns if name != "size"]
+    figure, grid = plt.subplots(-(-len(metrics) // 2), 2, figsize=(6.8, 7.4), sharex=True, squeeze=False)
+    for axes, metric in zip(grid.flat, metrics, strict=False):
+        for (way, table), offset in zip(scores.items(), _dodged(len(scores)), strict=True):
+            groups = table.groupby("size")[metric]
+            mean = groups.mean()
+            _line(axes, way, mean.index + offset, mean, groups.std(ddof=0))
+        axes.set_ylabel(metric + UNITS.get(metric, ""))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for axes in grid[-1]:
+        axes.set_xlabel("runs in the ensemble")
+    _legend(figure, grid.ravel())
+    sns.despine(figure)
+    return figure
+
+
+def image_grid(images: np.ndarray, rows: Sequence[str], columns: Sequence[str], label: str) -> Figure:
+    """Images in rows and columns with their names.
+
+    Args:
+        images: uint8 `(R, C, H, W, channels)`, of one or three channels.
+        rows: R names.
+        columns: C names; may be empty strings.
+        label: of all columns.
+    """
+    count, width = images.shape[:2]
+    gap = max(1, images.shape[2] // 14)
+    # One picture with white gaps: as many axes as images would take seconds to draw.
+    padded = np.pad(images, [(0, 0), (0, 0), (gap, gap), (gap, gap), (0, 0)], constant_values=255)
+    height, side = padded.shape[2:4]
+    whole = padded.transpose(0, 2, 1, 3, 4).reshape(count * height, width * side, -1)
+    shape = (6.4, 0.9 + 4.2 / width * count * height / side)
+    figure, axes = plt.subplots(figsize=shape)
+    axes.imshow(whole.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.set_xticks((np.arange(width) + 0.5) * side - 0.5, columns)
+    axes.set_yticks((np.arange(count) + 0.5) * height - 0.5, rows, fontsize="small")
+    axes.tick_params(length=0, labeltop=True, labelbottom=False)
+    axes.xaxis.set_label_position("top")
+    axes.set_xlabel(label)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def _by_variant(titles: Sequence[str], labels: Sequence[str]) -> tuple[Figure, np.ndarray]:
+    """One row of panels a metric, one column a variant; rows share their axis."""
+    figure, grid = plt.subplots(len(labels), 2, figsize=(6.8, 7.4), sharex=True, sharey="row")
+    for row, label in zip(grid, labels, strict=True):
+        row[0].set_ylabel(label)
+    for axes, title in zip(grid[0], titles, strict=True):
+        axes.set_title(title)
+    for axes in grid[-1]:
+        axes.set_xlabel("severity")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure, grid
+
+
+def shifted_scores(values: Mapping[str, np.ndarray], titles: Sequence[str], labels: Sequence[str]) -> Figure:
+    """Fig. 9 left and middle: metrics against the severity of corruptions, for methods in one run and in all runs.
+
+    Args:
+        values: for each method `(variants, metrics, severities from 0, corruptions)`; the plain network is `single`.
+            Lines are means over corruptions; the band around those of the plain network, from severity 1 on, is their
+            standard deviation.
+        titles: one of each of the two variants: one run, all runs.
+        labels: one a metric.
+    """
+    figure, grid = _by_variant(titles, labels)
+    for metric, row in enumerate(grid):
+        for variant, axes in enumerate(row):
+            for way, all_values in values.items():
+                own = all_values[variant, metric]
+                severities, mean = np.arange(len(own)), own.mean(axis=-1)
+                if way == "single":
+                    way, spread = _plain(variant), own.std(axis=-1)
+                    band = (severities[1:], (mean - spread)[1:], (mean + spread)[1:])
+                    axes.fill_between(*band, color="0.85", linewidth=0)
+                _line(axes, way, severities, mean)
+    _legend(figure, grid.ravel())
+    sns.despine(figure)
+    return figure
+
+
+def shifted_gains(values: Mapping[str, np.ndarray], titles: Sequence[str], labels: Sequence[str]) -> Figure:
+    """What each variant gains over a single network, against severity.
+
+    Args:
+        values: for each method `(variants, metrics, severities from 0, corruptions)`, zero being no gain; what
+            `single` gains in one run is not drawn. Bars are the standard error of the mean over corruptions.
+        titles: as in `shifted_scores`.
+        labels: as there.
+    """
+    figure, grid = _by_variant(titles, labels)
+    for metric, row in enumerate(grid):
+        for variant, axes in enumerate(row):
+            axes.axhline(0, color="0.6", linewidth=1)
+            for (way, all_values), offset in zip(values.items(), _dodged(len(values)), strict=True):
+                own = all_values[variant, metric]
+                error = own.std(axis=-1, ddof=1) / np.sqrt(own.shape[-1])
+                if (way, variant) != ("single", 0):
+                    name = _plain(variant) if way == "single" else way
+                    _line(axes, name, np.arange(len(own)) + offset, own.mean(axis=-1), error)
+    _legend(figure, grid.ravel())
+    sns.despine(figure)
+    return figure
+
+
+def _plain(variant: int) -> str:
+    """How the plain networks are drawn, one of them and all."""
+    return ("single", "independent")[variant]
+
+
+def shifted_divergence(values: Mapping[str, np.ndarray], foreign: Mapping[str, float], name: str) -> Figure:
+    """Fig. 9 right: how much equally many networks differ, against severity, and on images of another kind.
+
+    Args:
+        values: for each method the Jensen-Shannon divergence `(severities from 0, corruptions)`, in nats. Points are
+            means over corruptions, bars the standard error of that mean.
+        foreign: for each method the divergence on the foreign images.
+        name: of these, under the axis.
+    """
+    figure, (axes, beside) = plt.subplots(1, 2, figsize=(6.4, 5.6), sharey=True, width_ratios=(5, 1))
+    for (way, own), offset in zip(values.items(), _dodged(len(values)), strict=True):
+        error = own.std(axis=-1, ddof=1) / np.sqrt(own.shape[-1])
+        _line(axes, way, np.arange(len(own)) + offset, own.mean(axis=-1), error)
+        _line(beside, way, np.array([offset]), np.array([foreign[way]]))
+    axes.set(xlabel="severity", ylabel="Jensen-Shannon divergence (nats)", ylim=(0, None))
+    beside.set_xticks([0], [name])
+    beside.set_xlim(-0.6, 0.6)
+    _legend(figure, [axes])
+    sns.despine(figure)
+    return figure

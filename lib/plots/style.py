@@ -1,0 +1,49 @@
+"""The one look of the book: type, and a colour and a marker for each run and each method, the same everywhere."""
+
+import matplotlib.pyplot as plt
+import seaborn as sns
+
+#: One colour and one marker a run, distinguishable without colour vision and in grey.
+RUN_COLORS = sns.color_palette("colorblind", 10)
+RUN_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+
+
+def use_style() -> None:
+    """The one look of the book: large type, so that figures read on a phone; white behind, also on a dark page."""
+    sns.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=1.25)
+    plt.rcParams.update({"figure.facecolor": "white", "figure.constrained_layout.use": True, "legend.frameon": False})
+
+
+_PALETTE = sns.color_palette("colorblind", 10)
+
+#: Colour, marker and name in print of each way to get networks; the dark and the light ones alternate, for grey.
+METHOD_COLORS = {
+    "single": "0.45",
+    "independent": "black",
+    "trajectory": _PALETTE[7],
+    "random": _PALETTE[0],
+    "dropout": _PALETTE[1],
+    "diagonal-gaussian": _PALETTE[2],
+    "low-rank-gaussian": _PALETTE[4],
+    "weight-average": _PALETTE[3],
+}
+METHOD_MARKERS = {
+    "single": "o",
+    "independent": "*",
+    "trajectory": "d",
+    "random": "o",
+    "dropout": "s",
+    "diagonal-gaussian": "^",
+    "low-rank-gaussian": "D",
+    "weight-average": "P",
+}
+METHOD_NAMES = {
+    "single": "single network",
+    "independent": "independent solutions",
+    "trajectory": "checkpoints of one run",
+    "random": "random directions",
+    "dropout": "dropout of weights",
+    "diagonal-gaussian": "diagonal Gaussian",
+    "low-rank-gaussian": "low-rank Gaussian",
+    "weight-average": "weight average",
+}
