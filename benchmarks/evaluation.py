@@ -4,7 +4,9 @@
 
 The loop copies one vector after the other into the network (`vector_to_parameters`) and runs batches of 500 images,
 normalised beforehand, in PyTorch's usual memory order. Both give the probabilities of the same weights on the same
-images with the same number of threads, and take turns in every round; their outputs are compared.
+images with the same number of threads, and take turns in every round; their outputs are compared. So do the
+convolutions and matrix products alone, one network a thread: what no evaluation in the same arithmetic can be faster
+than.
 """
 
 import sys
@@ -19,17 +21,20 @@ import typer
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import plain
-from benchmarks.report import Report, say, times_as_fast
-from benchmarks.training import normalized
+from benchmarks.report import Report, number, say, times_as_fast
+from benchmarks.training import floor_step, layer_shapes, normalized
 from lib.data import Dataset, load_dataset, pixel_statistics
 from lib.ensemble import usable_cores
 from lib.models import Network, build_model
-from lib.weights import flatten, flatten_statistics, predict
+from lib.training import one_thread
+from lib.weights import BATCH_SIZE, as_pixels, flatten, flatten_statistics, predict
 
 #: One in how many of the vectors each network gets: the large ones take longer, and a rate needs no more.
 SHARES = {"small_cnn": 1, "medium_cnn": 20, "resnet20_v1": 20}
 #: Times as fast as the loop that `predict` is meant to be.
 TARGET = ("small_cnn", 5)
+
+FLOOR = "convolutions and products alone"
 
 
 def random_networks(architecture: str, data: Dataset, count: int) -> tuple[Network, np.ndarray]:
@@ -40,6 +45,22 @@ def random_networks(architecture: str, data: Dataset, count: int) -> tuple[Netwo
     ]
     model = models[0].set_pixel_statistics(*pixel_statistics(data, "standardize"))
     return model, np.stack([flatten(one) for one in models])
+
+
+def floor_seconds(model: Network, pixels: np.ndarray, cores: int) -> float:
+    """Seconds of the convolutions and products of one network on images, shared by so many cores: no less is possible.
+
+    One thread is timed, and the other cores are taken to be as fast beside it.
+    """
+    batch = as_pixels(pixels[: BATCH_SIZE["cpu"]])
+    with one_thread():
+        model.eval()
+        step = floor_step(layer_shapes(model.layers, model.normalize(batch)), torch.float32, backward=False)
+        step()  # to warm up
+        start = time.perf_counter()
+        for _ in range(-(-len(pixels) // len(batch))):
+            step()
+        return (time.perf_counter() - start) / cores
 
 
 def main(
@@ -70,7 +91,7 @@ def main(
             ),
             "naive loop": lambda naive=naive, weights=weights: plain.predict(naive, weights, inputs),
         }
-        seconds: dict[str, list[float]] = {way: [] for way in ways}
+        seconds: dict[str, list[float]] = {way: [] for way in (*ways, FLOOR)}
         probs = {}
         for turn in range(rounds):
             for way, call in ways.items():
@@ -80,6 +101,7 @@ def main(
                 call()
                 seconds[way].append(time.perf_counter() - start)
                 say(f"round {turn + 1} of {rounds}, {name}, {way}: {seconds[way][-1]:.2f} s")
+            seconds[FLOOR].append(count * floor_seconds(model, pixels, usable_cores()))
         case = f"{name}, {count} vectors, {len(pixels)} images"
         for way, taken in seconds.items():
             ratio = times_as_fast(taken, seconds["naive loop"])
@@ -89,6 +111,11 @@ def main(
         if name == TARGET[0]:
             ratio = times_as_fast(seconds["predict"], seconds["naive loop"])
             report.target(f"{name}, predict, times as fast as the naive loop", ratio, at_least=TARGET[1])
+            bound = times_as_fast(seconds[FLOOR], seconds["naive loop"])
+            report.note(
+                f"For {name} the convolutions and products alone are {number(bound)} times as fast as the naive loop: "
+                "on this processor no evaluation that computes them as PyTorch does, in float32, can be faster."
+            )
     report.note(f"Baseline: the naive loop, batches of 500, {usable_cores()} threads.")
     report.finish(output)
 

@@ -118,10 +118,12 @@ def layer_shapes(model: nn.Module, images: Tensor) -> list[tuple[nn.Module, Tens
     return seen
 
 
-def floor_step(layers: list[tuple[nn.Module, Tensor]], dtype: torch.dtype) -> Callable[[], None]:
+def floor_step(
+    layers: list[tuple[nn.Module, Tensor]], dtype: torch.dtype, backward: bool = True
+) -> Callable[[], None]:
     """Only the convolutions and matrix products of a step: forward, and the gradients of weights and inputs.
 
-    The images need no gradient, as in training.
+    The images need no gradient, as in training. Without `backward`, what an evaluation computes.
     """
     operands = []
     for number, (layer, inputs) in enumerate(layers):
@@ -139,7 +141,7 @@ def floor_step(layers: list[tuple[nn.Module, Tensor]], dtype: torch.dtype) -> Ca
                 F.conv2d(inputs, weight, bias, layer.stride, layer.padding)
             else:
                 F.linear(inputs, weight, bias)
-        for layer, inputs, weight, _, gradient, needed in reversed(operands):
+        for layer, inputs, weight, _, gradient, needed in reversed(operands) if backward else ():
             if weight.ndim == 4:
                 geometry = (layer.stride, layer.padding, layer.dilation, False, [0, 0], 1)
                 torch.ops.aten.convolution_backward(

@@ -142,6 +142,7 @@ def test_evaluation_compares_the_outputs(results):
     apart = [row["max"] for row in content["rows"] if row["what"].startswith("largest difference")]
     assert len(apart) == 3
     assert max(apart) < 1e-3
+    assert sum(row["what"] == "convolutions and products alone" for row in content["rows"]) == 3
 
 
 def test_growth_says_what_bends_first(results):
