@@ -3,6 +3,9 @@
 PRESET ?= quick
 PYTHON ?= python3
 PORT ?= 8000
+# Notebooks executed side by side: while one trains, the other starts or draws. `make AT_ONCE=1 book` on a small machine.
+AT_ONCE ?= 2
+MAKEFLAGS += --jobs=$(AT_ONCE)
 
 BIN := .venv/bin
 SETUP := .venv/.installed

@@ -118,9 +118,7 @@ def layer_shapes(model: nn.Module, images: Tensor) -> list[tuple[nn.Module, Tens
     return seen
 
 
-def floor_step(
-    layers: list[tuple[nn.Module, Tensor]], dtype: torch.dtype, backward: bool = True
-) -> Callable[[], None]:
+def floor_step(layers: list[tuple[nn.Module, Tensor]], dtype: torch.dtype, backward: bool = True) -> Callable[[], None]:
     """Only the convolutions and matrix products of a step: forward, and the gradients of weights and inputs.
 
     The images need no gradient, as in training. Without `backward`, what an evaluation computes.

@@ -27,7 +27,10 @@ from lib.claims import Result, read_results  # noqa: E402
 PAPERMILL_TAGS = {"injected-parameters", "papermill-error-cell-tag"}
 
 #: Calls by which `times` tells what a cell spends its time on.
-WORK = {"training": ("page.train(", "connect"), "evaluating": ("predict", "sampler.")}
+WORK = {
+    "training": ("page.train(", "connector.middle("),
+    "evaluating": ("predict", "sampler", "survey(", "within_runs("),
+}
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -92,15 +95,15 @@ def _notebook_problems(source: Path, copy: Path) -> Iterator[str]:
 
 
 def check_claims(root: Path, folder: Path) -> dict[Path, list[Result]]:
-    """Source notebook → its verdicts, those in `folder/<name>`; `BookError` where there are none, or one is broken."""
+    """Source notebook → its verdicts, those in `folder/<name>`; `BookError` where that is missing, or one is broken."""
     verdicts = {}
     for stem in toc_notebooks(root):
+        if not (folder / stem).is_dir():
+            raise BookError(f"{folder / stem} is missing: execute notebooks/{stem}.ipynb again")
         try:
-            verdicts[root / "notebooks" / f"{stem}.ipynb"] = results = read_results(folder / stem)
+            verdicts[root / "notebooks" / f"{stem}.ipynb"] = read_results(folder / stem)
         except ValueError as error:
             raise BookError(str(error)) from None
-        if not results:
-            raise BookError(f"{folder / stem} holds no verdicts: execute notebooks/{stem}.ipynb again")
     return verdicts
 
 

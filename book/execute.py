@@ -54,6 +54,7 @@ def execute(
         parameters = parameters_for(source, params, preset)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(claims, ignore_errors=True)
+        claims.mkdir(parents=True)  # a page may judge nothing
         print(f"executing {source}", file=sys.stderr)
         parameters = {"results_dir": str(claims)} | parameters
         # What cells say on stderr, the progress of training above all, goes to the terminal as it comes.

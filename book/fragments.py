@@ -29,16 +29,28 @@ MODULES = (
     "lockstep",
     "ensemble",
     "store",
+    "streaming",
     "subspaces",
     "samples",
+    "modes",
+    "diversity",
+    "variants",
     "landscape",
+    "connectors",
+    "surveys",
     "corruptions",
+    "shift",
+    "cost",
     "metrics",
     "criteria",
     "claims",
     "embedding",
     "plots.style",
     "plots.similarity",
+    "plots.subspaces",
+    "plots.diversity",
+    "plots.landscape",
+    "plots.ensembles",
     "notebook",
 )
 
@@ -63,7 +75,7 @@ def all_fragments(root: Path, verdicts: dict[Path, list[Result]]) -> dict[str, s
     return {
         "presets.md": presets(),
         "settings.md": settings(),
-        "glance.md": glance(results),
+        "glance.md": glance(results, links),
         "scoreboard.md": scoreboard(results, links),
         "claims.md": claims_list(results, links),
         "parameters.md": parameters(list(verdicts)),
@@ -98,7 +110,8 @@ def presets() -> str:
     choices = {
         "for": lambda preset: preset["purpose"],
         "dataset": lambda preset: code(preset["dataset"]),
-        "networks on the pages": lambda preset: ", ".join(map(code, preset["architectures"])),
+        "networks compared": lambda preset: ", ".join(map(code, preset["architectures"])),
+        "networks sampled around": lambda preset: ", ".join(map(code, preset["sampled_architectures"])),
         "members": lambda preset: preset["num_members"],
         "validation images": lambda preset: preset.get("validation_size", "the dataset's rule, see below"),
         "pixel scaling": lambda preset: ours(preset, "pixel_scaling"),
@@ -157,7 +170,7 @@ def page_title(notebook: Path) -> str:
     return next((line[2:].strip() for line in prose.splitlines() if line.startswith("# ")), notebook.stem)
 
 
-def glance(results: Sequence[Result]) -> str:
+def glance(results: Sequence[Result], links: dict[str, str]) -> str:
     """How many verdicts of each kind there are, and one table a dataset: claims down, networks across."""
     count = {verdict: sum(result.verdict == verdict for result in results) for verdict in VERDICTS}
     parts = [
@@ -168,16 +181,32 @@ def glance(results: Sequence[Result]) -> str:
         return result.context["dataset"], result.context["preset"]
 
     for (dataset, preset), group in groupby(sorted(results, key=run), run):
-        cells = {(result.claim.id, result.context["architecture"]): badge(result.verdict) for result in group}
+        group = list(group)
+        cells = {
+            (result.claim.id, result.context["architecture"]): f"{badge(result.verdict)} {found(row)}"
+            for result, row in zip(group, _numbers(group), strict=True)
+        }
         networks = sorted({network for _, network in cells}, key=list(PROTOCOLS).index)
         rows = [
-            [f"[{claim.sentence}](#{anchor(claim.id)})", *(cells.get((claim.id, network), "–") for network in networks)]
+            [
+                f"[{claim.sentence}](#{anchor(claim.id)})",
+                claim.figure,
+                claim.criterion,
+                *(cells.get((claim.id, network), "–") for network in networks),
+                links[claim.id],
+            ]
             for claim in CLAIMS.values()
             if any(name == claim.id for name, _ in cells)
         ]
-        table = markdown_table(["the paper says", *map(code, networks)], rows)
-        parts.append(f"Computed on {code(dataset)} with preset {code(preset)}:\n\n{table}")
+        header = ["the paper says", "figure", "criterion", *map(code, networks), "page"]
+        parts.append(f"Computed on {code(dataset)} with preset {code(preset)}:\n\n{markdown_table(header, rows)}")
     return "\n\n".join(parts) + "\n"
+
+
+def found(row: dict[str, str]) -> str:
+    """A value of the claims' table with its interval, where it has one."""
+    interval = row["95 % interval"]
+    return row["value"] if interval == "–" else f"{row['value']} ({interval})"
 
 
 def anchor(claim_id: str) -> str:
@@ -191,13 +220,24 @@ def _numbers(results: Sequence[Result]) -> list[dict[str, str]]:
 
 def scoreboard(results: Sequence[Result], links: dict[str, str]) -> str:
     """Every verdict, one row each."""
-    header = ["verdict", "claim", "network", "value", "95 % interval", "criterion", "dataset", "finding"]
+    header = [
+        "verdict",
+        "the paper says",
+        "figure",
+        "network",
+        "value",
+        "95 % interval",
+        "criterion",
+        "dataset",
+        "page",
+    ]
     rows = [
         [
             badge(result.verdict),
-            f"[{result.claim.id}](#{anchor(result.claim.id)})",
+            f"[{result.claim.sentence}](#{anchor(result.claim.id)})",
+            result.claim.figure,
             code(result.context["architecture"]),
-            *(row[name] for name in header[3:6]),
+            *(row[name] for name in ("value", "95 % interval", "criterion")),
             code(result.context["dataset"]),
             links[result.claim.id],
         ]
@@ -211,9 +251,9 @@ def claims_list(results: Sequence[Result], links: dict[str, str]) -> str:
     parts = []
     for claim in CLAIMS.values():
         mine = [result for result in results if result.claim.id == claim.id]
-        found = [
+        here = [
             f"{badge(result.verdict)} for {code(result.context['architecture'])} on {code(result.context['dataset'])}: "
-            f"{row['value']}" + (f" ({row['95 % interval']})" if row["95 % interval"] != "–" else "")
+            f"{found(row)}"
             for result, row in zip(mine, _numbers(mine), strict=True)
         ]
         paper = [f"**In the paper:** {claim.paper_value}"] if claim.paper_value else []
@@ -221,7 +261,7 @@ def claims_list(results: Sequence[Result], links: dict[str, str]) -> str:
             f"**The paper says** (figure {claim.figure}): {claim.sentence}.",
             f"**Statistic:** {claim.statistic}; **criterion:** {claim.criterion}",
             *paper,
-            f"**Here:** {'; '.join(found) or 'no verdict in this copy of the book'}",
+            f"**Here:** {'; '.join(here) or 'no verdict in this copy of the book'}",
             *([f"**Page:** {links[claim.id]}"] if claim.id in links else []),
         ]
         bullets = "".join(f"- {line}\n" for line in lines)

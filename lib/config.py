@@ -51,14 +51,17 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
 
 _OURS = {"pixel_scaling": "standardize", "sampling": "permutation"}
 
-#: The four sizes of the project. `num_images` is on how many test images pages evaluate many networks: on all where it
-#: is not said. What else a preset does not say (and `epochs` of an architecture it does not name) is as in `PROTOCOLS`.
+#: The four sizes of the project. `architectures` are those of pages that compare networks, `sampled_architectures` of
+#: those that sample around them, which costs more. `num_images` is on how many test images pages evaluate many
+#: networks: on all where it is not said. What else a preset does not say (and `epochs` of an architecture it does not
+#: name) is as in `PROTOCOLS`.
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": _OURS
     | {
         "purpose": "tests, in seconds",
         "dataset": "digits",
         "architectures": ["small_cnn", "resnet8_v1"],
+        "sampled_architectures": ["small_cnn", "resnet8_v1"],
         "num_members": 3,
         "epochs": dict.fromkeys(PROTOCOLS, 4),
     },
@@ -67,8 +70,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "purpose": "the default: minutes on two cores",
         "dataset": "fashion_mnist_mini",
         "architectures": ["small_cnn", "resnet8_v1"],
+        "sampled_architectures": ["small_cnn"],
         "num_members": 6,
-        "epochs": dict.fromkeys(PROTOCOLS, 4) | {"small_cnn": 10, "medium_cnn": 10},
+        "epochs": dict.fromkeys(PROTOCOLS, 4) | {"small_cnn": 10, "medium_cnn": 10, "resnet8_v1": 2},
         "num_images": 2000,
     },
     "full": _OURS
@@ -76,6 +80,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "purpose": "all of Fashion-MNIST with the paper's epochs: days on two cores, or a GPU",
         "dataset": "fashion_mnist",
         "architectures": ["small_cnn", "resnet20_v1"],
+        "sampled_architectures": ["small_cnn", "resnet20_v1"],
         "num_members": 10,
         "epochs": {},
     },
@@ -83,6 +88,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "purpose": "CIFAR-10 and the paper's protocol to the letter: for a GPU",
         "dataset": "cifar10",
         "architectures": ["small_cnn", "resnet20_v1"],
+        "sampled_architectures": ["small_cnn", "medium_cnn", "resnet20_v1"],
         "num_members": 10,
         "epochs": {},
         "validation_size": 500,

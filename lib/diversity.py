@@ -6,6 +6,8 @@ A plane keeps what each network does on each image, so that a bootstrap over ima
 a vector a resample.
 """
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -142,6 +144,31 @@ def mean_gap(independent: Points, samples: Points) -> float:
     """The mean of `diversity_gaps` over the solutions whose accuracy the samples reach; nan where they reach none."""
     gaps = diversity_gaps(independent, samples)
     return _mean(gaps[np.isfinite(gaps)])
+
+
+def mean_below_uncorrelated(points: Points) -> float:
+    """Mean distance of points below the uncorrelated limit, in normalised diversity; nan where none has errors."""
+    below = points.limits()[1] - points.diversities
+    return _mean(below[np.isfinite(below)])
+
+
+def family_fits(plane: Plane) -> Callable[[np.ndarray], tuple[float, float]]:
+    """What a bootstrap of the flip family over images needs: `family_error` of the best member, and its exponent.
+
+    The function takes the images of a resample. Asked again for the same ones, as by a second bootstrap with the same
+    seed, it remembers.
+    """
+    found: dict[bytes, tuple[float, float]] = {}
+
+    def fit(images: np.ndarray) -> tuple[float, float]:
+        key = hashlib.sha256(np.ascontiguousarray(images)).digest()
+        if key not in found:
+            points = plane.points(images)
+            exponent = points.exponent()
+            found[key] = points.family_error(exponent), exponent
+        return found[key]
+
+    return fit
 
 
 def share_between_limits(points: Points, standard_errors: np.ndarray, tolerance: float = TOLERANCE) -> float:

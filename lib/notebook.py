@@ -22,7 +22,7 @@ from lib.config import PRESETS, ConfigError, Experiment, unknown
 from lib.data import Dataset, Split, load_dataset
 from lib.ensemble import check_engine, train_ensemble
 from lib.models import Network
-from lib.samples import Sampler
+from lib.samples import Sampler, given_scales
 from lib.store import RunStore, StoreError
 from lib.subspaces import RANK
 from lib.training import Trajectory, build_member_model
@@ -91,7 +91,7 @@ def check_parameters(cells: Sequence[str], values: dict[str, Any]) -> dict[str, 
         value, kind = values[name], kinds[annotation]
         wrong_bool = isinstance(value, bool) and annotation != "bool"
         if value is not None and (wrong_bool or not isinstance(value, kind)):
-            hint = f"; with papermill: -y '{name}: [small_cnn, resnet8_v1]'" if annotation == "list" else ""
+            hint = f"; with papermill: -y '{name}: [first, second]'" if annotation == "list" else ""
             raise ConfigError(f"parameter {name!r} must be {annotation}, got {value!r} ({type(value).__name__}){hint}")
     return {name: values[name] for name in annotations}
 
@@ -164,7 +164,14 @@ class Page:
         rank, epochs = self.parameters["rank"], trajectories[0].member.epochs
         # A run of few epochs has few late iterates, and they span fewer directions than the authors'.
         rank = max(1, min(RANK, epochs - 1)) if rank is None else rank
-        return Sampler(self.model(trajectories), self.dataset, rank, seed=trajectories[0].member.seed)
+        return Sampler(
+            self.model(trajectories),
+            self.dataset,
+            rank,
+            self.parameters["standardized"],
+            trajectories[0].member.seed,
+            given_scales(self.parameters.get("scales")),
+        )
 
     def settings(self) -> None:
         """Show what was run beside what the paper ran, one pair of columns an architecture."""
@@ -237,11 +244,13 @@ class Page:
         show(pd.DataFrame({"": list(rows), "value": list(rows.values())}), "provenance")
 
 
-def open_page(min_members: int = 1) -> Page:
+def open_page(min_members: int = 1, networks: str = "architectures") -> Page:
     """Check the parameters of the notebook that calls this, and set up its experiments and its plots.
 
     Args:
         min_members: how many members the page's statistics need.
+        networks: which ones of the preset a page has whose parameter `architectures` is not given: `architectures`, or
+            `sampled_architectures`.
 
     Raises:
         ConfigError: a parameter that is not known, of the wrong type, or not allowed; one line.
@@ -251,7 +260,7 @@ def open_page(min_members: int = 1) -> Page:
     if given["preset"] not in PRESETS:
         raise ConfigError(unknown("preset", given["preset"], PRESETS))
     if "architectures" in given:
-        architectures = given["architectures"] or PRESETS[given["preset"]]["architectures"]
+        architectures = given["architectures"] or PRESETS[given["preset"]][networks]
     else:
         architectures = [given["architecture"]]
     names = ("dataset", "num_members", "epochs", "seed", "batch_size", "precision")
@@ -261,6 +270,11 @@ def open_page(min_members: int = 1) -> Page:
         count = experiments[0].num_members
         raise ConfigError(f"num_members must be at least {min_members} on this page, which compares runs, got {count}")
     check_engine(given["engine"], given["jobs"])
+    # So that one that is not allowed stops the notebook here, and not after an hour of training.
+    given_scales(given.get("scales"))
+    rank, most = given.get("rank"), experiments[0].epochs - 1
+    if rank is not None and not 1 <= rank <= most:
+        raise ConfigError(f"rank must be from 1 to {most}, one less than the epochs, got {rank}")
     plots.use_style()
     shell.run_line_magic("config", "InlineBackend.figure_formats = ['retina']")
     page = Page(experiments, given, RunStore(given["runs_dir"]))

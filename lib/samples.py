@@ -5,12 +5,14 @@
 Test images choose nothing here. Networks with BatchNorm get fresh statistics for each sample.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from lib.data import Dataset
+from lib.config import ConfigError
+from lib.data import Dataset, Split
 from lib.metrics import accuracy
 from lib.models import Network
 from lib.subspaces import (
@@ -19,6 +21,7 @@ from lib.subspaces import (
     NATURAL_SCALES,
     RANK,
     REJECTION_MARGIN,
+    ParameterDropout,
     Subspace,
     largest_scale,
     late_iterates,
@@ -31,7 +34,10 @@ from lib.weights import fresh_statistics, predict
 #: Samples that are evaluated at each scale while `scale_at` looks for one.
 SAMPLES_AT_A_SCALE = 3
 
-#: `near_samples` draws this many times the samples it was asked for, at most: the authors try 5 times each.
+#: Validation images, the first ones, that are looked at meanwhile: what is then made of the scale has them all.
+SEARCH_IMAGES = 500
+
+#: `Sampler.near` draws this many times the samples it was asked for, at most: the authors try 5 times each.
 ATTEMPTS = 5
 
 #: Training images from which a sample's BatchNorm statistics come.
@@ -82,6 +88,7 @@ class Sampler:
         rank: of the low-rank Gaussian.
         standardized: whether its directions are scaled by their standard deviation, see `lib.subspaces.subspace`.
         seed: of all draws; runs and methods draw independently.
+        scales: by method, where they are not to be found by validation accuracy or natural; see `given_scales`.
     """
 
     model: Network
@@ -89,6 +96,7 @@ class Sampler:
     rank: int = RANK
     standardized: bool = True
     seed: int = 0
+    scales: Mapping[str, float] = field(default_factory=dict)
 
     def samples(self, run: Trajectory, method: str, scales: np.ndarray, draw: int = 0) -> Samples:
         """One sample for each of the `scales (N,)`; another `draw` gives other ones."""
@@ -108,28 +116,38 @@ class Sampler:
     def scale_at(self, run: Trajectory, method: str, floor: float) -> float:
         """The largest scale at which samples have a mean validation accuracy of at least `floor`, a fraction.
 
-        It is 0 where samples are less accurate at any scale.
+        That is on the first `SEARCH_IMAGES`. It is 0 where samples are less accurate at any scale. A method that has
+        one of the `scales` has that.
         """
+        if method in self.scales:
+            return self.scales[method]
+
+        val = self.dataset.val
+        few = Split(val.images[:SEARCH_IMAGES], val.labels[:SEARCH_IMAGES])
+        quick = replace(self, dataset=replace(self.dataset, val=few))
 
         def accuracy_at(scale: float) -> float:
-            return float(self.samples(run, method, np.full(SAMPLES_AT_A_SCALE, scale)).val_accuracies.mean())
+            return float(quick.samples(run, method, np.full(SAMPLES_AT_A_SCALE, scale)).val_accuracies.mean())
 
         upper = self._subspace(run, method).upper
         return largest_scale(accuracy_at, floor, min(AUTHORS_SCALES[method], upper), upper)
 
     def spread(self, run: Trajectory, method: str, count: int, largest: float) -> Samples:
-        """`count` samples whose scales are spread evenly from 0, without it, to `largest`."""
-        return self.samples(run, method, np.linspace(0, largest, count + 1)[1:])
+        """`count` samples whose scales are spread from 0, without it, to `largest`, the denser the smaller they are.
+
+        They are squares: most of the accuracy is lost over the larger half of the scales.
+        """
+        return self.samples(run, method, largest * np.linspace(0, 1, count + 1)[1:] ** 2)
 
     def near(
         self, run: Trajectory, method: str, count: int, largest: float | None = None, margin: float = REJECTION_MARGIN
     ) -> Samples:
         """What a study of ensembles takes from one run: up to `count` samples that are nearly as accurate as the run.
 
-        The Gaussians are sampled at their natural scale and never rejected. Random directions and dropout, which have
-        none, get scales uniform between 0 and `largest`, and a sample is rejected whose validation accuracy lies more
-        than `margin` below that of the final solution; after `ATTEMPTS` times `count` draws there are no more. The
-        outcome may have no samples.
+        The Gaussians are sampled at their natural scale, or the one given, and never rejected. Random directions and
+        dropout, which have none, get scales uniform between 0 and `largest`, and a sample is rejected whose validation
+        accuracy lies more than `margin` below that of the final solution; after `ATTEMPTS` times `count` draws there
+        are no more. The outcome may have no samples.
 
         Args:
             run: around whose end.
@@ -141,7 +159,7 @@ class Sampler:
         if method == "weight-average":
             return self.average(run)
         if method in NATURAL_SCALES:
-            return self.samples(run, method, np.full(count, NATURAL_SCALES[method]))
+            return self.samples(run, method, np.full(count, self.scales.get(method, NATURAL_SCALES[method])))
         floor = self.base_accuracy(run) - margin
         largest = self.scale_at(run, method, floor) if largest is None else largest
         if largest == 0:
@@ -171,6 +189,25 @@ class Sampler:
         statistics = fresh_statistics(self.model, weights, self.dataset.train.images[:STATISTICS_IMAGES])
         probs = predict(self.model, weights, self.dataset.val.images, statistics)
         return Samples(method, scales, weights, statistics, accuracy(probs, self.dataset.val.labels))
+
+
+def given_scales(scales: Sequence[float | None] | None) -> dict[str, float]:
+    """Scales by method, from a list in the order of `METHODS`; None, or None in the list, leaves one to the sampler.
+
+    Raises `ConfigError` for a list of another length, and for a scale that no method has.
+    """
+    if scales is None:
+        return {}
+    if len(scales) != len(METHODS):
+        raise ConfigError(f"scales must be {len(METHODS)}, of {', '.join(METHODS)}, or null for one, got {scales}")
+    given = {method: scale for method, scale in zip(METHODS, scales, strict=True) if scale is not None}
+    for method, scale in given.items():
+        upper = ParameterDropout.upper if method == "dropout" else math.inf
+        number = isinstance(scale, int | float) and not isinstance(scale, bool)
+        if not (number and 0 < scale <= upper and math.isfinite(scale)):
+            bounds = "above 0" if upper == math.inf else f"above 0 and at most {upper:g}"
+            raise ConfigError(f"the scale of {method} must be a number {bounds}, got {scale!r}")
+    return {method: float(scale) for method, scale in given.items()}
 
 
 def _joined(parts: Sequence[Samples]) -> Samples:

@@ -39,6 +39,13 @@ def check_counts(**counts: int | None) -> None:
             raise ConfigError(f"{name} must be at least 1, got {value}")
 
 
+def check_shares(**shares: float | None) -> None:
+    """Raise `ConfigError`, one line, for a parameter that is a share of something and not from 0 to 1; None passes."""
+    for name, value in shares.items():
+        if value is not None and not 0 <= value <= 1:
+            raise ConfigError(f"{name} must be from 0 to 1, got {value}")
+
+
 # Around each run
 
 
@@ -68,6 +75,21 @@ def samples_of_runs(
         if method in METHODS and method not in NATURAL_SCALES:
             largest = sampler.scale_at(runs[0], method, sampler.base_accuracy(runs[0]) - margin)
         samples[method] = [sampler.near(run, method, count, largest, margin) for run in runs]
+    return samples
+
+
+def spread_of_runs(
+    sampler: Sampler, runs: Sequence[Trajectory], methods: Iterable[str], count: int, share: float
+) -> dict[str, list[Samples]]:
+    """`count` samples of each method around each run, their scales spread from 0 to the largest, and none rejected.
+
+    The largest scale is where samples around the first run keep on average a `share` of its validation accuracy; it
+    serves all runs.
+    """
+    samples = {}
+    for method in methods:
+        largest = sampler.scale_at(runs[0], method, share * sampler.base_accuracy(runs[0]))
+        samples[method] = [sampler.spread(run, method, count, largest) for run in runs]
     return samples
 
 

@@ -76,18 +76,22 @@ def test_learning_rates_are_those_of_the_paper():
 
 
 def test_glance_counts_verdicts_and_puts_networks_side_by_side():
-    text = fragments.glance([result(), result(architecture="resnet8_v1", value=0.5)])
+    links = {"trajectories/modes": "[Modes](../notebooks/01_trajectories.ipynb)"}
+    text = fragments.glance([result(), result(architecture="resnet8_v1", value=0.5)], links)
     assert "1 [✓ reproduced]" in text
     assert "0 [? inconclusive]" in text
     (row,) = [line for line in text.splitlines() if "claim-trajectories-modes" in line]
     assert row.index("✓ reproduced") < row.index("✗ not reproduced")
+    claim = claims.CLAIMS["trajectories/modes"]
+    shown = (claim.sentence, claim.figure, "≥ 0.99", "1 (0.999 to 1)", "0.500 (0.499 to 0.500)", *links.values())
+    assert all(part in row for part in shown)
 
 
 def test_scoreboard_and_claims_list_show_a_failed_claim_with_its_page():
     failed, links = result(value=0.5), {"trajectories/modes": "[Modes](../notebooks/01_trajectories.ipynb)"}
     (row,) = rows(fragments.scoreboard([failed], links))[2:]
     assert row[0] == "[✗ not reproduced]{.verdict .verdict-not-reproduced}"
-    assert row[3:] == ["0.500", "0.499 to 0.500", "≥ 0.99", "`digits`", links["trajectories/modes"]]
+    assert row[4:] == ["0.500", "0.499 to 0.500", "≥ 0.99", "`digits`", links["trajectories/modes"]]
     text = fragments.claims_list([failed], links)
     assert all(f"### `{claim}`" in text for claim in claims.CLAIMS)
     assert "no verdict in this copy" in text
@@ -211,8 +215,10 @@ def test_check_ignores_what_is_left_of_a_failed_execution(checkout):
 
 
 def test_check_refuses_missing_and_broken_verdicts(checkout):
-    with pytest.raises(build.BookError, match="holds no verdicts: execute notebooks/one"):
+    with pytest.raises(build.BookError, match=r"claims/one is missing: execute notebooks/one.ipynb again"):
         build.check_claims(checkout, checkout / "claims")
+    (checkout / "claims" / "one").mkdir(parents=True)
+    assert build.check_claims(checkout, checkout / "claims") == {checkout / "notebooks" / "one.ipynb": []}
     path = claims.write_result(result(), checkout / "claims" / "one")
     path.write_text("{}")
     with pytest.raises(build.BookError, match="not a claim's record"):

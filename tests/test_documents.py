@@ -17,7 +17,7 @@ from PIL import Image
 from lib.data import load_dataset
 
 BLOCK = re.compile(r"```bash\n(.*?)```", re.DOTALL)
-SMALL = "-p preset smoke -p epochs 1 -p num_members 2 -p engine sequential"
+SMALL = "-p preset smoke -p epochs 2 -p num_members 2 -p engine sequential"
 
 
 def documents() -> dict[str, str]:

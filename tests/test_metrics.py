@@ -481,8 +481,8 @@ def test_flip_family_diversity_exponent_one_is_the_perturbed_limit(accuracy, ref
 
 @given(st.floats(0, 1), st.floats(0.6, 0.999), st.integers(2, 100), st.floats(0, 10), st.floats(0, 10))
 def test_flip_family_diversity_falls_with_the_exponent(share, reference_accuracy, classes, one, other):
-    # Every curve reaches from the reference's accuracy down to that of all labels flipped; what lies beyond the end of a
-    # curve is read off at its end, and the ends of two curves are in no such order.
+    # Every curve reaches from the reference's accuracy down to that of all labels flipped. What lies beyond the end of
+    # a curve is read off at its end, and the ends of two curves are in no such order.
     all_flipped = (1 - reference_accuracy) / (classes - 1)
     accuracy = all_flipped + share * (reference_accuracy - all_flipped)
     low, high = metrics.flip_family_diversity(accuracy, sorted([one, other]), reference_accuracy, classes)

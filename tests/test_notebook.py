@@ -79,6 +79,8 @@ results_dir: str = None  # verdicts
 data_dir: str = None  # data
 engine: str = None  # engine
 jobs: int = None  # jobs
+rank: int = None  # directions
+scales: list = None  # scales
 """
 
 
@@ -116,6 +118,10 @@ def test_open_page_follows_the_preset(open_with):
         ({"seed": -1}, "seed must be an integer at least 0, got -1"),
         ({"engine": "lokey"}, "unknown engine 'lokey'; did you mean 'loky'"),
         ({"jobs": 0}, "jobs must be an integer at least 1, got 0"),
+        ({"rank": 4}, "rank must be from 1 to 3, one less than the epochs, got 4"),
+        ({"rank": 0}, "rank must be from 1 to 3"),
+        ({"scales": [1, 2]}, "scales must be 4, of random, dropout, diagonal-gaussian, low-rank-gaussian"),
+        ({"scales": [1, 2, None, None]}, "the scale of dropout must be a number above 0 and at most 0.99, got 2"),
     ],
 )
 def test_open_page_refuses_with_one_line(open_with, tmp_path, parameters, line):

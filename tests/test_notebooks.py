@@ -96,7 +96,7 @@ def test_notebook_executes_and_shows_every_figure(path, executed_notebooks):
         kinds = [kind for output in cell.outputs for kind in output.get("data", {})]
         assert not [output for output in cell.outputs if output.output_type == "error"]
         assert not [output for output in cell.outputs if output.get("name") == "stderr" and "Warning" in output.text]
-        assert kinds.count("image/png") == ("figure = plots." in cell.source)
+        assert kinds.count("image/png") == bool(re.search(r"figure = \w*plots\.", cell.source))
 
 
 def test_notebooks_judge_every_claim(executed_notebooks):
@@ -109,7 +109,9 @@ def test_notebooks_judge_every_claim(executed_notebooks):
 
 def test_notebooks_at_once_train_each_member_once(executed_notebooks):
     store = RunStore(executed_notebooks / "runs")
-    trained = [(run.config.architecture, run.config.initialization) for run in store.runs()]
+    trained = [
+        (run.config.architecture, run.config.initialization) for run in store.runs() if run.config.dataset == "digits"
+    ]
     assert sorted(trained) == [(name, member) for name in ("resnet8_v1", "small_cnn") for member in range(3)]
     assert all(run.is_complete() for run in store.runs())
     assert store.damaged() == []

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers import subset, train
 
 from lib import metrics
-from lib.samples import ATTEMPTS, Sampler
+from lib.config import ConfigError
+from lib.samples import ATTEMPTS, Sampler, given_scales
 from lib.subspaces import METHODS, late_iterates
 from lib.training import build_member_model
 
@@ -58,8 +61,8 @@ def test_scale_at_of_a_floor_that_nothing_holds_is_zero(runs, sampler):
     assert sampler.scale_at(runs[0], "random", floor=1.0) == 0
 
 
-def test_spread_goes_evenly_to_the_largest_scale(runs, sampler):
-    np.testing.assert_allclose(sampler.spread(runs[0], "random", 4, 2.0).scales, [0.5, 1, 1.5, 2])
+def test_spread_goes_to_the_largest_scale_by_squares(runs, sampler):
+    np.testing.assert_allclose(sampler.spread(runs[0], "random", 4, 16.0).scales, [1, 4, 9, 16])
 
 
 def test_near_rejects_by_validation_accuracy_and_counts(runs, sampler):
@@ -99,3 +102,81 @@ def test_samples_of_a_network_with_batch_norm_have_fresh_statistics(tmp_path):
     samples = sampler.samples(run, "random", np.array([0.1, 0.2]))
     assert samples.statistics.shape == (2, run.final_statistics.size)
     assert np.abs(samples.statistics[0] - samples.statistics[1]).max() > 0
+
+
+# Scales that are given
+
+
+def test_given_scales_are_in_the_order_of_the_methods():
+    assert METHODS == ("random", "dropout", "diagonal-gaussian", "low-rank-gaussian")
+    given = given_scales([70, 0.99, None, 6.5])
+    assert given == {"random": 70, "dropout": 0.99, "low-rank-gaussian": 6.5}
+    assert all(type(scale) is float for scale in given.values())
+
+
+@pytest.mark.parametrize("scales", [None, [None] * 4])
+def test_given_scales_of_none_are_none(scales):
+    assert given_scales(scales) == {}
+
+
+@pytest.mark.parametrize("scales", [[], [1.0, 0.1, 1.0], [1.0] * 5])
+def test_given_scales_of_another_length_are_one_line(scales):
+    with pytest.raises(
+        ConfigError, match=r"^scales must be 4, of random, dropout, .*, or null for one, got \["
+    ) as caught:
+        given_scales(scales)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("number", "method", "bounds"),
+    [(0, "random", "above 0"), (1, "dropout", "above 0 and at most 0.99"), (3, "low-rank-gaussian", "above 0")],
+)
+@pytest.mark.parametrize("scale", [0, -1.0, float("nan"), float("inf"), "3", True])
+def test_given_scales_that_no_method_has_are_one_line(number, method, bounds, scale):
+    scales = [0.5] * 4
+    assert len(given_scales(scales)) == 4
+    scales[number] = scale
+    with pytest.raises(ConfigError, match=rf"^the scale of {method} must be a number {bounds}, got {scale!r}$"):
+        given_scales(scales)
+
+
+def test_given_scale_of_dropout_leaves_some_weights():
+    for scale in (1, 0.991, 70.0):
+        with pytest.raises(ConfigError, match=rf"^the scale of dropout must be .* at most 0.99, got {scale}$"):
+            given_scales([70.0, scale, 10.0, 6.0])
+
+
+def test_scale_at_takes_a_given_scale_without_evaluating(runs, sampler, monkeypatch):
+    given = replace(sampler, scales={"random": 3.5, "low-rank-gaussian": 6})
+    searched = sampler.scale_at(runs[0], "dropout", 0.5)
+    assert given.scale_at(runs[0], "dropout", 0.5) == searched
+    monkeypatch.setattr("lib.samples.predict", None)
+    for floor in (0.0, 0.5, 1.0):
+        assert given.scale_at(runs[0], "random", floor) == 3.5
+        assert given.scale_at(runs[0], "low-rank-gaussian", floor) == 6
+    with pytest.raises(TypeError):
+        given.scale_at(runs[0], "dropout", 0.5)
+
+
+def test_near_takes_the_given_scale_of_a_gaussian(runs, sampler):
+    given = replace(sampler, scales={"diagonal-gaussian": 0.25})
+    narrow, natural = (given.near(runs[0], method, 3) for method in METHODS[2:])
+    np.testing.assert_array_equal(narrow.scales, np.full(3, 0.25))
+    np.testing.assert_array_equal(
+        narrow.weights, sampler.samples(runs[0], "diagonal-gaussian", np.full(3, 0.25)).weights
+    )
+    np.testing.assert_array_equal(natural.scales, np.ones(3))
+    assert (narrow.rejected, natural.rejected) == (0, 0)
+
+
+def test_near_draws_up_to_a_given_scale_and_rejects(runs, sampler):
+    floor = sampler.base_accuracy(runs[0]) - 0.06
+    wide = 3 * sampler.scale_at(runs[0], "random", floor)
+    given = replace(sampler, scales={"random": wide}).near(runs[0], "random", 5)
+    np.testing.assert_array_equal(given.weights, sampler.near(runs[0], "random", 5, largest=wide).weights)
+    assert given.rejected > 0
+    assert (given.val_accuracies >= floor).all()
+    # A largest scale that is asked for wins.
+    narrow = replace(sampler, scales={"random": wide}).near(runs[0], "random", 5, largest=1e-3)
+    assert (narrow.scales <= 1e-3).all()

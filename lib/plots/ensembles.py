@@ -1,4 +1,4 @@
-"""Figures 8 and 9: ensembles of runs, of samples around them, and of both; their size, and images unlike the data."""
+"""Figures 8 to 10: ensembles of runs, of samples around them, and of both; their size, and images unlike the data."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES
+from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES, RUN_COLORS, RUN_MARKERS
 
 #: How far the points of different methods at one size or severity are set apart, all together.
 DODGE = 0.5
@@ -177,5 +177,24 @@ def shifted_divergence(values: Mapping[str, np.ndarray], foreign: Mapping[str, f
     beside.set_xticks([0], [name])
     beside.set_xlim(-0.6, 0.6)
     _legend(figure, [axes])
+    sns.despine(figure)
+    return figure
+
+
+def ensembles_under_shift(scores: pd.DataFrame) -> Figure:
+    """Fig. 10: accuracy and Brier score of ensembles of a few sizes, against the severity of corruptions.
+
+    Args:
+        scores: columns `severity`, `size`, `accuracy` and `Brier score`, one row each pair of the first two.
+    """
+    figure, panels = plt.subplots(2, 1, figsize=(6.4, 7.2), sharex=True)
+    for axes, metric in zip(panels, ("accuracy", "Brier score"), strict=True):
+        for number, (size, own) in enumerate(scores.groupby("size")):
+            label = "one network" if size == 1 else f"ensemble of {size}"
+            look = {"color": RUN_COLORS[number], "marker": RUN_MARKERS[number], "label": label}
+            axes.plot(own["severity"], own[metric], markersize=7, **look)
+        axes.set_ylabel(metric)
+    panels[1].set(xlabel="severity of the corruptions, 0: none", xticks=sorted(set(scores["severity"])))
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     sns.despine(figure)
     return figure

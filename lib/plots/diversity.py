@@ -1,0 +1,91 @@
+"""Figures 6, 7 and S6: the diversity-accuracy plane with its limits, and the family of curves between them."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from lib.diversity import Points
+from lib.metrics import flip_family_diversity, perturbed_limit, uncorrelated_limit
+from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES
+
+#: How the two limits are drawn.
+UPPER, LOWER = {"color": "0.3", "linestyle": "--"}, {"color": "0.3", "linestyle": ":"}
+
+#: Members of the flip family in the paper's figure S6.
+EXPONENTS = (0.01, 0.2, 0.5, 1, 2, 10)
+
+
+def _panels(titles: Sequence[str], height: float) -> tuple[Figure, Sequence[Axes]]:
+    figure, grid = plt.subplots(len(titles), 1, figsize=(6.4, height * len(titles) + 1.2), squeeze=False)
+    for axes, title in zip(grid[:, 0], titles, strict=True):
+        axes.set(title=title, xlabel="test accuracy", ylabel="disagreement with base / error")
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+    return figure, grid[:, 0]
+
+
+def _reach(points: Mapping[str, Points]) -> tuple[float, float]:
+    """The accuracies between which curves are drawn: those of the points and of the base, and a little less."""
+    base = next(iter(points.values())).reference_accuracy
+    shown = np.concatenate([[base], *(own.accuracies for own in points.values())])
+    return max(0.0, shown.min() - 0.02), min(shown.max(), 0.999)  # without errors there is no diversity
+
+
+def diversity_accuracy(planes: Mapping[str, Mapping[str, Points]]) -> Figure:
+    """Figs. 6 and 7: how different networks are from a base solution, against how accurate they are; and both limits.
+
+    `planes` has one panel a title: its networks by method, of `METHOD_NAMES`, all beside the same base.
+    """
+    figure, panels = _panels(list(planes), 4.2)
+    for axes, points in zip(panels, planes.values(), strict=True):
+        own = next(iter(points.values()))
+        base, classes = own.reference_accuracy, own.num_classes
+        low, high = _reach(points)
+        curve = np.linspace(low, high, 100)
+        axes.plot(curve, uncorrelated_limit(curve, base, classes), **UPPER, label="limit: independent errors")
+        if base > 1 / classes:  # a base that guesses has no labels worth flipping
+            curve = np.linspace(low, min(base, high), 100)
+            axes.plot(curve, perturbed_limit(curve, base, classes), **LOWER, label="limit: flipped labels")
+        for way, own in points.items():
+            look = {"color": METHOD_COLORS[way], "marker": METHOD_MARKERS[way], "label": METHOD_NAMES[way]}
+            star = way == "independent"
+            axes.scatter(own.accuracies, own.diversities, s=190 if star else 40, alpha=0.8, zorder=2 + star, **look)
+        axes.scatter(base, 0, s=110, color=METHOD_COLORS["single"], marker="X", zorder=4, label="base solution")
+        axes.set_ylim(-0.06, None)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, columnspacing=1)
+    sns.despine(figure)
+    return figure
+
+
+def flip_families(planes: Mapping[str, Mapping[str, Points]], exponents: Mapping[str, float]) -> Figure:
+    """Fig. S6: members of the one-parameter family of flipped labels, and the one that fits the samples best.
+
+    Args:
+        planes: samples by method, one panel a title, as in `diversity_accuracy`.
+        exponents: of the best fit, by the same titles; nan where there is none.
+    """
+    figure, panels = _panels(list(planes), 4.2)
+    shades = sns.color_palette("viridis", len(EXPONENTS))
+    for axes, (title, points) in zip(panels, planes.items(), strict=True):
+        own = next(iter(points.values()))
+        base, classes = own.reference_accuracy, own.num_classes
+        for number, (way, samples) in enumerate(points.items()):
+            look = {"color": "0.6", "marker": METHOD_MARKERS[way], "label": None if number else "samples"}
+            axes.scatter(samples.accuracies, samples.diversities, s=26, **look)
+        if base > 1 / classes:
+            curve = np.linspace(_reach(points)[0], base, 200)
+            for exponent, shade in zip(EXPONENTS, shades, strict=True):
+                family = flip_family_diversity(curve, exponent, base, classes)
+                axes.plot(curve, family, color=shade, linewidth=1.6, label=f"e = {exponent:g}")
+        if np.isfinite(exponents[title]):
+            best = flip_family_diversity(curve, exponents[title], base, classes)
+            axes.plot(curve, best, color="black", linewidth=2.4, linestyle="--", label="best fit")
+            axes.set_title(f"{title}: best fit e = {exponents[title]:.2g}")
+        axes.set_ylim(-0.06, None)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, columnspacing=1)
+    sns.despine(figure)
+    return figure
