@@ -1,5 +1,6 @@
 """Execute one notebook for the book: `python book/execute.py SOURCE TARGET --preset quick [--params FILE]`."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -50,6 +51,8 @@ def execute(
     """
     claims = target.parent.parent / "claims" / source.stem
     unfinished = target.with_suffix(".failed.ipynb")
+    # Threads that wait for others do not spin: beside another notebook that would take a core from it.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         parameters = parameters_for(source, params, preset)
         target.parent.mkdir(parents=True, exist_ok=True)

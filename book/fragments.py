@@ -113,6 +113,8 @@ def presets() -> str:
         "networks compared": lambda preset: ", ".join(map(code, preset["architectures"])),
         "networks sampled around": lambda preset: ", ".join(map(code, preset["sampled_architectures"])),
         "members": lambda preset: preset["num_members"],
+        "samples of a method around a run": lambda preset: preset["num_samples"]["ensemble"],
+        "the same, diversity–accuracy plane": lambda preset: preset["num_samples"]["plane"],
         "validation images": lambda preset: preset.get("validation_size", "the dataset's rule, see below"),
         "pixel scaling": lambda preset: ours(preset, "pixel_scaling"),
         "sampling": lambda preset: ours(preset, "sampling"),

@@ -53,8 +53,9 @@ _OURS = {"pixel_scaling": "standardize", "sampling": "permutation"}
 
 #: The four sizes of the project. `architectures` are those of pages that compare networks, `sampled_architectures` of
 #: those that sample around them, which costs more. `num_images` is on how many test images pages evaluate many
-#: networks: on all where it is not said. What else a preset does not say (and `epochs` of an architecture it does not
-#: name) is as in `PROTOCOLS`.
+#: networks: on all where it is not said; `num_samples` how many samples a method has around a run, on pages about
+#: ensembles and in the plane of diversity and accuracy. What else a preset does not say (and `epochs` of an
+#: architecture it does not name) is as in `PROTOCOLS`.
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": _OURS
     | {
@@ -63,6 +64,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "architectures": ["small_cnn", "resnet8_v1"],
         "sampled_architectures": ["small_cnn", "resnet8_v1"],
         "num_members": 3,
+        "num_samples": {"ensemble": 4, "plane": 6},
         "epochs": dict.fromkeys(PROTOCOLS, 4),
     },
     "quick": _OURS
@@ -72,6 +74,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "architectures": ["small_cnn", "resnet8_v1"],
         "sampled_architectures": ["small_cnn"],
         "num_members": 6,
+        "num_samples": {"ensemble": 5, "plane": 12},
         "epochs": dict.fromkeys(PROTOCOLS, 4) | {"small_cnn": 10, "medium_cnn": 10, "resnet8_v1": 2},
         "num_images": 2000,
     },
@@ -82,6 +85,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "architectures": ["small_cnn", "resnet20_v1"],
         "sampled_architectures": ["small_cnn", "resnet20_v1"],
         "num_members": 10,
+        "num_samples": {"ensemble": 10, "plane": 50},
         "epochs": {},
     },
     "paper": {
@@ -90,6 +94,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "architectures": ["small_cnn", "resnet20_v1"],
         "sampled_architectures": ["small_cnn", "medium_cnn", "resnet20_v1"],
         "num_members": 10,
+        "num_samples": {"ensemble": 10, "plane": 50},
         "epochs": {},
         "validation_size": 500,
     },

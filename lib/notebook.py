@@ -26,6 +26,7 @@ from lib.samples import Sampler, given_scales
 from lib.store import RunStore, StoreError
 from lib.subspaces import RANK
 from lib.training import Trajectory, build_member_model
+from lib.variants import check_counts
 from lib.weights import default_device, predict
 
 #: Rows of the settings table: field of `Experiment`, in words.
@@ -159,6 +160,15 @@ class Page:
         count = PRESETS[self.parameters["preset"]].get("num_images", available) if given is None else given
         return Split(whole.images[:count], whole.labels[:count])
 
+    def num_samples(self, study: str) -> int:
+        """How many samples each method has around a run: the parameter of that name, or as the preset says.
+
+        `study` is `ensemble` or `plane`. Raises `ConfigError` for fewer than one.
+        """
+        given = self.parameters["num_samples"]
+        check_counts(num_samples=given)
+        return PRESETS[self.parameters["preset"]]["num_samples"][study] if given is None else given
+
     def sampler(self, trajectories: Sequence[Trajectory]) -> Sampler:
         """What draws samples around these runs, by the page's parameters."""
         rank, epochs = self.parameters["rank"], trajectories[0].member.epochs
@@ -171,6 +181,7 @@ class Page:
             self.parameters["standardized"],
             trajectories[0].member.seed,
             given_scales(self.parameters.get("scales")),
+            self.store,
         )
 
     def settings(self) -> None:

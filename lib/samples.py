@@ -15,6 +15,7 @@ from lib.config import ConfigError
 from lib.data import Dataset, Split
 from lib.metrics import accuracy
 from lib.models import Network
+from lib.store import RunStore
 from lib.subspaces import (
     AUTHORS_SCALES,
     METHODS,
@@ -30,6 +31,9 @@ from lib.subspaces import (
 )
 from lib.training import Trajectory
 from lib.weights import fresh_statistics, predict
+
+#: Raise it whenever the same settings would give other samples: what a store keeps of them is computed again.
+VERSION = 1
 
 #: Samples that are evaluated at each scale while `scale_at` looks for one.
 SAMPLES_AT_A_SCALE = 3
@@ -89,6 +93,7 @@ class Sampler:
         standardized: whether its directions are scaled by their standard deviation, see `lib.subspaces.subspace`.
         seed: of all draws; runs and methods draw independently.
         scales: by method, where they are not to be found by validation accuracy or natural; see `given_scales`.
+        store: keeps the validation accuracies and BatchNorm statistics of samples, so that none is evaluated twice.
     """
 
     model: Network
@@ -97,16 +102,17 @@ class Sampler:
     standardized: bool = True
     seed: int = 0
     scales: Mapping[str, float] = field(default_factory=dict)
+    store: RunStore | None = None
 
     def samples(self, run: Trajectory, method: str, scales: np.ndarray, draw: int = 0) -> Samples:
         """One sample for each of the `scales (N,)`; another `draw` gives other ones."""
         weights = self._subspace(run, method).sample(scales, self._seed(run, method, draw))
-        return self._evaluated(method, np.asarray(scales, dtype=float), weights)
+        return self._evaluated(run, method, np.asarray(scales, dtype=float), weights, draw)
 
     def average(self, run: Trajectory) -> Samples:
         """The average of the late iterates, as a single sample."""
         average = weight_average(late_iterates(run.weights, self.rank))
-        return self._evaluated("weight-average", np.zeros(1), average[None])
+        return self._evaluated(run, "weight-average", np.zeros(1), average[None])
 
     def base_accuracy(self, run: Trajectory) -> float:
         """Validation accuracy of the run's final solution."""
@@ -185,10 +191,26 @@ class Sampler:
     def _seed(self, run: Trajectory, method: str, draw: int) -> list[int]:
         return [self.seed, METHODS.index(method), run.member.initialization, run.member.order, draw]
 
-    def _evaluated(self, method: str, scales: np.ndarray, weights: np.ndarray) -> Samples:
-        statistics = fresh_statistics(self.model, weights, self.dataset.train.images[:STATISTICS_IMAGES])
-        probs = predict(self.model, weights, self.dataset.val.images, statistics)
-        return Samples(method, scales, weights, statistics, accuracy(probs, self.dataset.val.labels))
+    def _evaluated(
+        self, run: Trajectory, method: str, scales: np.ndarray, weights: np.ndarray, draw: int = 0
+    ) -> Samples:
+        def evaluate() -> dict[str, np.ndarray]:
+            statistics = fresh_statistics(self.model, weights, self.dataset.train.images[:STATISTICS_IMAGES])
+            probs = predict(self.model, weights, self.dataset.val.images, statistics)
+            return {"statistics": statistics, "val_accuracies": accuracy(probs, self.dataset.val.labels)}
+
+        recipe = {
+            "version": VERSION,
+            "member": run.member.key,
+            "method": method,
+            "scales": scales.tolist(),
+            "rank": self.rank,
+            "standardized": self.standardized,
+            "seed": [self.seed, draw],
+            "validation_images": len(self.dataset.val.labels),
+        }
+        found = evaluate() if self.store is None else self.store.cached("samples", recipe, evaluate)
+        return Samples(method, scales, weights, found["statistics"], found["val_accuracies"])
 
 
 def given_scales(scales: Sequence[float | None] | None) -> dict[str, float]:

@@ -35,7 +35,7 @@ METRICS: dict[str, Callable] = {
 def check_counts(**counts: int | None) -> None:
     """Raise `ConfigError`, one line, for a parameter that counts something and is below one; None passes."""
     for name, value in counts.items():
-        if value is not None and value < 1:
+        if value is not None and not value >= 1:
             raise ConfigError(f"{name} must be at least 1, got {value}")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from lib import notebook
 from lib.claims import Estimate
-from lib.config import ConfigError
+from lib.config import PRESETS, ConfigError
 from lib.notebook import check_parameters, open_page
 from lib.store import StoreError
 
@@ -81,6 +81,8 @@ engine: str = None  # engine
 jobs: int = None  # jobs
 rank: int = None  # directions
 scales: list = None  # scales
+num_samples: int = None  # samples
+num_images: int = None  # images
 """
 
 
@@ -104,6 +106,18 @@ def open_with(monkeypatch, tmp_path):
 def test_open_page_follows_the_preset(open_with):
     page = open_with(epochs=2)
     assert (page.experiment.dataset, page.experiment.epochs, page.experiment.num_members) == ("digits", 2, 3)
+
+
+def test_page_counts_samples_and_images_by_preset_or_parameter(open_with):
+    page = open_with()
+    assert page.num_samples("plane") == PRESETS["smoke"]["num_samples"]["plane"]
+    assert len(page.test.labels) == len(page.dataset.test.labels)
+    page = open_with(num_samples=7, num_images=30)
+    assert (page.num_samples("plane"), len(page.test.images), len(page.test.labels)) == (7, 30, 30)
+    with pytest.raises(ConfigError, match=r"^num_samples must be at least 1, got 0"):
+        open_with(num_samples=0).num_samples("ensemble")
+    with pytest.raises(ConfigError, match=r"^num_images must be from 1 to 397 for digits, got 398"):
+        _ = open_with(num_images=398).test
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_flip_families_hold_the_points_the_family_and_the_best():
         np.testing.assert_allclose(drawn, flip_family_diversity(curve, exponent, 0.71, 10))
         assert curve[0] <= 0.4
         assert curve[-1] == 0.71
-    assert entries(figure) == [*FAMILY, "best fit"]
+    assert entries(figure) == ["samples", *FAMILY, "best fit"]
     assert axes.get_title() == "digits: best fit e = 0.34"
     assert labelled(figure)
 
@@ -141,13 +141,15 @@ def test_flip_families_of_a_base_that_guesses_have_the_points_alone(base):
     (axes,) = figure.axes
     assert len(axes.lines) == 0
     np.testing.assert_allclose(axes.collections[0].get_offsets(), [[0.1, 0.7 / 0.9], [0.12, 0.8 / 0.88]])
-    assert entries(figure) == []
+    assert entries(figure) == ["samples"]
     assert labelled(figure)
     figure.draw_without_rendering()
 
 
-def test_flip_families_beside_a_base_that_guesses():
+@pytest.mark.parametrize("first", ["one", "guess"])
+def test_flip_families_beside_a_base_that_guesses(first):
     planes = {"one": {"random": points([0.6], [0.2])}, "guess": {"random": points([0.1], [0.7], base=0.1)}}
+    planes = dict(sorted(planes.items(), key=lambda panel: panel[0] != first))
     figure = plots.flip_families(planes, {title: own["random"].exponent() for title, own in planes.items()})
-    assert [len(axes.lines) for axes in figure.axes] == [7, 0]
-    assert entries(figure) == [*FAMILY, "best fit"]
+    assert {axes.get_title()[:3]: len(axes.lines) for axes in figure.axes} == {"one": 7, "gue": 0}
+    assert entries(figure) == ["samples", *FAMILY, "best fit"]

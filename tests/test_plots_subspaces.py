@@ -59,7 +59,8 @@ def test_samples_in_plane_hold_paths_and_samples_of_every_run(methods):
             assert not filled(hollow)
             for own in (full, hollow):
                 np.testing.assert_allclose(own.get_edgecolor()[0, :3], RUN_COLORS[run])
-    assert (figure.get_supxlabel(), figure.get_supylabel()) == ("t-SNE axis 1", "t-SNE axis 2")
+    assert [axes.get_xlabel() for axes in figure.axes[-2:]] == ["t-SNE axis 1"] * 2
+    assert [axes.get_ylabel() for axes in figure.axes[::2]] == ["t-SNE axis 2"] * (len(figure.axes) // 2)
     samples_of = ["first weights", "final solution", "sample as accurate", "sample less accurate"]
     assert entries(figure) == ["run 1", "run 2", "run 3", *samples_of]
 
@@ -105,7 +106,7 @@ def test_distance_from_base_holds_points_and_both_lines():
     np.testing.assert_array_equal(margin.get_xdata(), [2, 2])
     assert axes.get_ylim()[0] == 0
     assert axes.get_xlabel() == "validation accuracy lost (points)"
-    assert axes.get_ylabel() == "disagreement / that between runs"
+    assert axes.get_ylabel() == "disagreement / between runs"
     names = [METHOD_NAMES[method] for method in methods]
     assert entries(figure) == [*names, "nearest to another run", "between runs", "2 points lost"]
 

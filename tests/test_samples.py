@@ -7,8 +7,10 @@ from helpers import subset, train
 from lib import metrics
 from lib.config import ConfigError
 from lib.samples import ATTEMPTS, Sampler, given_scales
+from lib.store import RunStore
 from lib.subspaces import METHODS, late_iterates
 from lib.training import build_member_model
+from lib.weights import predict
 
 RANK = 2
 
@@ -180,3 +182,23 @@ def test_near_draws_up_to_a_given_scale_and_rejects(runs, sampler):
     # A largest scale that is asked for wins.
     narrow = replace(sampler, scales={"random": wide}).near(runs[0], "random", 5, largest=1e-3)
     assert (narrow.scales <= 1e-3).all()
+
+
+def test_samples_are_evaluated_once_for_all_who_share_a_store(runs, sampler, tmp_path, monkeypatch):
+    store, scales = RunStore(tmp_path), np.array([0.01, 0.1])
+    first = replace(sampler, store=store).samples(runs[0], "random", scales)
+    np.testing.assert_array_equal(first.val_accuracies, sampler.samples(runs[0], "random", scales).val_accuracies)
+    evaluated = []
+    monkeypatch.setattr("lib.samples.predict", lambda *given: evaluated.append(given) or predict(*given))
+    again = replace(sampler, store=RunStore(tmp_path)).samples(runs[0], "random", scales)
+    assert evaluated == []
+    for one, other in zip(vars(first).values(), vars(again).values(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    # Whatever decides a sample is part of what it is kept by.
+    kept = replace(sampler, store=store)
+    kept.samples(runs[1], "random", scales)
+    kept.samples(runs[0], "dropout", scales)
+    kept.samples(runs[0], "random", 2 * scales)
+    kept.samples(runs[0], "random", scales, draw=1)
+    replace(kept, seed=1).samples(runs[0], "random", scales)
+    assert len(evaluated) == 5

@@ -183,7 +183,7 @@ def test_spread_of_runs_rejects_nothing(runs, sampler):
     assert list(found) == ["random", "dropout"]
     for own in found.values():
         assert [(len(one), one.rejected) for one in own] == [(3, 0), (3, 0)]
-        np.testing.assert_allclose(own[0].scales, own[0].scales[-1] * np.array([1, 2, 3]) / 3)
+        np.testing.assert_allclose(own[0].scales, own[0].scales[-1] * np.array([1, 4, 9]) / 9)
         np.testing.assert_array_equal(own[0].scales, own[1].scales)
         assert own[0].scales[-1] > 0
         assert np.abs(own[0].weights - own[1].weights).max() > 0

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from lib.diversity import Points
 from lib.metrics import flip_family_diversity, perturbed_limit, uncorrelated_limit
-from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES
+from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES, legend_below
 
 #: How the two limits are drawn.
 UPPER, LOWER = {"color": "0.3", "linestyle": "--"}, {"color": "0.3", "linestyle": ":"}
@@ -56,7 +56,7 @@ def diversity_accuracy(planes: Mapping[str, Mapping[str, Points]]) -> Figure:
             axes.scatter(own.accuracies, own.diversities, s=190 if star else 40, alpha=0.8, zorder=2 + star, **look)
         axes.scatter(base, 0, s=110, color=METHOD_COLORS["single"], marker="X", zorder=4, label="base solution")
         axes.set_ylim(-0.06, None)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, columnspacing=1)
+    legend_below(figure, panels, ncols=2)
     sns.despine(figure)
     return figure
 
@@ -86,6 +86,6 @@ def flip_families(planes: Mapping[str, Mapping[str, Points]], exponents: Mapping
             axes.plot(curve, best, color="black", linewidth=2.4, linestyle="--", label="best fit")
             axes.set_title(f"{title}: best fit e = {exponents[title]:.2g}")
         axes.set_ylim(-0.06, None)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, columnspacing=1)
+    legend_below(figure, panels, ncols=3)
     sns.despine(figure)
     return figure

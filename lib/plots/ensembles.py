@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES, RUN_COLORS, RUN_MARKERS
+from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES, RUN_COLORS, RUN_MARKERS, legend_below
 
 #: How far the points of different methods at one size or severity are set apart, all together.
 DODGE = 0.5
@@ -32,15 +32,6 @@ def _line(axes: Axes, way: str, x: np.ndarray, y: np.ndarray, error: np.ndarray 
     axes.errorbar(x, y, yerr=error, **look, **size, zorder=2 + star)
 
 
-def _legend(figure: Figure, panels: Sequence[Axes]) -> None:
-    """One legend for all panels, below them, each method once."""
-    entries = {}
-    for axes in panels:
-        handles, names = axes.get_legend_handles_labels()
-        entries |= dict(zip(names, handles, strict=True))
-    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=2, columnspacing=1)
-
-
 def ensemble_sizes(scores: Mapping[str, pd.DataFrame]) -> Figure:
     """Fig. 8: how good ensembles are, against how many runs they have; one panel a metric, one line a method.
 
@@ -59,7 +50,7 @@ def ensemble_sizes(scores: Mapping[str, pd.DataFrame]) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in grid[-1]:
         axes.set_xlabel("runs in the ensemble")
-    _legend(figure, grid.ravel())
+    legend_below(figure, grid.ravel(), ncols=2)
     sns.despine(figure)
     return figure
 
@@ -125,7 +116,7 @@ def shifted_scores(values: Mapping[str, np.ndarray], titles: Sequence[str], labe
                     band = (severities[1:], (mean - spread)[1:], (mean + spread)[1:])
                     axes.fill_between(*band, color="0.85", linewidth=0)
                 _line(axes, way, severities, mean)
-    _legend(figure, grid.ravel())
+    legend_below(figure, grid.ravel(), ncols=2)
     sns.despine(figure)
     return figure
 
@@ -149,7 +140,7 @@ def shifted_gains(values: Mapping[str, np.ndarray], titles: Sequence[str], label
                 if (way, variant) != ("single", 0):
                     name = _plain(variant) if way == "single" else way
                     _line(axes, name, np.arange(len(own)) + offset, own.mean(axis=-1), error)
-    _legend(figure, grid.ravel())
+    legend_below(figure, grid.ravel(), ncols=2)
     sns.despine(figure)
     return figure
 
@@ -176,7 +167,7 @@ def shifted_divergence(values: Mapping[str, np.ndarray], foreign: Mapping[str, f
     axes.set(xlabel="severity", ylabel="Jensen-Shannon divergence (nats)", ylim=(0, None))
     beside.set_xticks([0], [name])
     beside.set_xlim(-0.6, 0.6)
-    _legend(figure, [axes])
+    legend_below(figure, [axes], ncols=2)
     sns.despine(figure)
     return figure
 

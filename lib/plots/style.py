@@ -1,7 +1,11 @@
 """The one look of the book: type, and a colour and a marker for each run and each method, the same everywhere."""
 
+from collections.abc import Iterable
+
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 #: One colour and one marker a run, distinguishable without colour vision and in grey.
 RUN_COLORS = sns.color_palette("colorblind", 10)
@@ -12,6 +16,15 @@ def use_style() -> None:
     """The one look of the book: large type, so that figures read on a phone; white behind, also on a dark page."""
     sns.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=1.25)
     plt.rcParams.update({"figure.facecolor": "white", "figure.constrained_layout.use": True, "legend.frameon": False})
+
+
+def legend_below(figure: Figure, panels: Iterable[Axes], ncols: int) -> None:
+    """One legend for all panels, below them, each name once."""
+    entries = {}
+    for axes in panels:
+        handles, names = axes.get_legend_handles_labels()
+        entries |= dict(zip(names, handles, strict=True))
+    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=ncols, columnspacing=1)
 
 
 _PALETTE = sns.color_palette("colorblind", 10)
