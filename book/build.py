@@ -26,7 +26,7 @@ from lib.claims import Result, read_results  # noqa: E402
 #: Cells that papermill adds to its copy: the given parameters, and banners above a cell that failed.
 PAPERMILL_TAGS = {"injected-parameters", "papermill-error-cell-tag"}
 
-#: Calls by which `times` tells what a cell spends its time on.
+#: Calls by which `seconds_of_work` tells what a cell spends its time on.
 WORK = {
     "training": ("page.train(", "connector.middle("),
     "evaluating": ("predict", "sampler", "survey(", "within_runs("),
@@ -121,7 +121,7 @@ def stage(root: Path, build_dir: Path, verdicts: dict[Path, list[Result]]) -> Pa
     for source in verdicts:
         executed = nbformat.read(build_dir / "notebooks" / source.name, as_version=4)
         nbformat.write(without_widgets(executed), site / "notebooks" / source.name)
-    for name, text in all_fragments(root, verdicts).items():
+    for name, text in all_fragments(root, verdicts, seconds_of_work(build_dir / "notebooks")).items():
         (site / "generated" / name).write_text(text, encoding="utf-8")
     return site
 
@@ -165,15 +165,16 @@ def build(root: Path, build_dir: Path) -> Path:
     return run_jupyter_book(root, stage(root, build_dir, check_claims(root, build_dir / "claims")), build_dir)
 
 
-def times(executed: Path) -> Iterator[str]:
-    """Where the time of each notebook went, a line each, from what papermill noted for every cell."""
-    for path in sorted(executed.glob("*.ipynb")):
-        seconds = dict.fromkeys(("training", "evaluating", "other"), 0.0)
+def seconds_of_work(executed: Path) -> dict[str, dict[str, float]]:
+    """Notebook → kind of work → seconds, from what papermill noted for every cell."""
+    spent = {}
+    for path in sorted(path for path in executed.glob("*.ipynb") if not path.stem.endswith(".failed")):
+        spent[path.stem] = seconds = dict.fromkeys((*WORK, "other"), 0.0)
         for cell in nbformat.read(path, as_version=4).cells:
             # A cell counts for the first kind of work that it calls.
             work = next((work for work, calls in WORK.items() if any(call in cell.source for call in calls)), "other")
             seconds[work] += cell.metadata.get("papermill", {}).get("duration") or 0
-        yield f"{path.stem}: " + ", ".join(f"{length:.0f} s {work}" for work, length in seconds.items())
+    return spent
 
 
 def main(
@@ -183,7 +184,9 @@ def main(
     """Build the book from executed notebooks and their verdicts."""
     try:
         index = build(root.resolve(), build_dir)
-        print(*times(build_dir / "notebooks"), f"The book is ready: {index}", sep="\n")
+        for stem, seconds in seconds_of_work(build_dir / "notebooks").items():
+            print(f"{stem}: " + ", ".join(f"{length:.0f} s {work}" for work, length in seconds.items()))
+        print(f"The book is ready: {index}")
     except BookError as error:
         print(error, file=sys.stderr)
         raise SystemExit(1) from None

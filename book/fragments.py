@@ -54,6 +54,20 @@ MODULES = (
     "notebook",
 )
 
+#: Seconds that a notebook may take of `make book` at preset quick, on two cores with another notebook beside it; the
+#: first two train what the others read.
+BUDGETS = {
+    "01_trajectories": 75,
+    "02_independent_solutions": 120,
+    "03_subspaces": 45,
+    "04_diversity_accuracy": 35,
+    "05_radial_cut": 40,
+    "06_tunnel": 55,
+    "07_ensemble_size": 45,
+    "08_dataset_shift": 60,
+    "09_larger_datasets": 45,
+}
+
 #: The sections of the performance page, and the results that each shows.
 BENCHMARKS = {
     "training": ("training_small_cnn", "training_medium_cnn"),
@@ -63,23 +77,29 @@ BENCHMARKS = {
 }
 
 
-def all_fragments(root: Path, verdicts: dict[Path, list[Result]]) -> dict[str, str]:
-    """Every fragment by the name of its file; `verdicts` holds the results of each notebook, in the book's order."""
+def all_fragments(
+    root: Path, verdicts: dict[Path, list[Result]], seconds: dict[str, dict[str, float]]
+) -> dict[str, str]:
+    """Every fragment by the name of its file.
+
+    `verdicts` holds the results of each notebook, in the book's order, `seconds` what each spent on which work.
+    """
     results = [result for mine in verdicts.values() for result in mine]
     modules = [path for path in (root / "lib").rglob("*.py") if not path.stem.startswith("_")]
-    links = {
-        result.claim.id: f"[{page_title(notebook)}](../notebooks/{notebook.name})"
-        for notebook, mine in verdicts.items()
-        for result in mine
-    }
+    links, pages = {}, {}
+    for place, (notebook, mine) in enumerate(verdicts.items(), 1):
+        for result in mine:
+            links[result.claim.id] = f"[{page_title(notebook)}](../notebooks/{notebook.name})"
+            pages[result.claim.id] = f"[{place}](../notebooks/{notebook.name})"
     return {
         "presets.md": presets(),
         "settings.md": settings(),
         "glance.md": glance(results, links),
-        "scoreboard.md": scoreboard(results, links),
+        "scoreboard.md": scoreboard(results, pages),
         "claims.md": claims_list(results, links),
         "parameters.md": parameters(list(verdicts)),
         "api.md": api(".".join(path.relative_to(root / "lib").with_suffix("").parts) for path in modules),
+        "times.md": times(seconds),
         **{f"performance_{name}.md": measured(root / "benchmarks" / "results", name) for name in BENCHMARKS},
     }
 
@@ -173,7 +193,7 @@ def page_title(notebook: Path) -> str:
 
 
 def glance(results: Sequence[Result], links: dict[str, str]) -> str:
-    """How many verdicts of each kind there are, and one table a dataset: claims down, networks across."""
+    """How many verdicts of each kind there are, and one table a dataset and page: claims down, networks across."""
     count = {verdict: sum(result.verdict == verdict for result in results) for verdict in VERDICTS}
     parts = [
         "In this copy of the book: " + ", ".join(f"{count[verdict]} {badge(verdict)}" for verdict in VERDICTS) + "."
@@ -183,26 +203,31 @@ def glance(results: Sequence[Result], links: dict[str, str]) -> str:
         return result.context["dataset"], result.context["preset"]
 
     for (dataset, preset), group in groupby(sorted(results, key=run), run):
+        parts.append(f"Computed on {code(dataset)} with preset {code(preset)}:")
         group = list(group)
-        cells = {
-            (result.claim.id, result.context["architecture"]): f"{badge(result.verdict)} {found(row)}"
-            for result, row in zip(group, _numbers(group), strict=True)
-        }
-        networks = sorted({network for _, network in cells}, key=list(PROTOCOLS).index)
-        rows = [
-            [
-                f"[{claim.sentence}](#{anchor(claim.id)})",
-                claim.figure,
-                claim.criterion,
-                *(cells.get((claim.id, network), "–") for network in networks),
-                links[claim.id],
-            ]
-            for claim in CLAIMS.values()
-            if any(name == claim.id for name, _ in cells)
-        ]
-        header = ["the paper says", "figure", "criterion", *map(code, networks), "page"]
-        parts.append(f"Computed on {code(dataset)} with preset {code(preset)}:\n\n{markdown_table(header, rows)}")
+        for link in dict.fromkeys(links[result.claim.id] for result in group):
+            parts += [f"**{link}**", _at_a_glance([result for result in group if links[result.claim.id] == link])]
     return "\n\n".join(parts) + "\n"
+
+
+def _at_a_glance(results: Sequence[Result]) -> str:
+    """One table of the claims of one page, on one dataset."""
+    cells = {
+        (result.claim.id, result.context["architecture"]): f"{badge(result.verdict)}<br>{found(row)}"
+        for result, row in zip(results, _numbers(results), strict=True)
+    }
+    networks = sorted({network for _, network in cells}, key=list(PROTOCOLS).index)
+    claims = {result.claim.id: result.claim for result in results}.values()
+    rows = [
+        [
+            f"[{claim.sentence}](#{anchor(claim.id)})",
+            claim.figure,
+            claim.criterion,
+            *(cells.get((claim.id, network), "–") for network in networks),
+        ]
+        for claim in claims
+    ]
+    return markdown_table(["the paper says", "figure", "criterion", *map(code, networks)], rows)
 
 
 def found(row: dict[str, str]) -> str:
@@ -220,32 +245,21 @@ def _numbers(results: Sequence[Result]) -> list[dict[str, str]]:
     return claims_table(results).to_dict("records")
 
 
-def scoreboard(results: Sequence[Result], links: dict[str, str]) -> str:
-    """Every verdict, one row each."""
-    header = [
-        "verdict",
-        "the paper says",
-        "figure",
-        "network",
-        "value",
-        "95 % interval",
-        "criterion",
-        "dataset",
-        "page",
-    ]
+def scoreboard(results: Sequence[Result], pages: dict[str, str]) -> str:
+    """Every verdict, one row each; the dataset is named where there are several."""
+    several = len({result.context["dataset"] for result in results}) > 1
     rows = [
         [
-            badge(result.verdict),
             f"[{result.claim.sentence}](#{anchor(result.claim.id)})",
             result.claim.figure,
-            code(result.context["architecture"]),
-            *(row[name] for name in ("value", "95 % interval", "criterion")),
-            code(result.context["dataset"]),
-            links[result.claim.id],
+            code(result.context["architecture"]) + (f" on {code(result.context['dataset'])}" if several else ""),
+            f"{badge(result.verdict)}<br>{found(row)}",
+            row["criterion"],
+            pages[result.claim.id],
         ]
         for result, row in zip(results, _numbers(results), strict=True)
     ]
-    return markdown_table(header, rows)
+    return markdown_table(["the paper says", "figure", "network", "verdict", "criterion", "page"], rows)
 
 
 def claims_list(results: Sequence[Result], links: dict[str, str]) -> str:
@@ -297,6 +311,16 @@ def api(modules: Iterable[str]) -> str:
 
 
 # The performance page
+
+
+def times(seconds: dict[str, dict[str, float]]) -> str:
+    """What each notebook of this copy spent its time on, and what it may take at preset quick."""
+    kinds = list(next(iter(seconds.values())))
+    rows = [
+        [code(stem), *(f"{spent[kind]:.0f}" for kind in kinds), f"{sum(spent.values()):.0f}", BUDGETS.get(stem, "–")]
+        for stem, spent in seconds.items()
+    ]
+    return markdown_table(["notebook", *kinds, "sum", "budget"], rows)
 
 
 def measured(folder: Path, section: str) -> str:

@@ -83,18 +83,26 @@ def test_glance_counts_verdicts_and_puts_networks_side_by_side():
     (row,) = [line for line in text.splitlines() if "claim-trajectories-modes" in line]
     assert row.index("✓ reproduced") < row.index("✗ not reproduced")
     claim = claims.CLAIMS["trajectories/modes"]
-    shown = (claim.sentence, claim.figure, "≥ 0.99", "1 (0.999 to 1)", "0.500 (0.499 to 0.500)", *links.values())
+    shown = (claim.sentence, claim.figure, "≥ 0.99", "1 (0.999 to 1)", "0.500 (0.499 to 0.500)")
     assert all(part in row for part in shown)
+    assert text.count(links["trajectories/modes"]) == 1
 
 
 def test_scoreboard_and_claims_list_show_a_failed_claim_with_its_page():
-    failed, links = result(value=0.5), {"trajectories/modes": "[Modes](../notebooks/01_trajectories.ipynb)"}
+    failed, links = result(value=0.5), {"trajectories/modes": "[1](../notebooks/01_trajectories.ipynb)"}
     (row,) = rows(fragments.scoreboard([failed], links))[2:]
-    assert row[0] == "[✗ not reproduced]{.verdict .verdict-not-reproduced}"
-    assert row[4:] == ["0.500", "0.499 to 0.500", "≥ 0.99", "`digits`", links["trajectories/modes"]]
+    assert row[0] == "[runs occupy different regions of function space](#claim-trajectories-modes)"
+    verdict = "[✗ not reproduced]{.verdict .verdict-not-reproduced}<br>0.500 (0.499 to 0.500)"
+    assert row[1:] == ["2 right", "`small_cnn`", verdict, "≥ 0.99", links["trajectories/modes"]]
     text = fragments.claims_list([failed], links)
     assert all(f"### `{claim}`" in text for claim in claims.CLAIMS)
     assert "no verdict in this copy" in text
+
+
+def test_scoreboard_names_datasets_where_there_are_several():
+    links = {"trajectories/modes": "[1](../notebooks/01_trajectories.ipynb)"}
+    found = rows(fragments.scoreboard([result(), result(dataset="svhn")], links))[2:]
+    assert [row[2] for row in found] == ["`small_cnn` on `digits`", "`small_cnn` on `svhn`"]
 
 
 def test_parameters_table_names_notebooks_only_where_they_differ():
@@ -338,9 +346,16 @@ def test_book_of_other_content_fails_on_a_warning(executed_notebooks, tmp_path):
         build.run_jupyter_book(tmp_path, site, tmp_path)
 
 
-def test_times_say_what_each_notebook_did(tmp_path):
+def test_seconds_of_work_are_those_of_the_cells_and_stand_in_the_book(tmp_path):
     cells = []
     for seconds, source in ((61.2, "runs = page.train(x)"), (2.0, "probs = page.predict(runs)"), (3.4, "1 + 1")):
         cells.append(new_code_cell(source, metadata={"papermill": {"duration": seconds}}))
-    save(tmp_path / "01_one.ipynb", new_notebook(cells=[*cells, new_markdown_cell("# One")]))
-    assert list(build.times(tmp_path)) == ["01_one: 61 s training, 2 s evaluating, 3 s other"]
+    save(tmp_path / "01_trajectories.ipynb", new_notebook(cells=[*cells, new_markdown_cell("# One")]))
+    spent = build.seconds_of_work(tmp_path)
+    assert spent == {"01_trajectories": {"training": 61.2, "evaluating": 2.0, "other": 3.4}}
+    (row,) = rows(fragments.times(spent))[2:]
+    assert row == ["`01_trajectories`", "61", "2", "3", "67", str(fragments.BUDGETS["01_trajectories"])]
+
+
+def test_every_notebook_has_a_budget():
+    assert list(fragments.BUDGETS) == build.toc_notebooks(ROOT)
