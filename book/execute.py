@@ -39,6 +39,12 @@ def parameters_for(notebook: Path, params: Path | None, preset: str) -> dict:
     return {name: value for name, value in given.items() if name in own}
 
 
+def _folders(notebook: Path, claims: Path) -> dict[str, str]:
+    """Where a notebook writes its verdicts, or reads those of all."""
+    folders = {"results_dir": str(claims), "records_dir": str(claims.parent)}
+    return {name: folder for name, folder in folders.items() if name in papermill.inspect_notebook(str(notebook))}
+
+
 def execute(
     source: Path,
     target: Path,
@@ -59,7 +65,7 @@ def execute(
         shutil.rmtree(claims, ignore_errors=True)
         claims.mkdir(parents=True)  # a page may judge nothing
         print(f"executing {source}", file=sys.stderr)
-        parameters = {"results_dir": str(claims)} | parameters
+        parameters = _folders(source, claims) | parameters
         # What cells say on stderr, the progress of training above all, goes to the terminal as it comes.
         papermill.execute_notebook(str(source), str(unfinished), parameters, progress_bar=False, stderr_file=sys.stderr)
     except ConfigError as error:

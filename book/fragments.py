@@ -9,13 +9,12 @@ from typing import Any
 import papermill
 
 from benchmarks.report import circumstances, number, table
-from lib.claims import CLAIMS, INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Result
+from lib.claims import CLAIMS, INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, VERDICTS, Result
+from lib.claims import numbers as claims_numbers
 from lib.claims import table as claims_table
 from lib.config import PRESETS, PROTOCOLS, Experiment
-from lib.notebook import VERDICT_SIGNS
+from lib.notebook import SETTINGS, VERDICT_SIGNS, remarks
 from lib.training import SCHEDULES
-
-VERDICTS = (REPRODUCED, INCONCLUSIVE, NOT_REPRODUCED)
 
 #: The modules of the API reference, in the order of the way of the data; others follow in the order of the alphabet.
 MODULES = (
@@ -66,6 +65,7 @@ BUDGETS = {
     "07_ensemble_size": 45,
     "08_dataset_shift": 60,
     "09_larger_datasets": 45,
+    "12_scoreboard": 15,
 }
 
 #: The sections of the performance page, and the results that each shows.
@@ -96,7 +96,12 @@ def all_fragments(
         "settings.md": settings(),
         "glance.md": glance(results, links),
         "scoreboard.md": scoreboard(results, pages),
+        "scoreboard.csv": claims_numbers(results).to_csv(index=False),
         "claims.md": claims_list(results, links),
+        "reproduced.md": summary(verdicts, REPRODUCED),
+        "not_reproduced.md": summary(verdicts, NOT_REPRODUCED),
+        "inconclusive.md": summary(verdicts, INCONCLUSIVE),
+        "changed.md": changed(results),
         "parameters.md": parameters(list(verdicts)),
         "api.md": api(".".join(path.relative_to(root / "lib").with_suffix("").parts) for path in modules),
         "times.md": times(seconds),
@@ -285,6 +290,44 @@ def claims_list(results: Sequence[Result], links: dict[str, str]) -> str:
     return "\n".join(parts)
 
 
+# The summary
+
+
+def summary(verdicts: dict[Path, list[Result]], verdict: str) -> str:
+    """The claims with one verdict, page by page; where it is not the best one, with what the page says of them."""
+    parts = []
+    for notebook, every in verdicts.items():
+        mine = [result for result in every if result.verdict == verdict]
+        if not mine:
+            continue
+        parts.append(f"**[{page_title(notebook)}](../notebooks/{notebook.name})**")
+        parts.append(
+            "".join(
+                f"- {result.claim.sentence}: **{found(row)}**, criterion {row['criterion']}, "
+                f"{code(result.context['architecture'])} on {code(result.context['dataset'])}\n"
+                for result, row in zip(mine, _numbers(mine), strict=True)
+            )
+        )
+        if verdict != REPRODUCED:
+            items = "".join(f"- {item}\n" for item in remarks(notebook))
+            parts.append(f":::{{dropdown}} What the page says of it\n\n{items}\n:::")
+    return "\n\n".join(parts) + "\n" if parts else "None in this copy of the book.\n"
+
+
+def changed(results: Sequence[Result]) -> str:
+    """The settings of the runs behind the verdicts that are not the paper's, one row a network and setting."""
+    rows = []
+    for result in results:
+        context = result.context
+        paper = Experiment.from_preset("paper", architecture=context["architecture"])
+        rows += [
+            (code(context["architecture"]), words, code(context[name]), code(getattr(paper, name)))
+            for name, words in SETTINGS.items()
+            if name in context and context[name] != getattr(paper, name)
+        ]
+    return markdown_table(["network", "setting", "here", "the paper"], list(dict.fromkeys(rows)))
+
+
 # The rerun page and the API reference
 
 
@@ -295,8 +338,10 @@ def parameters(notebooks: Sequence[Path]) -> str:
         for name, said in papermill.inspect_notebook(str(path)).items():
             row = (name, said["help"], said["inferred_type_name"], said["default"])
             having.setdefault(row, []).append(path.stem)
+    # The scoreboard, which trains nothing, has hardly any of them.
+    training = {stem for (name, *_), stems in having.items() if name == "preset" for stem in stems}
     rows = [
-        [code(name), text, code(kind), code(default), "all" if len(stems) == len(notebooks) else ", ".join(stems)]
+        [code(name), text, code(kind), code(default), "all" if training <= set(stems) else ", ".join(stems)]
         for (name, text, kind, default), stems in having.items()
     ]
     return markdown_table(["parameter", "meaning", "type", "default", "notebooks"], rows)

@@ -21,7 +21,7 @@ from lib.config import canonical_json, unknown
 from lib.criteria import CLAIMS, Claim, Criterion
 from lib.store import write_atomically
 
-REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE = "reproduced", "not reproduced", "inconclusive"
+VERDICTS = REPRODUCED, INCONCLUSIVE, NOT_REPRODUCED = "reproduced", "inconclusive", "not reproduced"
 
 #: Draws that `bootstrap` makes at most for each resample it was asked for: with more than nine of ten undefined, the
 #: statistic has no interval worth the name.
@@ -198,6 +198,25 @@ def table(results: Iterable[Result]) -> pd.DataFrame:
         for result in results
     ]
     return pd.DataFrame(rows, columns=TABLE_COLUMNS)
+
+
+def numbers(results: Iterable[Result]) -> pd.DataFrame:
+    """The records as data: one row a result, numbers as they are and not as text."""
+    rows = [
+        {
+            "claim": result.claim.id,
+            "verdict": result.verdict,
+            **{name: result.context[name] for name in ("dataset", "architecture", "preset")},
+            **asdict(result.estimate),
+            "operator": result.claim.criterion.operator,
+            "threshold": result.claim.criterion.threshold,
+            "figure": result.claim.figure,
+            "sentence": result.claim.sentence,
+            "statistic": result.claim.statistic,
+        }
+        for result in results
+    ]
+    return pd.DataFrame(rows)
 
 
 def _read_result(path: Path) -> Result:

@@ -1,6 +1,7 @@
 """What a notebook needs around its science: checked parameters, settings, verdicts and provenance as tables."""
 
 import ast
+import json
 import platform
 import subprocess
 import time
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 from IPython import get_ipython
-from IPython.display import HTML, display
+from IPython.display import HTML, Markdown, display
 
 from lib import claims, plots
 from lib.config import PRESETS, ConfigError, Experiment, unknown
@@ -47,6 +48,19 @@ SETTINGS = {
     "seed": "seed",
 }
 
+#: The page of each claim, by the first part of its name.
+PAGES = {
+    "trajectories": "01_trajectories",
+    "independent": "02_independent_solutions",
+    "subspaces": "03_subspaces",
+    "diversity": "04_diversity_accuracy",
+    "limits": "04_diversity_accuracy",
+    "radial": "05_radial_cut",
+    "tunnel": "06_tunnel",
+    "ensemble": "07_ensemble_size",
+    "shift": "08_dataset_shift",
+}
+
 VERDICT_SIGNS = {claims.REPRODUCED: "✓", claims.NOT_REPRODUCED: "✗", claims.INCONCLUSIVE: "?"}
 
 
@@ -61,7 +75,7 @@ def _annotations(source: str) -> dict[str, str]:
 
 def _is_parameters_cell(source: str) -> bool:
     try:
-        return "preset" in _annotations(source)
+        return "runs_dir" in _annotations(source)
     except SyntaxError:  # a cell with IPython magic
         return False
 
@@ -70,8 +84,8 @@ def check_parameters(cells: Sequence[str], values: dict[str, Any]) -> dict[str, 
     """The notebook's parameters, once every name and type is right.
 
     Args:
-        cells: sources of the cells run so far: the last one that declares `preset` is the parameters cell, and the one
-            after it is papermill's if it begins with `# Parameters`.
+        cells: sources of the cells run so far: the last one that declares `runs_dir` is the parameters cell, and the
+            one after it is papermill's if it begins with `# Parameters`.
         values: what the names are now.
 
     Raises:
@@ -255,6 +269,61 @@ class Page:
         show(pd.DataFrame({"": list(rows), "value": list(rows.values())}), "provenance")
 
 
+def remarks(page: Path) -> list[str]:
+    """What a page says of how to read it: the items of that section, as Markdown, in their order."""
+    cells = json.loads(page.read_text(encoding="utf-8"))["cells"]
+    sections = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+    section = next((text for text in sections if text.startswith("## How to read it")), "")
+    _, *items = section.split("\n- ")
+    return [" ".join(item.split()) for item in items]
+
+
+def show_remarks(results: Sequence[claims.Result]) -> None:
+    """Display, for each page with a claim that was not reproduced, these claims and what the page says of them.
+
+    The pages are those of the checkout that this package lies in; without one their names stand alone.
+    """
+    folder = Path(__file__).parents[1] / "notebooks"
+    unmet: dict[str, list[str]] = {}
+    for result in results:
+        if result.verdict != claims.REPRODUCED:
+            unmet.setdefault(PAGES[result.claim.id.split("/")[0]], []).append(result.claim.id)
+    parts = []
+    for page, ids in unmet.items():
+        source = folder / f"{page}.ipynb"
+        items = remarks(source) if source.is_file() else []
+        named = ", ".join(f"`{claim}`" for claim in dict.fromkeys(ids))
+        parts.append(f"**Page {int(page[:2])}**: {named}\n\n" + "".join(f"- {item}\n" for item in items))
+    display(Markdown("\n".join(parts) or "All claims were reproduced."))
+
+
+def open_records() -> list[claims.Result]:
+    """Check the parameters of the notebook that calls this, and read all verdicts below its `records_dir`.
+
+    Raises:
+        ConfigError: a parameter that is not known or of the wrong type, no record where they are looked for, or one
+            that is broken or was judged by another criterion.
+    """
+    given = _given()
+    folder = Path(given["records_dir"] or RunStore(given["runs_dir"]).root / "claims").expanduser()
+    try:
+        results = claims.read_results(folder)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    if not results:
+        raise ConfigError(f"no verdicts in {folder}: run the other notebooks first, or say where with records_dir")
+    return results
+
+
+def _given() -> dict[str, Any]:
+    """The checked parameters of the notebook that is running, whose plots are set up too."""
+    shell = get_ipython()
+    given = check_parameters(shell.user_ns["In"], shell.user_ns)
+    plots.use_style()
+    shell.run_line_magic("config", "InlineBackend.figure_formats = ['retina']")
+    return given
+
+
 def open_page(min_members: int = 1, networks: str = "architectures") -> Page:
     """Check the parameters of the notebook that calls this, and set up its experiments and its plots.
 
@@ -266,8 +335,7 @@ def open_page(min_members: int = 1, networks: str = "architectures") -> Page:
     Raises:
         ConfigError: a parameter that is not known, of the wrong type, or not allowed; one line.
     """
-    shell = get_ipython()
-    given = check_parameters(shell.user_ns["In"], shell.user_ns)
+    given = _given()
     if given["preset"] not in PRESETS:
         raise ConfigError(unknown("preset", given["preset"], PRESETS))
     if "architectures" in given:
@@ -286,8 +354,6 @@ def open_page(min_members: int = 1, networks: str = "architectures") -> Page:
     rank, most = given.get("rank"), experiments[0].epochs - 1
     if rank is not None and not 1 <= rank <= most:
         raise ConfigError(f"rank must be from 1 to {most}, one less than the epochs, got {rank}")
-    plots.use_style()
-    shell.run_line_magic("config", "InlineBackend.figure_formats = ['retina']")
     page = Page(experiments, given, RunStore(given["runs_dir"]))
     _ = page.dataset  # so that data that cannot be had stop the notebook here
     return page

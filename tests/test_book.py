@@ -105,6 +105,26 @@ def test_scoreboard_names_datasets_where_there_are_several():
     assert [row[2] for row in found] == ["`small_cnn` on `digits`", "`small_cnn` on `svhn`"]
 
 
+def test_summary_sorts_claims_by_verdict_and_says_what_pages_say_of_the_failed():
+    page = ROOT / "notebooks" / "01_trajectories.ipynb"
+    verdicts = {page: [result(), result("trajectories/weights-align", 0.5)]}
+    good, bad = (fragments.summary(verdicts, verdict) for verdict in ("reproduced", "not reproduced"))
+    assert "runs occupy different regions of function space: **1 (0.999 to 1)**" in good
+    assert "late checkpoints" in bad
+    assert "**0.500 (0.499 to 0.500)**" in bad
+    assert "function space" not in bad.split("{dropdown}")[0]
+    assert "What the page says of it" in bad
+    assert "What the page says of it" not in good
+    assert fragments.summary(verdicts, "inconclusive") == "None in this copy of the book.\n"
+
+
+def test_changed_settings_are_those_unlike_the_paper():
+    one = result()
+    one.context.update(epochs=4, optimizer="adam")
+    found = rows(fragments.changed([one, one]))[2:]
+    assert found == [["`small_cnn`", "dataset", "`digits`", "`cifar10`"], ["`small_cnn`", "epochs", "`4`", "`40`"]]
+
+
 def test_parameters_table_names_notebooks_only_where_they_differ():
     table = {row[0]: row for row in rows(fragments.parameters(sorted((ROOT / "notebooks").glob("*.ipynb"))))[2:]}
     assert table["`num_members`"][-1] == "all"

@@ -18,6 +18,7 @@ from lib.claims import (
     bootstrap,
     distinct_pairs,
     judge,
+    numbers,
     read_results,
     table,
     verdict,
@@ -422,3 +423,11 @@ def test_table_number(value, expected):
 
 def test_table_of_nothing_has_its_columns():
     assert list(table([]).columns) == TABLE_COLUMNS
+
+
+def test_numbers_are_the_records_as_they_are():
+    one = judge("independent/orthogonal", interval(0.02, math.nan, value=0.05), CONTEXT)
+    (row,) = numbers([one]).to_dict("records")
+    assert (row["claim"], row["verdict"], row["value"], row["low"]) == (one.claim.id, INCONCLUSIVE, 0.05, 0.02)
+    assert math.isnan(row["high"])
+    assert (row["operator"], row["threshold"], row["dataset"]) == ("<=", 0.1, "digits")

@@ -4,8 +4,9 @@ from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import pytest
+from conftest import ROOT
 
-from lib import notebook
+from lib import claims, notebook
 from lib.claims import Estimate
 from lib.config import PRESETS, ConfigError
 from lib.notebook import check_parameters, open_page
@@ -16,8 +17,9 @@ architectures: list = None  # networks
 num_members: int = None  # runs
 rate: float = 0.5  # a rate
 flag: bool = False  # a flag
+runs_dir: str = None  # store
 """
-VALUES = {"preset": "quick", "architectures": None, "num_members": None, "rate": 0.5, "flag": False}
+VALUES = dict.fromkeys(("architectures", "num_members", "runs_dir")) | {"preset": "quick", "rate": 0.5, "flag": False}
 
 
 def test_check_parameters_returns_declared_ones():
@@ -161,6 +163,65 @@ def test_page_that_cannot_write_verdicts_names_the_parameter(open_with, tmp_path
     page = open_with(results_dir=str(tmp_path / "file" / "claims"))
     with pytest.raises(StoreError, match=r"the parameter results_dir says where verdicts go$"):
         page.judge("independent/orthogonal", Estimate(0.05, 0.02, 0.08, 2000, "members"), page.experiment)
+
+
+RECORDS_CELL = "runs_dir: str = None  # store\nrecords_dir: str = None  # verdicts\n"
+
+
+@pytest.fixture
+def open_records_with(monkeypatch, tmp_path):
+    """A function that reads the records as in a notebook with those parameters."""
+
+    def opened(**parameters):
+        values = {"runs_dir": str(tmp_path / "runs"), "records_dir": None} | parameters
+        shell = SimpleNamespace(user_ns=values | {"In": [RECORDS_CELL]}, run_line_magic=lambda *_: None)
+        monkeypatch.setattr(notebook, "get_ipython", lambda: shell)
+        with plt.rc_context():
+            return notebook.open_records()
+
+    return opened
+
+
+def record(claim="independent/orthogonal", value=0.05):
+    context = {"dataset": "digits", "architecture": "small_cnn", "preset": "smoke"}
+    return claims.judge(claim, Estimate(value, value, value, 2000, "members"), context)
+
+
+def test_records_are_those_of_the_store_or_of_a_folder(open_records_with, tmp_path):
+    with pytest.raises(ConfigError, match=r"^no verdicts in .*claims: run the other notebooks first"):
+        open_records_with()
+    claims.write_result(record(), tmp_path / "runs" / "claims")
+    claims.write_result(record(value=0.5), tmp_path / "other" / "02")
+    assert [one.verdict for one in open_records_with()] == ["reproduced"]
+    assert [one.verdict for one in open_records_with(records_dir=str(tmp_path / "other"))] == ["not reproduced"]
+
+
+def test_records_that_are_broken_are_one_line(open_records_with, tmp_path):
+    path = claims.write_result(record(), tmp_path / "runs" / "claims")
+    path.write_text("{}")
+    with pytest.raises(ConfigError, match="not a claim's record") as caught:
+        open_records_with()
+    assert "\n" not in str(caught.value)
+
+
+def test_every_claim_has_a_page_that_is_there_and_says_how_to_read_it():
+    for claim in claims.CLAIMS:
+        page = ROOT / "notebooks" / f"{notebook.PAGES[claim.split('/')[0]]}.ipynb"
+        assert f'"{claim.split("/")[0]}/' in page.read_text() or f'f\\"{claim.split("/")[0]}/' in page.read_text()
+        assert len(notebook.remarks(page)) > 2
+        assert all("\n" not in item for item in notebook.remarks(page))
+
+
+def test_remarks_of_a_page_are_shown_once_with_the_claims_that_failed(monkeypatch):
+    shown = []
+    monkeypatch.setattr(notebook, "display", lambda given: shown.append(given.data))
+    failed = [record(value=0.5), record("independent/equidistant", 0.3), record("trajectories/modes", 1.0)]
+    notebook.show_remarks(failed)
+    (text,) = shown
+    assert text.startswith("**Page 2**: `independent/orthogonal`, `independent/equidistant`\n\n- ")
+    assert "Page 1" not in text
+    notebook.show_remarks([record()])
+    assert shown[1] == "All claims were reproduced."
 
 
 def test_badge_says_the_verdict_in_words():

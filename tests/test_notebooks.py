@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import NOTEBOOKS, ROOT
+from conftest import NOTEBOOKS, ROOT, SCOREBOARD
 
 from lib.claims import CLAIMS, read_results
 from lib.store import RunStore
@@ -61,8 +61,9 @@ def test_notebook_parameters_mean_the_same_everywhere():
     meanings: dict[str, set] = {}
     for path in NOTEBOOKS:
         found = parameters(path)
-        assert set(SHARED) <= set(found)
-        assert {"architecture", "architectures"} & set(found)
+        if path != SCOREBOARD:
+            assert set(SHARED) <= set(found)
+            assert {"architecture", "architectures"} & set(found)
         for name, meaning in found.items():
             meanings.setdefault(name, set()).add(meaning)
     assert all(len(meaning) == 1 for meaning in meanings.values())
@@ -105,6 +106,17 @@ def test_notebooks_judge_every_claim(executed_notebooks):
     compared = [result.context["architecture"] for result in results if result.claim.id == "independent/orthogonal"]
     assert compared == ["resnet8_v1", "small_cnn"]
     assert {result.context["preset"] for result in results} == {"smoke"}
+
+
+def test_scoreboard_has_every_verdict(executed_notebooks):
+    results = read_results(executed_notebooks / "claims")
+    *_, table, said = [
+        output.data for cell in cells(executed_notebooks / "notebooks" / SCOREBOARD.name) for output in cell.outputs
+    ]
+    assert table["text/html"].count('class="verdict ') == len(results)
+    unmet = {result.claim.id for result in results if result.verdict != "reproduced"}
+    assert all(f"`{claim}`" in said["text/markdown"] for claim in unmet)
+    assert "Page" in said["text/markdown"] or not unmet
 
 
 def test_notebooks_at_once_train_each_member_once(executed_notebooks):
