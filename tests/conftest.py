@@ -2,12 +2,27 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import pytest
+
+from lib.plots import use_style
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture
+def clean_style() -> Iterator[None]:
+    """The look of the book, for one test, and no figure left behind."""
+    mpl.use("agg")
+    with plt.rc_context():
+        use_style()
+        yield
+    plt.close("all")
 
 
 #: The notebook that reads what the others write.

@@ -63,3 +63,9 @@ def run_python(script, *arguments, **options) -> tuple[int, str, str]:
     process = start_python(script, *arguments, **options)
     out, err = process.communicate(timeout=120)
     return process.returncode, out, err
+
+
+def legend_entries(figure) -> list[str]:
+    """What the one legend of a figure names."""
+    (legend,) = figure.legends
+    return [text.get_text() for text in legend.texts]

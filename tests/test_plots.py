@@ -1,7 +1,5 @@
 """Every figure is drawn, labelled, and holds what it was given."""
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import seaborn as sns
@@ -11,13 +9,7 @@ from lib import plots
 RNG = np.random.default_rng(0)
 
 
-@pytest.fixture(autouse=True)
-def clean_style():
-    mpl.use("agg")
-    with plt.rc_context():
-        plots.use_style()
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("clean_style")
 
 
 def labelled(figure) -> bool:

@@ -1,31 +1,20 @@
 """The figures of the diversity–accuracy plane are drawn, labelled, and hold the points and the curves."""
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from helpers import legend_entries as entries
 
 from lib.diversity import Points
 from lib.metrics import flip_family_diversity, perturbed_limit, uncorrelated_limit
 from lib.plots import diversity as plots
-from lib.plots.style import METHOD_COLORS, METHOD_NAMES, use_style
+from lib.plots.style import METHOD_COLORS, METHOD_NAMES
 
 LIMITS = ["limit: independent errors", "limit: flipped labels"]
 FAMILY = ["e = 0.01", "e = 0.2", "e = 0.5", "e = 1", "e = 2", "e = 10"]
 
 
-@pytest.fixture(autouse=True)
-def clean_style():
-    mpl.use("agg")
-    with plt.rc_context():
-        use_style()
-        yield
-    plt.close("all")
-
-
-def entries(figure):
-    (legend,) = figure.legends
-    return [text.get_text() for text in legend.texts]
+pytestmark = pytest.mark.usefixtures("clean_style")
 
 
 def points(accuracies, disagreements, base=0.71, num_classes=10):

@@ -1,26 +1,18 @@
 """The figures of ensembles and of shifted images are drawn, labelled, and hold what they were given."""
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 from lib.plots import ensembles as plots
-from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES, use_style
+from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES
 
 RNG = np.random.default_rng(0)
 TITLES = ["one run", "all 4 runs"]
 LABELS = ["accuracy", "Brier score"]
 
 
-@pytest.fixture(autouse=True)
-def clean_style():
-    mpl.use("agg")
-    with plt.rc_context():
-        use_style()
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("clean_style")
 
 
 def entries(figure):

@@ -1,12 +1,11 @@
 """The figures of the plane and of the path are drawn, labelled, and hold what they were given."""
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from lib.plots import landscape as plots
-from lib.plots.style import METHOD_NAMES, RUN_COLORS, use_style
+from lib.plots.style import METHOD_NAMES, RUN_COLORS
 from lib.surveys import fan
 
 RNG = np.random.default_rng(0)
@@ -14,13 +13,7 @@ RADII, ANGLES = fan(5, 4)
 SHAPE = (len(RADII), len(ANGLES))
 
 
-@pytest.fixture(autouse=True)
-def clean_style():
-    mpl.use("agg")
-    with plt.rc_context():
-        use_style()
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("clean_style")
 
 
 def maps(count):

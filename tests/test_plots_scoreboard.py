@@ -2,23 +2,14 @@
 
 import math
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from lib import claims, plots
+from lib import claims
 from lib.claims import Estimate
 from lib.plots import scoreboard
 
-
-@pytest.fixture(autouse=True)
-def clean_style():
-    mpl.use("agg")
-    with plt.rc_context():
-        plots.use_style()
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("clean_style")
 
 
 def result(claim, value, low, high, architecture="small_cnn", dataset="digits"):

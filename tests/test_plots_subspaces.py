@@ -1,28 +1,17 @@
 """The figures of samples around runs are drawn, labelled, and hold what they were given."""
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from helpers import legend_entries as entries
 
 from lib.plots import subspaces as plots
-from lib.plots.style import METHOD_COLORS, METHOD_NAMES, RUN_COLORS, use_style
+from lib.plots.style import METHOD_COLORS, METHOD_NAMES, RUN_COLORS
 
 RNG = np.random.default_rng(0)
 
 
-@pytest.fixture(autouse=True)
-def clean_style():
-    mpl.use("agg")
-    with plt.rc_context():
-        use_style()
-        yield
-    plt.close("all")
-
-
-def entries(figure):
-    (legend,) = figure.legends
-    return [text.get_text() for text in legend.texts]
+pytestmark = pytest.mark.usefixtures("clean_style")
 
 
 def filled(dots):
