@@ -26,6 +26,7 @@ MODULES = (
     "kernels",
     "weights",
     "training",
+    "sgmcmc",
     "lockstep",
     "ensemble",
     "store",
@@ -38,6 +39,7 @@ MODULES = (
     "landscape",
     "connectors",
     "surveys",
+    "pairs",
     "corruptions",
     "shift",
     "cost",
@@ -51,6 +53,7 @@ MODULES = (
     "plots.diversity",
     "plots.landscape",
     "plots.ensembles",
+    "plots.appendix",
     "notebook",
 )
 
