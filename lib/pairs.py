@@ -149,3 +149,15 @@ def between_chains(chains: np.ndarray, cycles: int) -> Chosen:
     """All pairs of different chains after the same number of cycles: of one age, from other first weights."""
     first, second = (one[:, None] * cycles + np.arange(cycles) for one in distinct_pairs(chains))
     return first.ravel(), second.ravel()
+
+
+def chain_gap(disagreements: np.ndarray, chains: np.ndarray, cycles: int) -> float:
+    """Mean disagreement between independent runs minus that between cycles of a chain; nan without different chains.
+
+    Args:
+        disagreements: of all networks, `(N, N)`, as from `Pairs`.
+        chains: of a resample, with repetitions.
+        cycles: of each chain.
+    """
+    between, within = between_chains(chains, cycles), within_chains(chains, cycles)
+    return mean_of(disagreements, between) - mean_of(disagreements, within)

@@ -7,6 +7,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from lib.claims import Estimate
 from lib.plots.style import RUN_COLORS, RUN_MARKERS, legend_below
@@ -38,11 +39,34 @@ def sources_of_diversity(panels: Mapping[str, Mapping[str, Mapping[float, Estima
             bars = np.maximum((values[:, 1:].T - values[:, 0]) * [[-1], [1]], 0)
             look = {"color": color, "marker": marker, "markersize": 12 if marker == "*" else 8, "label": name}
             axes.errorbar(shift * np.array(sorted(own)), values[:, 0], yerr=bars, **look, linewidth=1.4, elinewidth=1.2)
-        axes.set(ylabel=label, xscale="log", ylim=(-0.02 * axes.get_ylim()[1], None))
+        axes.set(ylabel=label, xscale="log", ylim=(-0.05 * axes.get_ylim()[1], None))
     axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
     axes.minorticks_off()
     axes.set_xlabel("learning rate")
     legend_below(figure, grid[:, 0], ncols=2)
+    sns.despine(figure)
+    return figure
+
+
+def chain_curves(accuracies: np.ndarray, titles: Sequence[str], ends: Sequence[int]) -> Figure:
+    """Validation accuracy of every chain against epochs, one panel a network.
+
+    Args:
+        accuracies: `(networks, chains, epochs)`.
+        titles: one a network.
+        ends: epochs, from 1, that end a cycle; dotted lines.
+    """
+    figure, grid = plt.subplots(len(titles), 1, figsize=(6.4, 3.4 * len(titles) + 0.8), sharex=True, squeeze=False)
+    for axes, title, curves in zip(grid[:, 0], titles, accuracies, strict=True):
+        for end in ends:
+            axes.axvline(end, color="0.5", linestyle=":", linewidth=1.3)
+        for chain, curve in enumerate(curves):
+            look = {"color": RUN_COLORS[chain % 10], "marker": RUN_MARKERS[chain % 10], "markersize": 5}
+            axes.plot(np.arange(1, len(curve) + 1), curve, **look, label=f"chain {chain + 1}")
+        axes.set(title=title, ylabel="validation accuracy")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    grid[-1, 0].set_xlabel("epoch")
+    legend_below(figure, grid[:, 0], ncols=3)
     sns.despine(figure)
     return figure
 
