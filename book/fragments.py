@@ -124,6 +124,11 @@ def presets() -> str:
     }
     rows = [[name, *map(choice, PRESETS.values())] for name, choice in choices.items()]
     rows += [[f"epochs of {code(name)}", *(epochs(preset, name) for preset in PRESETS.values())] for name in PROTOCOLS]
+    for study, name in {"randomness": "appendix B", "chains": "appendix C"}.items():
+        runs = [Experiment.from_preset(preset, study) for preset in PRESETS]
+        rows.append(
+            [f"{name}: members, epochs", *(f"{code(r.architecture)}: {r.num_members}, {r.epochs}" for r in runs)]
+        )
     return markdown_table(["", *map(code, PRESETS)], rows)
 
 

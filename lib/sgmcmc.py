@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib.config import MemberConfig
+from lib.config import ConfigError, MemberConfig
 
 
 def rate_factor(step: int, cycle_steps: int) -> float:
@@ -85,7 +85,10 @@ class Chain:
 
 
 def cycle_ends(epochs: int, cycles: int) -> np.ndarray:
-    """Which checkpoints of a chain, its first weights being checkpoint 0, are ends of cycles: `(cycles,)`."""
-    if cycles < 1 or epochs % cycles:
-        raise ValueError(f"epochs: expected a multiple of {cycles} cycles, received {epochs}")
+    """Which checkpoints of a chain, its first weights being checkpoint 0, are ends of cycles: `(cycles,)`.
+
+    `epochs` is a multiple of `cycles`. Raises `ConfigError` for a single cycle, whose end nothing compares with.
+    """
+    if cycles < 2:
+        raise ConfigError(f"cycles must be at least 2 to be compared with one another, got {cycles}")
     return np.arange(1, cycles + 1) * (epochs // cycles)
