@@ -297,7 +297,7 @@ class Experiment:
         _check_number("cycles", self.cycles, int, 0)
         _check_number("temperature", self.temperature, float, 0)
         length = self.epochs // self.cycles if self.cycles else 0
-        if self.cycles and (self.epochs % self.cycles or not length):
+        if self.cycles and self.epochs % self.cycles:
             raise ConfigError(f"epochs must be a multiple of the {self.cycles} cycles, got {self.epochs}")
         if self.cycles and self.schedule != "cosine":
             raise ConfigError(f"schedule must be 'cosine' where there are cycles, got {self.schedule!r}")
