@@ -13,7 +13,7 @@ from lib.claims import CLAIMS, INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, VERDICT
 from lib.claims import numbers as claims_numbers
 from lib.claims import table as claims_table
 from lib.config import PRESETS, PROTOCOLS, Experiment
-from lib.notebook import SETTINGS, VERDICT_SIGNS, remarks
+from lib.notebook import CHAIN_SETTINGS, SETTINGS, VERDICT_SIGNS, remarks
 from lib.training import SCHEDULES
 
 #: The modules of the API reference, in the order of the way of the data; others follow in the order of the alphabet.
@@ -25,6 +25,7 @@ MODULES = (
     "kernels",
     "weights",
     "training",
+    "sgmcmc",
     "lockstep",
     "ensemble",
     "store",
@@ -37,6 +38,7 @@ MODULES = (
     "landscape",
     "connectors",
     "surveys",
+    "pairs",
     "corruptions",
     "shift",
     "cost",
@@ -50,6 +52,8 @@ MODULES = (
     "plots.diversity",
     "plots.landscape",
     "plots.ensembles",
+    "plots.appendix",
+    "plots.scoreboard",
     "notebook",
 )
 
@@ -65,6 +69,8 @@ BUDGETS = {
     "07_ensemble_size": 45,
     "08_dataset_shift": 60,
     "09_larger_datasets": 45,
+    "10_randomness": 45,
+    "11_sgmcmc": 45,
     "12_scoreboard": 15,
 }
 
@@ -146,6 +152,11 @@ def presets() -> str:
     }
     rows = [[name, *map(choice, PRESETS.values())] for name, choice in choices.items()]
     rows += [[f"epochs of {code(name)}", *(epochs(preset, name) for preset in PRESETS.values())] for name in PROTOCOLS]
+    for study, name in {"randomness": "appendix B", "chains": "appendix C"}.items():
+        runs = [Experiment.from_preset(preset, study) for preset in PRESETS]
+        rows.append(
+            [f"{name}: members, epochs", *(f"{code(r.architecture)}: {r.num_members}, {r.epochs}" for r in runs)]
+        )
     return markdown_table(["", *map(code, PRESETS)], rows)
 
 
@@ -319,10 +330,11 @@ def changed(results: Sequence[Result]) -> str:
     rows = []
     for result in results:
         context = result.context
-        paper = Experiment.from_preset("paper", architecture=context["architecture"])
+        study = "chains" if context.get("cycles") else None
+        paper = Experiment.from_preset("paper", study, architecture=context["architecture"])
         rows += [
             (code(context["architecture"]), words, code(context[name]), code(getattr(paper, name)))
-            for name, words in SETTINGS.items()
+            for name, words in (SETTINGS | CHAIN_SETTINGS).items()
             if name in context and context[name] != getattr(paper, name)
         ]
     return markdown_table(["network", "setting", "here", "the paper"], list(dict.fromkeys(rows)))

@@ -100,12 +100,43 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
-OPTIMIZERS = ("adam", "momentum")
+#: cSGLD, as in the code of Zhang and colleagues that the paper's appendix C refers to.
+_CHAIN = {
+    "architectures": ["small_cnn"],
+    "num_members": 4,
+    "optimizer": "sgd",
+    "learning_rate": 0.1,
+    "schedule": "cosine",
+    "cycles": 3,
+    "noise_epochs": 1,
+    "temperature": 1 / 50_000,
+}
+
+#: Pages whose networks are trained for them alone, and what they change in each preset: its networks, its numbers, and
+#: settings of the protocol. `randomness` (appendix B) has many runs and so, at `quick`, short ones; `chains` (appendix
+#: C) are trajectories of a sampler. SGD without BatchNorm takes a lower rate than theirs.
+STUDIES: dict[str, dict[str, dict[str, Any]]] = {
+    "randomness": {
+        "smoke": {"architectures": ["small_cnn"]},
+        "quick": {"architectures": ["small_cnn"], "num_members": 3, "epochs": 3},
+        "full": {"architectures": ["small_cnn"], "num_members": 5},
+        "paper": {"architectures": ["small_cnn"], "num_members": 5},
+    },
+    "chains": {
+        "smoke": _CHAIN | {"num_members": 3, "epochs": 6},
+        "quick": _CHAIN | {"epochs": 12},
+        "full": _CHAIN | {"epochs": 120, "noise_epochs": 4},
+        "paper": _CHAIN | {"architectures": ["resnet18"], "epochs": 150, "learning_rate": 0.5, "noise_epochs": 5},
+    },
+}
+
+OPTIMIZERS = ("adam", "momentum", "sgd")
 SCHEDULES = ("constant", "halving", "keras-resnet", "step", "cosine")
 AUGMENTATIONS = ("none", "shift-flip")
 PIXEL_SCALINGS = ("standardize", "raw", "mean-image")
 SAMPLINGS = ("permutation", "replacement")
 PRECISIONS = ("float32", "bf16")
+VARIED = ("both", "initialization", "order", "none")
 
 
 class OneLineError(Exception):
@@ -145,8 +176,9 @@ class MemberConfig:
     """Everything that decides the weights of one member, and nothing else.
 
     `initialization` and `order` are the member numbers that seed the first weights, and data order, dropout and
-    augmentation; they are the same number in an ordinary ensemble. A field added later needs a default under which
-    old members stay what they were: fields at such a default are left out of the key.
+    augmentation; they are the same number in an ordinary ensemble. With `cycles` it is a chain of `lib.sgmcmc`. A field
+    added later needs a default under which old members stay what they were: fields at such a default are left out of
+    the key.
     """
 
     dataset: str
@@ -167,6 +199,9 @@ class MemberConfig:
     sampling: str
     training_version: int
     precision: str = "float32"
+    cycles: int = 0
+    noise_epochs: int = 0
+    temperature: float = 0.0
 
     @property
     def key(self) -> str:
@@ -182,7 +217,7 @@ class MemberConfig:
     def random_seed(self, purpose: str, epoch: int = 0) -> int:
         """Seed of the generator for one purpose in one epoch: a 63-bit integer.
 
-        Purposes are `initialization`, `order`, `dropout` and `augmentation`.
+        Purposes are `initialization`, `order`, `dropout`, `augmentation` and `noise`.
         """
         member = self.initialization if purpose == "initialization" else self.order
         digest = hashlib.sha256(f"{self.seed}/{member}/{purpose}/{epoch}".encode()).digest()
@@ -197,6 +232,10 @@ def canonical_json(content: Any) -> str:
 @dataclass(frozen=True)
 class Experiment:
     """An ensemble to be trained: the data, the network, the protocol and the seeds.
+
+    `varied` says what differs between members: `both`, as in an ordinary ensemble; `initialization` or `order` alone,
+    the other being that of member 0; or `none`, for that member alone. `cycles` other than 0 make every member a chain
+    of `lib.sgmcmc`, with noise of that `temperature` in the last `noise_epochs` of each cycle.
 
     Raises:
         ConfigError: a value that is not allowed, in one line.
@@ -219,6 +258,10 @@ class Experiment:
     precision: str = "float32"
     validation_size: int | None = None
     preset: str | None = None
+    varied: str = "both"
+    cycles: int = 0
+    noise_epochs: int = 0
+    temperature: float = 0.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.dataset, str) or not self.dataset:
@@ -237,6 +280,10 @@ class Experiment:
         _check_choice("pixel_scaling", self.pixel_scaling, PIXEL_SCALINGS)
         _check_choice("sampling", self.sampling, SAMPLINGS)
         _check_choice("precision", self.precision, PRECISIONS)
+        _check_choice("varied", self.varied, VARIED)
+        if self.varied == "none" and self.num_members > 1:
+            raise ConfigError(f"num_members must be 1 where varied is 'none', got {self.num_members} of the same")
+        self._check_cycles()
         if self.validation_size is not None:
             _check_number("validation_size", self.validation_size, int, 1)
         if self.preset is not None:
@@ -246,24 +293,38 @@ class Experiment:
             if field.type in (int, float):
                 object.__setattr__(self, field.name, field.type(getattr(self, field.name)))
 
+    def _check_cycles(self) -> None:
+        _check_number("cycles", self.cycles, int, 0)
+        _check_number("temperature", self.temperature, float, 0)
+        length = self.epochs // self.cycles if self.cycles else 0
+        if self.cycles and self.epochs % self.cycles:
+            raise ConfigError(f"epochs must be a multiple of the {self.cycles} cycles, got {self.epochs}")
+        if self.cycles and self.schedule != "cosine":
+            raise ConfigError(f"schedule must be 'cosine' where there are cycles, got {self.schedule!r}")
+        _check_number("noise_epochs", self.noise_epochs, int, 0, length)
+
     @classmethod
-    def from_preset(cls, preset: str, **overrides: Any) -> "Experiment":
-        """The experiment of a preset; an override of `None` means "as the preset says".
+    def from_preset(cls, preset: str, study: str | None = None, **overrides: Any) -> "Experiment":
+        """The experiment of a preset, or of a page of `STUDIES` in it; an override of `None` means "as they say".
 
         Without an `architecture` it is the first one of the preset. What the preset does not say follows the
         architecture's protocol.
         """
         _check_choice("preset", preset, PRESETS)
+        if study is not None:
+            _check_choice("study", study, STUDIES)
+        changed = STUDIES[study][preset] if study is not None else {}
         allowed = [field.name for field in fields(cls) if field.name != "preset"]
         for name in overrides:
             _check_choice("setting", name, allowed)
         given = {name: value for name, value in overrides.items() if value is not None}
         settings = {name: value for name, value in PRESETS[preset].items() if name in allowed}
-        architecture = given.get("architecture", PRESETS[preset]["architectures"][0])
+        architecture = given.get("architecture", (PRESETS[preset] | changed)["architectures"][0])
         _check_choice("architecture", architecture, PROTOCOLS)
         protocol = PROTOCOLS[architecture]
         settings["epochs"] = settings["epochs"].get(architecture, protocol["epochs"])
-        settings = {"seed": 0, "architecture": architecture, **protocol, **settings, **given}
+        changed = {name: value for name, value in changed.items() if name in allowed}
+        settings = {"seed": 0, "architecture": architecture, **protocol, **settings, **changed, **given}
         return cls(**settings, preset=preset)
 
     def members(self, dataset_name: str, dataset_hash: str) -> list[MemberConfig]:
@@ -274,4 +335,8 @@ class Experiment:
             "dataset_hash": dataset_hash,
             "training_version": TRAINING_VERSION,
         }
-        return [MemberConfig(**settings, initialization=member, order=member) for member in range(self.num_members)]
+        initialization, order = self.varied in ("both", "initialization"), self.varied in ("both", "order")
+        return [
+            MemberConfig(**settings, initialization=member if initialization else 0, order=member if order else 0)
+            for member in range(self.num_members)
+        ]

@@ -278,6 +278,43 @@ def _claims() -> Iterator[Claim]:
         criterion=Criterion(">", 0),
         paper_value="0.384 against at most 0.155, CIFAR-10 and SVHN",
     )
+    yield Claim(
+        id="randomness/initialisation",
+        sentence="initialisation is the dominant source of diversity",
+        figure="S4",
+        statistic="normalised diversity: different initialisation, same order, minus same initialisation, different "
+        "order; mean over learning rates",
+        criterion=Criterion(">", 0),
+    )
+    yield Claim(
+        id="randomness/both",
+        sentence="a different order of the data adds to the diversity of different initialisations",
+        figure="S4",
+        statistic="normalised diversity: both differ minus initialisation alone; mean over learning rates",
+        criterion=Criterion(">", 0),
+    )
+    yield Claim(
+        id="randomness/rate",
+        sentence="the order of the data matters more at a higher learning rate",
+        figure="S4",
+        statistic="normalised diversity from order alone, highest learning rate minus lowest",
+        criterion=Criterion(">", 0),
+    )
+    yield Claim(
+        id="randomness/deterministic",
+        sentence="the same initialisation and the same order give the same function",
+        figure="S4",
+        statistic="disagreement of two such runs, CPU",
+        criterion=Criterion("==", 0),
+        paper_value="so on TPU, not on GPU",
+    )
+    yield Claim(
+        id="sgmcmc/less-diverse",
+        sentence="cycles of one chain of cyclical SG-MCMC are less diverse than independent runs",
+        figure="S5",
+        statistic="disagreement between independent runs minus between cycles of a chain",
+        criterion=Criterion(">", 0),
+    )
 
 
 CLAIMS: dict[str, Claim] = {claim.id: claim for claim in _claims()}

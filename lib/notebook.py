@@ -4,6 +4,7 @@ import ast
 import json
 import platform
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from IPython import get_ipython
 from IPython.display import HTML, Markdown, display
 
 from lib import claims, plots
-from lib.config import PRESETS, ConfigError, Experiment, unknown
+from lib.config import PRESETS, STUDIES, ConfigError, Experiment, unknown
 from lib.data import Dataset, Split, load_dataset
 from lib.ensemble import check_engine, train_ensemble
 from lib.models import Network
@@ -59,7 +60,12 @@ PAGES = {
     "tunnel": "06_tunnel",
     "ensemble": "07_ensemble_size",
     "shift": "08_dataset_shift",
+    "randomness": "10_randomness",
+    "sgmcmc": "11_sgmcmc",
 }
+
+#: More rows of the settings table, where runs are chains of `lib.sgmcmc`.
+CHAIN_SETTINGS = {"cycles": "cycles", "noise_epochs": "noisy epochs of a cycle", "temperature": "temperature"}
 
 VERDICT_SIGNS = {claims.REPRODUCED: "✓", claims.NOT_REPRODUCED: "✗", claims.INCONCLUSIVE: "?"}
 
@@ -143,11 +149,13 @@ class Page:
     Attributes:
         experiments: one an architecture of the page.
         parameters: the notebook's parameters as they were given.
+        study: the page's name in `lib.config.STUDIES`, where it is one of them.
     """
 
     experiments: list[Experiment]
     parameters: dict[str, Any]
     store: RunStore
+    study: str | None = None
     results: list[claims.Result] = field(default_factory=list)
     keys: dict[str, list[str]] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
@@ -200,21 +208,31 @@ class Page:
 
     def settings(self) -> None:
         """Show what was run beside what the paper ran, one pair of columns an architecture."""
-        columns: dict[str, list] = {"setting": list(SETTINGS.values())}
+        names = _settings(self.experiments[0])
+        columns: dict[str, list] = {"setting": list(names.values())}
         for experiment in self.experiments:
-            paper = Experiment.from_preset("paper", architecture=experiment.architecture)
+            paper = Experiment.from_preset("paper", self.study, architecture=experiment.architecture)
             # The name, as a folder says more of the machine than of the data.
-            here = {name: getattr(experiment, name) for name in SETTINGS} | {"dataset": self.dataset.name}
+            here = {name: getattr(experiment, name) for name in names} | {"dataset": self.dataset.name}
             columns[f"{experiment.architecture}, here"] = list(here.values())
-            columns[f"{experiment.architecture}, the paper"] = [getattr(paper, name) for name in SETTINGS]
+            columns[f"{experiment.architecture}, the paper"] = [getattr(paper, name) for name in names]
         show(pd.DataFrame(columns).map(lambda value: f"{value:g}" if isinstance(value, float) else value), "settings")
 
     def train(self, experiment: Experiment) -> list[Trajectory]:
         """The trajectories of all members: from the store, or trained now."""
-        given = {name: self.parameters.get(name) for name in ("engine", "jobs", "batch_workers")}
-        trajectories = train_ensemble(experiment, **given, store=self.store, data_root=self.parameters["data_dir"])
-        self.keys[experiment.architecture] = [trajectory.member.key for trajectory in trajectories]
+        trajectories = self._train(experiment, self.store)
+        keys = [*self.keys.get(experiment.architecture, []), *(run.member.key for run in trajectories)]
+        self.keys[experiment.architecture] = list(dict.fromkeys(keys))
         return trajectories
+
+    def train_again(self, experiment: Experiment) -> list[Trajectory]:
+        """The trajectories of all members trained from nothing, whatever the store has; they are not kept."""
+        with tempfile.TemporaryDirectory() as folder:
+            return self._train(experiment, RunStore(folder))
+
+    def _train(self, experiment: Experiment, store: RunStore) -> list[Trajectory]:
+        given = {name: self.parameters.get(name) for name in ("engine", "jobs", "batch_workers")}
+        return train_ensemble(experiment, **given, store=store, data_root=self.parameters["data_dir"])
 
     def model(self, trajectories: Sequence[Trajectory]) -> Network:
         """The network of these runs, on the device that evaluates them."""
@@ -233,7 +251,7 @@ class Page:
 
     def judge(self, claim: str, estimate: claims.Estimate, experiment: Experiment) -> None:
         """Judge a claim by its estimate and write the record."""
-        settings = {name: getattr(experiment, name) for name in SETTINGS}
+        settings = {name: getattr(experiment, name) for name in _settings(experiment)}
         context = settings | {"dataset": self.dataset.name, "architecture": experiment.architecture}
         context |= {"preset": experiment.preset, "members": self.keys.get(experiment.architecture, [])}
         result = claims.judge(claim, estimate, context)
@@ -324,13 +342,19 @@ def _given() -> dict[str, Any]:
     return given
 
 
-def open_page(min_members: int = 1, networks: str = "architectures") -> Page:
+def _settings(experiment: Experiment) -> dict[str, str]:
+    """The rows of the settings table that an experiment has."""
+    return SETTINGS | CHAIN_SETTINGS if experiment.cycles else SETTINGS
+
+
+def open_page(min_members: int = 1, networks: str = "architectures", study: str | None = None) -> Page:
     """Check the parameters of the notebook that calls this, and set up its experiments and its plots.
 
     Args:
         min_members: how many members the page's statistics need.
         networks: which ones of the preset a page has whose parameter `architectures` is not given: `architectures`, or
             `sampled_architectures`.
+        study: the name of a page of `lib.config.STUDIES`, whose networks are trained for it alone.
 
     Raises:
         ConfigError: a parameter that is not known, of the wrong type, or not allowed; one line.
@@ -339,12 +363,15 @@ def open_page(min_members: int = 1, networks: str = "architectures") -> Page:
     if given["preset"] not in PRESETS:
         raise ConfigError(unknown("preset", given["preset"], PRESETS))
     if "architectures" in given:
-        architectures = given["architectures"] or PRESETS[given["preset"]][networks]
+        preset = PRESETS[given["preset"]] | (STUDIES[study][given["preset"]] if study else {})
+        architectures = given["architectures"] or preset[networks]
     else:
         architectures = [given["architecture"]]
-    names = ("dataset", "num_members", "epochs", "seed", "batch_size", "precision")
+    names = ("dataset", "num_members", "epochs", "seed", "batch_size", "precision", "learning_rate", *CHAIN_SETTINGS)
     overrides = {name: given[name] for name in names if name in given}
-    experiments = [Experiment.from_preset(given["preset"], architecture=name, **overrides) for name in architectures]
+    experiments = [
+        Experiment.from_preset(given["preset"], study, architecture=name, **overrides) for name in architectures
+    ]
     if experiments[0].num_members < min_members:
         count = experiments[0].num_members
         raise ConfigError(f"num_members must be at least {min_members} on this page, which compares runs, got {count}")
@@ -354,6 +381,6 @@ def open_page(min_members: int = 1, networks: str = "architectures") -> Page:
     rank, most = given.get("rank"), experiments[0].epochs - 1
     if rank is not None and not 1 <= rank <= most:
         raise ConfigError(f"rank must be from 1 to {most}, one less than the epochs, got {rank}")
-    page = Page(experiments, given, RunStore(given["runs_dir"]))
+    page = Page(experiments, given, RunStore(given["runs_dir"]), study)
     _ = page.dataset  # so that data that cannot be had stop the notebook here
     return page

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from lib.config import ConfigError, MemberConfig
 from lib.data import Dataset, pixel_statistics
-from lib.lockstep import Lockstep, part
+from lib.lockstep import CannotStack, Lockstep, part
 from lib.metrics import accuracy, negative_log_likelihood
 from lib.models import Dropout, Network, build_model
+from lib.sgmcmc import Chain
 from lib.store import ResumePoint, Run
 from lib.streaming import StreamedImages
 from lib.weights import as_pixels, default_device, flatten, flatten_statistics, load, predict
@@ -45,8 +46,8 @@ class Trajectory:
         member: what decided it.
         weights: float32 `(T, P)`: the weights at initialisation and after each epoch, so T = epochs + 1.
         statistics: float32 `(T, S)`: BatchNorm running statistics at the same moments; S is 0 without BatchNorm.
-        history: one row an epoch (from 1): learning rate, mean training loss and accuracy (of the noisy network while
-            it learns), validation loss (nats) and accuracy, seconds.
+        history: one row an epoch (from 1): learning rate (of its last step), mean training loss and accuracy (of the
+            noisy network while it learns), validation loss (nats) and accuracy, seconds.
     """
 
     member: MemberConfig
@@ -80,14 +81,15 @@ def build_member_model(config: MemberConfig, dataset: Dataset) -> Network:
 
 
 def build_optimizer(config: MemberConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """Adam with PyTorch's defaults, or SGD with momentum 0.9; weight decay on convolution kernels only."""
+    """Adam with PyTorch's defaults, or SGD with momentum 0.9 or none; weight decay on convolution kernels only."""
     kernels = [module.weight for module in model.modules() if isinstance(module, nn.Conv2d)]
     chosen = {id(kernel) for kernel in kernels}
     others = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
     groups = [{"params": kernels, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
     if config.optimizer == "adam":
         return torch.optim.Adam(groups, lr=config.learning_rate, fused=True)
-    return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, fused=True)
+    momentum = 0.9 if config.optimizer == "momentum" else 0.0
+    return torch.optim.SGD(groups, lr=config.learning_rate, momentum=momentum, fused=True)
 
 
 def batches(config: MemberConfig, count: int, epoch: int) -> Iterator[Tensor]:
@@ -181,6 +183,7 @@ def train_epoch(
             layer.generator = dropout
     for group in optimizer.param_groups:
         group["lr"] = first.learning_rate * SCHEDULES[first.schedule](epoch, first.epochs)
+    chain = Chain(first, optimizer, len(labels), epoch) if first.cycles else None
     model.train()
     losses, correct, seen = torch.zeros(members, device=device), torch.zeros(members, device=device), 0
     for inputs, targets in _drawn(configs, pixels, labels, epoch):
@@ -193,7 +196,10 @@ def train_epoch(
         loss = F.cross_entropy(logits.movedim(1, 2), targets, reduction="none").mean(dim=0)
         optimizer.zero_grad(set_to_none=True)
         loss.sum().backward()
-        optimizer.step()
+        if chain:
+            chain.step()
+        else:
+            optimizer.step()
         losses += loss.detach() * len(targets)
         correct += (logits.detach().argmax(dim=2) == targets).sum(dim=0)
         seen += len(targets)
@@ -240,8 +246,10 @@ def train_members(
     Raises:
         StoreError: a run cannot be written; finished epochs stay.
         ConfigError: the weights left the finite numbers.
-        CannotStack: several members of a network that has no lockstep; nothing was written.
+        CannotStack: several members of a network that has no lockstep, or several chains; nothing was written.
     """
+    if len(configs) > 1 and configs[0].cycles:
+        raise CannotStack("chains are trained one by one, as each has noise of its own")
     points = [run.resume() for run in runs]
     epochs = [point.epoch if point else 0 for point in points]
     with one_thread():

@@ -92,6 +92,11 @@ def test_claims_fixed_beforehand():
         "shift/jsd": "> 0",
         "shift/jsd-grows": "> 0",
         "shift/ood": "> 0",
+        "randomness/initialisation": "> 0",
+        "randomness/both": "> 0",
+        "randomness/rate": "> 0",
+        "randomness/deterministic": "= 0",
+        "sgmcmc/less-diverse": "> 0",
     }
 
 

@@ -1,13 +1,14 @@
 """Settings that are allowed and not, and keys that never drift."""
 
 import dataclasses
+import hashlib
 import re
 
 import numpy as np
 import pytest
 
 from lib import config, data, models, training
-from lib.config import PRESETS, PROTOCOLS, ConfigError, Experiment, MemberConfig
+from lib.config import PRESETS, PROTOCOLS, STUDIES, VARIED, ConfigError, Experiment, MemberConfig
 
 PINNED = MemberConfig(
     dataset="digits",
@@ -46,7 +47,11 @@ OTHER_VALUES = {
     "sampling": "permutation",
     "training_version": config.TRAINING_VERSION + 1,
     "precision": "bf16",
+    "cycles": 4,
+    "noise_epochs": 2,
+    "temperature": 1.0,
 }
+CHAIN_FIELDS = ("cycles", "noise_epochs", "temperature")
 
 
 def smoke(**overrides):
@@ -118,6 +123,37 @@ def test_preset_override_wins():
     assert experiment.augmentation == "shift-flip"
 
 
+@pytest.mark.parametrize("study", STUDIES)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_study_changes_its_own_settings_only(preset, study):
+    changed = STUDIES[study][preset]
+    for architecture in [None, *PROTOCOLS]:
+        experiment = Experiment.from_preset(preset, study, architecture=architecture)
+        assert experiment.architecture == (architecture or changed["architectures"][0])
+        ordinary = dataclasses.asdict(Experiment.from_preset(preset, architecture=experiment.architecture))
+        for name, value in dataclasses.asdict(experiment).items():
+            assert value == changed.get(name, ordinary[name])
+
+
+def test_study_override_wins_and_none_means_study():
+    assert Experiment.from_preset("quick", "chains", epochs=9, cycles=None).epochs == 9
+    assert Experiment.from_preset("quick", "chains", epochs=9, cycles=None).cycles == 3
+
+
+def test_study_chains_follow_the_recipe_in_the_paper_preset():
+    chain = Experiment.from_preset("paper", "chains")
+    assert (chain.architecture, chain.epochs, chain.cycles, chain.noise_epochs) == ("resnet18", 150, 3, 5)
+    assert (chain.optimizer, chain.learning_rate, chain.batch_size) == ("sgd", 0.5, 64)
+    assert (chain.weight_decay, chain.temperature) == (5e-4, 1 / 50_000)
+
+
+def test_study_unknown_is_one_line():
+    with pytest.raises(
+        ConfigError, match=r"^unknown study 'chain'; did you mean 'chains'\? allowed: randomness, chains$"
+    ):
+        Experiment.from_preset("smoke", "chain")
+
+
 # Values that are not allowed
 
 
@@ -145,6 +181,13 @@ def test_preset_override_wins():
         ({"dropout": True}, "dropout must be a number"),
         ({"seed": -1}, "seed must be an integer at least 0, got -1"),
         ({"seed": 0.0}, "seed must be an integer"),
+        ({"varied": "initialisation"}, "unknown varied 'initialisation'; did you mean 'initialization'"),
+        ({"varied": "none", "num_members": 2}, "num_members must be 1 where varied is 'none', got 2 of the same"),
+        ({"cycles": -1}, "cycles must be an integer at least 0, got -1"),
+        ({"cycles": 3, "epochs": 4}, "epochs must be a multiple of the 3 cycles, got 4"),
+        ({"cycles": 2, "epochs": 4}, "schedule must be 'cosine' where there are cycles, got 'halving'"),
+        ({"noise_epochs": 1}, "noise_epochs must be an integer from 0 to 0, got 1"),
+        ({"temperature": -1.0}, "temperature must be a number at least 0, got -1.0"),
     ],
 )
 def test_setting_not_allowed_is_one_line(overrides, pattern):
@@ -193,6 +236,15 @@ def test_key_changes_with_every_field(name):
     assert dataclasses.replace(PINNED, **{name: OTHER_VALUES[name]}).key != PINNED.key
 
 
+def test_key_of_an_ordinary_member_does_not_know_chains():
+    """So members that were trained before there were chains are found again."""
+    (member,) = members(1, varied="none", pixel_scaling="raw")
+    assert (member.cycles, member.noise_epochs, member.temperature) == (0, 0, 0.0)
+    fields = {name: value for name, value in dataclasses.asdict(member).items() if name not in CHAIN_FIELDS}
+    content = {name: value for name, value in fields.items() if name not in ("dataset", "precision")}
+    assert member.key == hashlib.sha256(config.canonical_json(content).encode()).hexdigest()
+
+
 def test_key_does_not_change_with_the_name_of_the_data():
     assert dataclasses.replace(PINNED, dataset="the same data elsewhere").key == PINNED.key
 
@@ -215,6 +267,23 @@ def test_members_of_another_preset_with_same_settings_are_the_same():
     assert Experiment.from_preset("quick", **same).members("digits", "0" * 64) == members(3)
 
 
+def test_members_varied_in_one_seed_share_the_first_members_other_seed():
+    found = {
+        varied: [(one.initialization, one.order) for one in members(1 if varied == "none" else 3, varied=varied)]
+        for varied in VARIED
+    }
+    assert found["both"] == [(0, 0), (1, 1), (2, 2)]
+    assert found["initialization"] == [(0, 0), (1, 0), (2, 0)]
+    assert found["order"] == [(0, 0), (0, 1), (0, 2)]
+    assert found["none"] == [(0, 0)]
+
+
+def test_members_that_coincide_are_shared():
+    ordinary, starts, orders = (members(3, varied=varied) for varied in ("both", "initialization", "order"))
+    assert ordinary[0] == starts[0] == orders[0] == members(1, varied="none")[0]
+    assert len({one.key for one in [*ordinary, *starts, *orders]}) == 7
+
+
 def test_members_of_other_data_differ():
     assert members(1, digest="1" * 64)[0].key != members(1)[0].key
 
@@ -229,9 +298,9 @@ def test_random_seed_repeats_and_fits_torch():
 
 def test_random_seed_differs_by_purpose_epoch_seed_and_member():
     variants = [PINNED, dataclasses.replace(PINNED, seed=1), dataclasses.replace(PINNED, initialization=4, order=4)]
-    purposes = ("initialization", "order", "dropout", "augmentation")
+    purposes = ("initialization", "order", "dropout", "augmentation", "noise")
     seeds = {one.random_seed(purpose, epoch) for one in variants for purpose in purposes for epoch in range(3)}
-    assert len(seeds) == 3 * 4 * 3
+    assert len(seeds) == 3 * 5 * 3
 
 
 def test_random_seed_does_not_change_with_other_settings():
@@ -244,7 +313,7 @@ def test_random_seed_initialization_and_order_are_set_apart():
     assert start.random_seed("initialization") != PINNED.random_seed("initialization")
     order = dataclasses.replace(PINNED, order=4)
     assert order.random_seed("initialization") == PINNED.random_seed("initialization")
-    for purpose in ("order", "dropout", "augmentation"):
+    for purpose in ("order", "dropout", "augmentation", "noise"):
         assert start.random_seed(purpose) == PINNED.random_seed(purpose)
         assert order.random_seed(purpose) != PINNED.random_seed(purpose)
 

@@ -1,10 +1,12 @@
 """The parameter check and the tables around a notebook's science."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import pytest
 from conftest import ROOT
+from helpers import assert_same
 
 from lib import claims, notebook
 from lib.claims import Estimate
@@ -85,6 +87,7 @@ rank: int = None  # directions
 scales: list = None  # scales
 num_samples: int = None  # samples
 num_images: int = None  # images
+learning_rate: float = None  # rate
 """
 
 
@@ -92,7 +95,7 @@ num_images: int = None  # images
 def open_with(monkeypatch, tmp_path):
     """A function that opens a page as in a notebook with those parameters."""
 
-    def open_page_with(min_members: int = 1, **parameters):
+    def open_page_with(min_members: int = 1, study: str | None = None, **parameters):
         values: dict = {"runs_dir": str(tmp_path / "runs")} | parameters
         namespace: dict = {}
         exec(NOTEBOOK_CELL, namespace)
@@ -100,7 +103,7 @@ def open_with(monkeypatch, tmp_path):
         shell = SimpleNamespace(user_ns=namespace, run_line_magic=lambda *_: None)
         monkeypatch.setattr(notebook, "get_ipython", lambda: shell)
         with plt.rc_context():
-            return open_page(min_members)
+            return open_page(min_members, study=study)
 
     return open_page_with
 
@@ -108,6 +111,40 @@ def open_with(monkeypatch, tmp_path):
 def test_open_page_follows_the_preset(open_with):
     page = open_with(epochs=2)
     assert (page.experiment.dataset, page.experiment.epochs, page.experiment.num_members) == ("digits", 2, 3)
+
+
+def test_open_page_of_a_study_follows_it(open_with):
+    page = open_with(study="chains", learning_rate=0.05)
+    assert (page.experiment.cycles, page.experiment.epochs, page.experiment.learning_rate) == (3, 6, 0.05)
+    assert open_with().experiment.cycles == 0
+
+
+def test_settings_of_a_study_are_beside_those_of_the_paper(open_with, monkeypatch):
+    shown = []
+    monkeypatch.setattr(notebook, "show", lambda table, name: shown.append(table.set_index("setting")))
+    open_with(study="chains", architecture="resnet18").settings()
+    open_with().settings()
+    chains, ordinary = shown
+    assert chains.loc["epochs"].tolist() == [6, 150]
+    assert chains.loc["noisy epochs of a cycle"].tolist() == [1, 5]
+    assert "cycles" not in ordinary.index
+
+
+def test_page_trains_again_and_keeps_nothing(open_with):
+    page = open_with(num_members=1, epochs=1, engine="sequential", jobs=None)
+    (again,) = page.train_again(page.experiment)
+    assert list(page.store.runs()) == []
+    assert page.keys == {}
+    (kept,) = page.train(page.experiment)
+    assert_same([again], [kept])
+    assert page.keys == {"small_cnn": [kept.member.key]}
+
+
+def test_page_remembers_the_members_of_all_its_experiments(open_with):
+    page = open_with(num_members=1, epochs=1, engine="sequential")
+    (first,), (second,) = (page.train(replace(page.experiment, seed=seed)) for seed in (0, 1))
+    page.train(page.experiment)
+    assert page.keys == {"small_cnn": [first.member.key, second.member.key]}
 
 
 def test_page_counts_samples_and_images_by_preset_or_parameter(open_with):

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -12,6 +13,8 @@ import pytest
 from conftest import NOTEBOOKS, ROOT, SCOREBOARD
 
 from lib.claims import CLAIMS, read_results
+from lib.config import PRESETS, Experiment
+from lib.data import load_dataset
 from lib.store import RunStore
 
 SHARED = ["preset", "dataset", "num_members", "epochs", "seed", "runs_dir", "results_dir", "data_dir", "engine", "jobs"]
@@ -119,12 +122,28 @@ def test_scoreboard_has_every_verdict(executed_notebooks):
     assert "Page" in said["text/markdown"] or not unmet
 
 
+def experiments_of_the_pages() -> list[Experiment]:
+    """Everything that the pages train at preset smoke."""
+    ordinary = [Experiment.from_preset("smoke", architecture=name) for name in PRESETS["smoke"]["architectures"]]
+    randomness = Experiment.from_preset("smoke", "randomness")
+    crossed = [
+        replace(randomness, varied=varied, learning_rate=share * randomness.learning_rate)
+        for varied in ("initialization", "order")
+        for share in (0.25, 0.5, 1)
+    ]
+    return [*ordinary, *crossed, Experiment.from_preset("smoke", "chains")]
+
+
 def test_notebooks_at_once_train_each_member_once(executed_notebooks):
     store = RunStore(executed_notebooks / "runs")
-    trained = [
-        (run.config.architecture, run.config.initialization) for run in store.runs() if run.config.dataset == "digits"
-    ]
-    assert sorted(trained) == [(name, member) for name in ("resnet8_v1", "small_cnn") for member in range(3)]
+    wanted = {
+        config
+        for experiment in experiments_of_the_pages()
+        for config in experiment.members("digits", load_dataset("digits").content_hash)
+    }
+    trained = [run.config for run in store.runs() if run.config.dataset == "digits"]
+    assert set(trained) == wanted
+    assert len(trained) == len(wanted)
     assert all(run.is_complete() for run in store.runs())
     assert store.damaged() == []
 

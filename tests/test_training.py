@@ -188,9 +188,10 @@ def test_optimizer_is_what_the_config_says():
     assert isinstance(adam, torch.optim.Adam)
     assert adam.param_groups[0]["lr"] == 0.25
     assert (adam.param_groups[0]["betas"], adam.param_groups[0]["eps"]) == ((0.9, 0.999), 1e-8)
-    momentum = build_optimizer(config(optimizer="momentum"), model)
-    assert isinstance(momentum, torch.optim.SGD)
-    assert momentum.param_groups[0]["momentum"] == 0.9
+    for name, momentum in (("momentum", 0.9), ("sgd", 0)):
+        descent = build_optimizer(config(optimizer=name), model)
+        assert isinstance(descent, torch.optim.SGD)
+        assert descent.param_groups[0]["momentum"] == momentum
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "momentum"])
@@ -314,7 +315,8 @@ def test_settings_of_the_protocol_change_the_weights(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("architecture", "optimizer"), [("small_cnn", "adam"), ("resnet8_v1", "adam"), ("resnet8_v1", "momentum")]
+    ("architecture", "optimizer"),
+    [("small_cnn", "adam"), ("resnet8_v1", "adam"), ("resnet8_v1", "momentum"), ("small_cnn", "sgd")],
 )
 @pytest.mark.parametrize("stop", [0, 1, 2])
 def test_training_interrupted_goes_on_to_the_same_bits(tmp_path, monkeypatch, architecture, optimizer, stop):

@@ -1,0 +1,122 @@
+"""Figures S4 and S5: where the diversity comes from, and chains of cyclical SG-MCMC beside independent runs."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from lib.claims import Estimate
+from lib.plots.style import RUN_COLORS, RUN_MARKERS, legend_below
+
+#: Colour, marker and name in print of what differs between the two networks of a pair.
+SOURCES = {
+    "both": ("black", "*", "initialisation and order"),
+    "initialization": (RUN_COLORS[0], "o", "initialisation alone"),
+    "order": (RUN_COLORS[1], "s", "order alone"),
+    "none": (RUN_COLORS[2], "X", "neither"),
+}
+
+
+def sources_of_diversity(panels: Mapping[str, Mapping[str, Mapping[float, Estimate]]]) -> Figure:
+    """Fig. S4: how different two networks are, against the learning rate, by what differs between their trainings.
+
+    Args:
+        panels: by the label of the vertical axis, for each source of `SOURCES` the estimates by learning rate; bars
+            are their intervals.
+    """
+    figure, grid = plt.subplots(len(panels), 1, figsize=(6.4, 3.1 * len(panels) + 1.2), sharex=True, squeeze=False)
+    rates = sorted({rate for sources in panels.values() for own in sources.values() for rate in own})
+    for axes, (label, sources) in zip(grid[:, 0], panels.items(), strict=True):
+        shifts = np.geomspace(0.96, 1.04, len(sources))
+        for (source, own), shift in zip(sources.items(), shifts, strict=True):
+            color, marker, name = SOURCES[source]
+            values = np.array([[own[rate].value, own[rate].low, own[rate].high] for rate in sorted(own)])
+            # A percentile interval of few members need not hold the value itself.
+            bars = np.maximum((values[:, 1:].T - values[:, 0]) * [[-1], [1]], 0)
+            look = {"color": color, "marker": marker, "markersize": 12 if marker == "*" else 8, "label": name}
+            axes.errorbar(shift * np.array(sorted(own)), values[:, 0], yerr=bars, **look, linewidth=1.4, elinewidth=1.2)
+        axes.set(ylabel=label, xscale="log", ylim=(-0.05 * axes.get_ylim()[1], None))
+    axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
+    axes.minorticks_off()
+    axes.set_xlabel("learning rate")
+    legend_below(figure, grid[:, 0], ncols=2)
+    sns.despine(figure)
+    return figure
+
+
+def chain_curves(accuracies: np.ndarray, titles: Sequence[str], ends: Sequence[int]) -> Figure:
+    """Validation accuracy of every chain against epochs, one panel a network.
+
+    Args:
+        accuracies: `(networks, chains, epochs)`.
+        titles: one a network.
+        ends: epochs, from 1, that end a cycle; dotted lines.
+    """
+    figure, grid = plt.subplots(len(titles), 1, figsize=(6.4, 3.4 * len(titles) + 0.8), sharex=True, squeeze=False)
+    for axes, title, curves in zip(grid[:, 0], titles, accuracies, strict=True):
+        for end in ends:
+            axes.axvline(end, color="0.5", linestyle=":", linewidth=1.3)
+        for chain, curve in enumerate(curves):
+            look = {"color": RUN_COLORS[chain % 10], "marker": RUN_MARKERS[chain % 10], "markersize": 5}
+            axes.plot(np.arange(1, len(curve) + 1), curve, **look, label=f"chain {chain + 1}")
+        axes.set(title=title, ylabel="validation accuracy")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    grid[-1, 0].set_xlabel("epoch")
+    legend_below(figure, grid[:, 0], ncols=3)
+    sns.despine(figure)
+    return figure
+
+
+def cycle_cosines(cosines: Mapping[str, np.ndarray], chains: int) -> Figure:
+    """Cosine similarity of the weights at the ends of all cycles, chain after chain; one panel a network.
+
+    Args:
+        cosines: `(chains * cycles, chains * cycles)`, by title.
+        chains: how many.
+    """
+    figure, panels = plt.subplots(1, len(cosines), figsize=(1.6 + 4.8 * len(cosines), 5.6), squeeze=False)
+    low = min(0.0, *(float(matrix.min()) for matrix in cosines.values()))
+    for axes, (title, matrix) in zip(panels[0], cosines.items(), strict=True):
+        cycles = len(matrix) // chains
+        sns.heatmap(matrix, ax=axes, square=True, vmin=low, vmax=1, cmap="viridis", cbar=False, rasterized=True)
+        edges, centers = np.arange(1, chains) * cycles, (np.arange(chains) + 0.5) * cycles
+        axes.hlines(edges, 0, len(matrix), colors="white", linewidth=2)
+        axes.vlines(edges, 0, len(matrix), colors="white", linewidth=2)
+        names = [f"chain {chain + 1}" for chain in range(chains)]
+        axes.set_xticks(centers, names, rotation=0)
+        axes.set_yticks(centers, names, rotation=90, va="center")
+        axes.set(title=title, xlabel="ends of cycles, first to last", ylabel="ends of cycles, first to last")
+    bar = figure.colorbar(panels[0, 0].collections[0], ax=panels[0], location="bottom", aspect=30, shrink=0.8)
+    bar.set_label("cosine similarity of weights")
+    return figure
+
+
+def chains_in_plane(paths: Mapping[str, np.ndarray], ends: Sequence[int]) -> Figure:
+    """The t-SNE of all checkpoints of all chains, one line a chain, the ends of its cycles numbered.
+
+    Args:
+        paths: `(chains, checkpoints, 2)` by title, one panel each.
+        ends: which checkpoints are ends of cycles.
+    """
+    figure, grid = plt.subplots(len(paths), 1, figsize=(6.4, 5 * len(paths) + 1), squeeze=False)
+    for axes, (title, chains) in zip(grid[:, 0], paths.items(), strict=True):
+        for chain, path in enumerate(chains):
+            look = {"color": RUN_COLORS[chain % 10], "marker": RUN_MARKERS[chain % 10]}
+            axes.plot(*path.T, **look, linewidth=1.2, markersize=5, alpha=0.7, label=f"chain {chain + 1}")
+            axes.plot(*path[0], "o", color="none", markeredgecolor=look["color"], markersize=13, markeredgewidth=1.5)
+            for cycle, end in enumerate(ends, 1):
+                star = {"s": 380, "marker": "*", "edgecolor": "black", "linewidth": 0.8, "zorder": 3}
+                axes.scatter(*path[end], color=look["color"], **star)
+                offset = {"xytext": (9, 7), "textcoords": "offset points", "zorder": 4}
+                axes.annotate(str(cycle), path[end], **offset, fontsize="small")
+        axes.set(title=title, xlabel="t-SNE axis 1", ylabel="t-SNE axis 2", xticks=[], yticks=[])
+    handles, _ = grid[0, 0].get_legend_handles_labels()
+    point = {"color": "none", "markeredgecolor": "black"}
+    handles.append(Line2D([], [], **point, marker="o", markersize=11, label="first weights"))
+    handles.append(Line2D([], [], **point, marker="*", markersize=15, label="end of a cycle"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    return figure

@@ -1,0 +1,94 @@
+"""Cyclical stochastic-gradient MCMC: one long run that anneals its step again and again, and samples where it ends.
+
+    cycle = large steps (explore) → small steps (settle) → small steps with Langevin noise (sample)
+
+The sampler is cSGLD: plain SGD whose rate is a half cosine in each cycle, followed step by step, with Gaussian noise on
+the weights in a cycle's last epochs. The last checkpoint of a cycle stands for it. Source: Zhang and colleagues,
+"Cyclical stochastic gradient MCMC for Bayesian deep learning", and their code.
+"""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lib.config import ConfigError, MemberConfig
+
+
+def rate_factor(step: int, cycle_steps: int) -> float:
+    """Learning rate of a step (from 0) as a factor of that at the beginning of each cycle of `cycle_steps`.
+
+    1 at a cycle's first step, 0.5 in its middle, just above 0 at its last.
+    """
+    return 0.5 * (1 + math.cos(math.pi * (step % cycle_steps) / cycle_steps))
+
+
+def is_noisy(config: MemberConfig, epoch: int) -> bool:
+    """Whether an epoch (from 0) of a chain is one of the last `noise_epochs` of its cycle."""
+    length = config.epochs // config.cycles
+    return epoch % length >= length - config.noise_epochs
+
+
+def noise_deviation(rate: float, temperature: float, count: int) -> float:
+    """Standard deviation of the noise on each weight in one step: sqrt(2 rate T / n).
+
+    With gradients of the *mean* loss over n = `count` training images, steps this noisy and small sample from
+    exp(-n loss / T): at temperature T = 1 the posterior, below it one that is sharper.
+    """
+    return math.sqrt(2 * rate * temperature / count)
+
+
+def add_noise(parameters: Iterable[Tensor], deviation: float, generator: torch.Generator) -> None:
+    """Add independent Gaussian noise to every number of every tensor, in place."""
+    with torch.no_grad():
+        for parameter in parameters:
+            noise = torch.randn(parameter.shape, generator=generator, device=parameter.device)
+            parameter.add_(noise, alpha=deviation)
+
+
+class Chain:
+    """The steps of one epoch of one chain: each at its own rate, and with noise late in a cycle.
+
+    The noise comes from a generator of its own, seeded by the member and the epoch, so that a chain that was stopped
+    between epochs goes on to the same bits.
+
+    Args:
+        config: the member, with `cycles`.
+        optimizer: of its network; its rate is set before every step.
+        count: training images.
+        epoch: from 0.
+    """
+
+    def __init__(self, config: MemberConfig, optimizer: torch.optim.Optimizer, count: int, epoch: int):
+        self.config, self.optimizer, self.count = config, optimizer, count
+        size = config.batch_size
+        steps = -(-count // size) if config.sampling == "permutation" else max(1, count // size)
+        self.next_step, self.cycle_steps = epoch * steps, config.epochs // config.cycles * steps
+        self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        self.generator = None
+        if is_noisy(config, epoch):
+            seed = config.random_seed("noise", epoch)
+            self.generator = torch.Generator(self.parameters[0].device).manual_seed(seed)
+
+    def step(self) -> None:
+        """One step of the optimiser down the gradients that are there, and noise where the epoch has some."""
+        rate = self.config.learning_rate * rate_factor(self.next_step, self.cycle_steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        if self.generator is not None:
+            deviation = noise_deviation(rate, self.config.temperature, self.count)
+            add_noise(self.parameters, deviation, self.generator)
+        self.next_step += 1
+
+
+def cycle_ends(epochs: int, cycles: int) -> np.ndarray:
+    """Which checkpoints of a chain, its first weights being checkpoint 0, are ends of cycles: `(cycles,)`.
+
+    `epochs` is a multiple of `cycles`. Raises `ConfigError` for a single cycle, whose end nothing compares with.
+    """
+    if cycles < 2:
+        raise ConfigError(f"cycles must be at least 2 to be compared with one another, got {cycles}")
+    return np.arange(1, cycles + 1) * (epochs // cycles)
