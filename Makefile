@@ -5,7 +5,6 @@ PYTHON ?= python3
 PORT ?= 8000
 # Notebooks executed side by side: while one trains, the other starts or draws. `make AT_ONCE=1 book` on a small machine.
 AT_ONCE ?= 2
-MAKEFLAGS += --jobs=$(AT_ONCE)
 
 BIN := .venv/bin
 SETUP := .venv/.installed
@@ -24,7 +23,8 @@ help:
 	@echo "make serve   show the book at http://localhost:$(PORT)"
 	@echo "make clean   remove what was built; trained networks in runs/ stay (python -m lib runs prune)"
 
-book: $(BUILD)/html/index.html
+book: $(SETUP)
+	@$(MAKE) --no-print-directory --jobs=$(AT_ONCE) $(BUILD)/html/index.html
 	@echo "The book is at $(BUILD)/html/index.html; make serve shows it."
 
 test: $(SETUP)

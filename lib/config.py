@@ -118,13 +118,13 @@ _CHAIN = {
 STUDIES: dict[str, dict[str, dict[str, Any]]] = {
     "randomness": {
         "smoke": {"architectures": ["small_cnn"]},
-        "quick": {"architectures": ["small_cnn"], "num_members": 3, "epochs": 3},
+        "quick": {"architectures": ["small_cnn"], "num_members": 3, "epochs": 2},
         "full": {"architectures": ["small_cnn"], "num_members": 5},
         "paper": {"architectures": ["small_cnn"], "num_members": 5},
     },
     "chains": {
         "smoke": _CHAIN | {"num_members": 3, "epochs": 6},
-        "quick": _CHAIN | {"epochs": 12},
+        "quick": _CHAIN | {"num_members": 3, "epochs": 9},
         "full": _CHAIN | {"epochs": 120, "noise_epochs": 4},
         "paper": _CHAIN | {"architectures": ["resnet18"], "epochs": 150, "learning_rate": 0.5, "noise_epochs": 5},
     },
