@@ -45,7 +45,8 @@ def test_notebook_stores_no_outputs(path):
 @each_notebook
 def test_notebook_cells_are_short_and_define_nothing(path):
     for cell in cells(path):
-        assert len(cell.source.splitlines()) <= 20
+        # A parameters cell has a line a parameter.
+        assert len(cell.source.splitlines()) <= 20 or "parameters" in cell.metadata.get("tags", [])
         assert not [
             node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.FunctionDef | ast.ClassDef)
         ]
