@@ -213,7 +213,7 @@ def _claims() -> Iterator[Claim]:
     )
     yield Claim(
         id="ensemble/brier",
-        sentence="and is better calibrated",
+        sentence="the average of independent solutions is better calibrated than one of them",
         figure="8",
         statistic="Brier score of the full ensemble minus mean single Brier score",
         criterion=Criterion("<", 0),
@@ -228,7 +228,7 @@ def _claims() -> Iterator[Claim]:
         )
         yield Claim(
             id=f"ensemble/{method}/complements",
-            sentence=f"the two gains add up ({method})",
+            sentence=f"the gains of a subspace and of the ensemble add up ({method})",
             figure="8",
             statistic="Brier score of the ensemble of the method minus that of the ensemble of plain solutions, same "
             "members",
@@ -250,7 +250,7 @@ def _claims() -> Iterator[Claim]:
     )
     yield Claim(
         id="shift/grows",
-        sentence="and its Brier advantage grows with severity",
+        sentence="the ensemble's advantage in Brier score grows with severity",
         figure="9 left, middle",
         statistic="slope of (single Brier score - ensemble Brier score) on severity",
         criterion=Criterion(">", 0),
@@ -264,7 +264,7 @@ def _claims() -> Iterator[Claim]:
     )
     yield Claim(
         id="shift/jsd-grows",
-        sentence="and their diversity grows with severity",
+        sentence="the diversity of independent members grows with severity",
         figure="9 right",
         statistic="slope of their Jensen-Shannon divergence on severity",
         criterion=Criterion(">", 0),
