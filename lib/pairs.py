@@ -15,8 +15,8 @@ from lib.claims import Estimate, bootstrap, distinct_pairs
 from lib.config import ConfigError, Experiment
 from lib.surveys import mean_over
 
-#: Indices of the networks of all pairs that count in a resample of members: `(a, b)`.
-Chosen = tuple[np.ndarray, np.ndarray]
+# Indices of the networks of all pairs that count in a resample of members: `(a, b)`.
+_Chosen = tuple[np.ndarray, np.ndarray]
 
 
 class Pairs:
@@ -63,7 +63,7 @@ MEASURES: dict[str, Callable[..., np.ndarray]] = {
 SOURCES = ("both", "initialization", "order")
 
 
-def mean_of(matrix: np.ndarray, chosen: Chosen) -> float:
+def mean_of(matrix: np.ndarray, chosen: _Chosen) -> float:
     """Mean of a matrix `(N, N)` over the pairs that count; nan where there are none."""
     values = matrix[chosen]
     return float(values.mean()) if values.size else float("nan")
@@ -86,7 +86,7 @@ def learning_rates(experiment: Experiment, given: list[float] | None) -> list[fl
     return rates
 
 
-def of_source(source: str, members: np.ndarray, count: int) -> Chosen:
+def of_source(source: str, members: np.ndarray, count: int) -> _Chosen:
     """All pairs of networks that differ in their `initialization`, in their `order`, or in `both`.
 
     Args:
@@ -138,14 +138,14 @@ def by_source(compared: Mapping[float, Pairs]) -> dict[str, dict[str, dict[float
 # Appendix C: networks chain after chain, in each the ends of its cycles in time order.
 
 
-def within_chains(chains: np.ndarray, cycles: int) -> Chosen:
+def within_chains(chains: np.ndarray, cycles: int) -> _Chosen:
     """All pairs of cycles of one chain, for each of the `chains` of a resample."""
     first, second = np.triu_indices(cycles, k=1)
     start = np.asarray(chains)[:, None] * cycles
     return (start + first).ravel(), (start + second).ravel()
 
 
-def between_chains(chains: np.ndarray, cycles: int) -> Chosen:
+def between_chains(chains: np.ndarray, cycles: int) -> _Chosen:
     """All pairs of different chains after the same number of cycles: of one age, from other first weights."""
     first, second = (one[:, None] * cycles + np.arange(cycles) for one in distinct_pairs(chains))
     return first.ravel(), second.ravel()
