@@ -61,7 +61,7 @@ MODULES = (
 #: first two train what the others read.
 BUDGETS = {
     "01_trajectories": 75,
-    "02_independent_solutions": 120,
+    "02_independent_solutions": 190,
     "03_subspaces": 45,
     "04_diversity_accuracy": 35,
     "05_radial_cut": 40,
@@ -69,8 +69,8 @@ BUDGETS = {
     "07_ensemble_size": 45,
     "08_dataset_shift": 60,
     "09_larger_datasets": 45,
-    "10_randomness": 45,
-    "11_sgmcmc": 45,
+    "10_randomness": 70,
+    "11_sgmcmc": 60,
     "12_scoreboard": 15,
 }
 
