@@ -31,8 +31,8 @@ FLIP_EXPONENTS = np.geomspace(0.01, 10, 25)
 #: curve is flat takes one a binary digit.
 NEWTON_TOLERANCE, NEWTON_STEPS = 1e-10, 50
 
-#: Columns taken to float64 at a time.
-BLOCK = 1 << 16
+#: Numbers of a matrix taken to float64 at a time: 16 MB.
+BLOCK_NUMBERS = 1 << 21
 
 
 # Weight space
@@ -500,5 +500,6 @@ def _members(probs: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _blocks(matrix: np.ndarray) -> Iterator[np.ndarray]:
-    """The columns of `matrix` in float64, `BLOCK` at a time."""
-    return (matrix[:, start : start + BLOCK].astype(np.float64) for start in range(0, matrix.shape[1], BLOCK))
+    """The columns of `matrix` in float64, as many at a time as make `BLOCK_NUMBERS`: memory does not grow with it."""
+    step = max(1, BLOCK_NUMBERS // len(matrix))
+    return (matrix[:, start : start + step].astype(np.float64) for start in range(0, matrix.shape[1], step))

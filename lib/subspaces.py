@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lib.config import ConfigError, unknown
-from lib.metrics import BLOCK
+
+#: Columns of the iterates taken to float64 at a time.
+BLOCK = 1 << 16
 
 METHODS = ("random", "dropout", "diagonal-gaussian", "low-rank-gaussian")
 

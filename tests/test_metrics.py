@@ -52,7 +52,7 @@ def test_cosine_known_angles():
 
 def test_cosine_equals_sklearn_over_block_borders(monkeypatch):
     weights = np.random.default_rng(0).normal(size=(6, 1000)).astype(np.float32)
-    monkeypatch.setattr(metrics, "BLOCK", 37)
+    monkeypatch.setattr(metrics, "BLOCK_NUMBERS", 150)
     expected = sklearn.metrics.pairwise.cosine_similarity(weights.astype(np.float64))
     np.testing.assert_allclose(metrics.cosine_similarity(weights), expected, atol=1e-13)
 
@@ -281,7 +281,7 @@ def test_euclidean_known_triangle():
 
 def test_euclidean_equals_sklearn_over_block_borders(monkeypatch):
     probs = random_probs(5, 30, 4)
-    monkeypatch.setattr(metrics, "BLOCK", 7)
+    monkeypatch.setattr(metrics, "BLOCK_NUMBERS", 30)
     expected = sklearn.metrics.pairwise.euclidean_distances(probs.reshape(5, -1).astype(np.float64))
     np.testing.assert_allclose(metrics.euclidean_distances(probs), expected, atol=1e-7)
 
