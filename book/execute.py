@@ -14,8 +14,8 @@ from papermill.exceptions import PapermillExecutionError
 from lib.config import PRESETS, ConfigError, unknown
 
 
-def parameters_for(notebook: Path, params: Path | None, preset: str) -> dict:
-    """What papermill is to pass: of a parameter file shared by all notebooks, the names that this notebook has.
+def parameters_for(notebook: Path, params: Path | None, defaults: dict[str, str]) -> dict:
+    """What papermill is to pass: of defaults, and of a parameter file for all notebooks, the names that this one has.
 
     Raises:
         ConfigError: a file that cannot be read, or a name that no notebook has.
@@ -28,7 +28,7 @@ def parameters_for(notebook: Path, params: Path | None, preset: str) -> dict:
             raise ConfigError(f"cannot read {params}: {' '.join(str(error).split())}") from None
     if not isinstance(given, dict):
         raise ConfigError(f"{params} must hold lines `name: value`, got a {type(given).__name__}")
-    given = {"preset": preset} | given
+    given = defaults | given
     own = papermill.inspect_notebook(str(notebook))
     every = set(own).union(*(papermill.inspect_notebook(str(other)) for other in notebook.parent.glob("*.ipynb")))
     for name in given:
@@ -37,12 +37,6 @@ def parameters_for(notebook: Path, params: Path | None, preset: str) -> dict:
     if given["preset"] not in PRESETS:
         raise ConfigError(unknown("preset", given["preset"], PRESETS))
     return {name: value for name, value in given.items() if name in own}
-
-
-def _folders(notebook: Path, claims: Path) -> dict[str, str]:
-    """Where a notebook writes its verdicts, or reads those of all."""
-    folders = {"results_dir": str(claims), "records_dir": str(claims.parent)}
-    return {name: folder for name, folder in folders.items() if name in papermill.inspect_notebook(str(notebook))}
 
 
 def execute(
@@ -60,12 +54,13 @@ def execute(
     # Threads that wait for others do not spin: beside another notebook that would take a core from it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        parameters = parameters_for(source, params, preset)
+        # Where verdicts are written, or, by the scoreboard, those of all are read.
+        folders = {"results_dir": str(claims), "records_dir": str(claims.parent)}
+        parameters = parameters_for(source, params, folders | {"preset": preset})
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(claims, ignore_errors=True)
         claims.mkdir(parents=True)  # a page may judge nothing
         print(f"executing {source}", file=sys.stderr)
-        parameters = _folders(source, claims) | parameters
         # What cells say on stderr, the progress of training above all, goes to the terminal as it comes.
         papermill.execute_notebook(str(source), str(unfinished), parameters, progress_bar=False, stderr_file=sys.stderr)
     except ConfigError as error:

@@ -95,8 +95,8 @@ def all_fragments(
     links, pages = {}, {}
     for place, (notebook, mine) in enumerate(verdicts.items(), 1):
         for result in mine:
-            links[result.claim.id] = f"[{page_title(notebook)}](../notebooks/{notebook.name})"
-            pages[result.claim.id] = f"[{place}](../notebooks/{notebook.name})"
+            links[result.claim.id] = page_link(notebook, page_title(notebook))
+            pages[result.claim.id] = page_link(notebook, str(place))
     return {
         "presets.md": presets(),
         "settings.md": settings(),
@@ -208,6 +208,11 @@ def page_title(notebook: Path) -> str:
     return next((line[2:].strip() for line in prose.splitlines() if line.startswith("# ")), notebook.stem)
 
 
+def page_link(notebook: Path, text: str) -> str:
+    """A link from a page of the book to that of a notebook."""
+    return f"[{text}](../notebooks/{notebook.name})"
+
+
 def glance(results: Sequence[Result], links: dict[str, str]) -> str:
     """How many verdicts of each kind there are, and one table a dataset and page: claims down, networks across."""
     count = {verdict: sum(result.verdict == verdict for result in results) for verdict in VERDICTS}
@@ -229,7 +234,7 @@ def glance(results: Sequence[Result], links: dict[str, str]) -> str:
 def _at_a_glance(results: Sequence[Result]) -> str:
     """One table of the claims of one page, on one dataset."""
     cells = {
-        (result.claim.id, result.context["architecture"]): f"{badge(result.verdict)}<br>{found(row)}"
+        (result.claim.id, result.context["architecture"]): verdict_cell(result, row)
         for result, row in zip(results, _numbers(results), strict=True)
     }
     networks = sorted({network for _, network in cells}, key=list(PROTOCOLS).index)
@@ -244,6 +249,11 @@ def _at_a_glance(results: Sequence[Result]) -> str:
         for claim in claims
     ]
     return markdown_table(["the paper says", "figure", "criterion", *map(code, networks)], rows)
+
+
+def verdict_cell(result: Result, row: dict[str, str]) -> str:
+    """A verdict, and below it the value with its interval."""
+    return f"{badge(result.verdict)}<br>{found(row)}"
 
 
 def found(row: dict[str, str]) -> str:
@@ -269,7 +279,7 @@ def scoreboard(results: Sequence[Result], pages: dict[str, str]) -> str:
             f"[{result.claim.sentence}](#{anchor(result.claim.id)})",
             result.claim.figure,
             code(result.context["architecture"]) + (f" on {code(result.context['dataset'])}" if several else ""),
-            f"{badge(result.verdict)}<br>{found(row)}",
+            verdict_cell(result, row),
             row["criterion"],
             pages[result.claim.id],
         ]
@@ -311,7 +321,7 @@ def summary(verdicts: dict[Path, list[Result]], verdict: str) -> str:
         mine = [result for result in every if result.verdict == verdict]
         if not mine:
             continue
-        parts.append(f"**[{page_title(notebook)}](../notebooks/{notebook.name})**")
+        parts.append(f"**{page_link(notebook, page_title(notebook))}**")
         parts.append(
             "".join(
                 f"- {result.claim.sentence}: **{found(row)}**, criterion {row['criterion']}, "
