@@ -22,7 +22,8 @@ from IPython.display import HTML, Markdown, display
 from lib import claims, plots
 from lib.config import PRESETS, STUDIES, ConfigError, Experiment, unknown
 from lib.data import Dataset, Split, load_dataset
-from lib.ensemble import check_engine, train_ensemble
+from lib.engines import check_engine
+from lib.ensemble import train_ensemble
 from lib.models import Network
 from lib.samples import Sampler, given_scales
 from lib.store import RunStore, StoreError
@@ -231,7 +232,7 @@ class Page:
             return self._train(experiment, RunStore(folder))
 
     def _train(self, experiment: Experiment, store: RunStore) -> list[Trajectory]:
-        given = {name: self.parameters.get(name) for name in ("engine", "jobs", "batch_workers")}
+        given = {name: self.parameters.get(name) for name in ("engine", "scheduler", "jobs", "batch_workers")}
         return train_ensemble(experiment, **given, store=store, data_root=self.parameters["data_dir"])
 
     def model(self, trajectories: Sequence[Trajectory]) -> Network:
@@ -375,7 +376,7 @@ def open_page(min_members: int = 1, networks: str = "architectures", study: str 
     if experiments[0].num_members < min_members:
         count = experiments[0].num_members
         raise ConfigError(f"num_members must be at least {min_members} on this page, which compares runs, got {count}")
-    check_engine(given["engine"], given["jobs"])
+    check_engine(given["engine"], given["jobs"], given["scheduler"])
     # So that one that is not allowed stops the notebook here, and not after an hour of training.
     given_scales(given.get("scales"))
     rank, most = given.get("rank"), experiments[0].epochs - 1
