@@ -3,6 +3,7 @@
 A call names what is to be done, by names, seeds and paths; results go to a folder that both sides see.
 """
 
+import asyncio
 import importlib.util
 import os
 import platform
@@ -191,12 +192,37 @@ def _connect(address: Any) -> Iterator[Any]:
     from distributed import Client
 
     try:
+        if isinstance(address, str):
+            _ask(address)
         client = Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split()) or "it is silent"
         raise TrainingError(f"no dask scheduler answers at {address} within {CONNECT_TIMEOUT} s ({reason})") from None
     with client:
         yield client
+
+
+def _ask(address: str) -> None:
+    """Raise an exception unless a scheduler answers: a client would wait for ever for whoever else listens there."""
+    from distributed import Security
+    from distributed.core import rpc
+
+    async def ask() -> str:
+        arguments = Security().get_connection_args("client")
+        async with rpc(address, timeout=CONNECT_TIMEOUT, connection_args=arguments) as server:
+            return (await asyncio.wait_for(server.identity(), CONNECT_TIMEOUT))["type"]
+
+    def run() -> None:
+        try:
+            answer.set_result(asyncio.run(ask()))
+        except Exception as error:
+            answer.set_exception(error)
+
+    answer: Future = Future()
+    # In a thread, as a notebook has a loop of its own; nobody waits for it, as looking up a name may take long.
+    threading.Thread(target=run, daemon=True).start()
+    if (kind := answer.result(CONNECT_TIMEOUT + 1)) != "Scheduler":
+        raise ValueError(f"it is a {kind}")
 
 
 @contextmanager
@@ -212,8 +238,10 @@ def _local_cluster(workers: int) -> Iterator[Any]:
     }
     with _environment_kept(), dask.config.set(settings):
         # Without a limit of its own to memory, as loky has none.
-        options = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None, "silence_logs": "CRITICAL"}
-        with LocalCluster(n_workers=workers, processes=True, host="127.0.0.1", **options) as cluster:
+        options = {"threads_per_worker": 1, "processes": True, "memory_limit": 0, "silence_logs": "CRITICAL"}
+        # Without a dashboard, which it would still want a fixed port for.
+        options |= {"dashboard_address": "127.0.0.1:0", "scheduler_kwargs": {"dashboard": False}}
+        with LocalCluster(n_workers=workers, host="127.0.0.1", **options) as cluster:
             yield cluster
 
 
@@ -243,7 +271,7 @@ def _slurm_cluster(jobs: int | None, tasks: int) -> Iterator[Any]:
         job_script_prologue=[*given["job-script-prologue"], *(f"export {n}={v}" for n, v in environment.items())],
         # The last one counts: cores that are left are for processes that decode images.
         worker_extra_args=[*given["worker-extra-args"], "--nthreads", "1"],
-        scheduler_options={"dashboard": False} | given["scheduler-options"],
+        scheduler_options={"dashboard": False, "dashboard_address": ":0"} | given["scheduler-options"],
     )
     with cluster:
         cluster.scale(jobs=jobs or -(-tasks // processes))
@@ -278,6 +306,8 @@ class _Cluster(Executor):
 
     def __init__(self, executor: Executor, scheduler: str, agreement: tuple[int, str | None]):
         self._executor, self._scheduler, self._agreement = executor, scheduler, agreement
+        # dask's own futures until they are done: while one is held, a result that dies with its worker is made anew.
+        self._inner: dict[Future, Future] = {}
 
     def submit(self, function, /, *args, **kwargs) -> Future:
         import cloudpickle
@@ -286,18 +316,24 @@ class _Cluster(Executor):
         call = partial(_call_in_agreement, *self._agreement, function, *args, **kwargs)
         inner = self._executor.submit(_unpack_and_call(), cloudpickle.dumps(call))
 
-        def pass_on(_: Future) -> None:
+        def pass_on(done: Future) -> None:
             if not outer.set_running_or_notify_cancel():
                 return  # cancelled by whoever submitted it
-            error = self._lost() if inner.cancelled() else inner.exception()
+            error = self._lost() if done.cancelled() else done.exception()
             if error is None:
-                outer.set_result(inner.result())
+                outer.set_result(done.result())
             else:
                 outer.set_exception(self._translated(error))
 
-        outer.add_done_callback(lambda future: inner.cancel() if future.cancelled() else None)
+        self._inner[outer] = inner
+        outer.add_done_callback(self._forget)
         inner.add_done_callback(pass_on)
         return outer
+
+    def _forget(self, outer: Future) -> None:
+        inner = self._inner.pop(outer)
+        if outer.cancelled():
+            inner.cancel()
 
     def _lost(self) -> TrainingError:
         return TrainingError(

@@ -9,12 +9,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from lib.config import Experiment, MemberConfig
 from lib.data import DATASETS, Dataset, DatasetError, load_dataset
 from lib.engines import appears, engine_name, open_engine
 from lib.lockstep import CannotStack
+from lib.progress import progress
 from lib.store import DamagedRun, Run, RunStore, StoreError
 from lib.streaming import StreamedDataset
 from lib.training import Trajectory, load_trajectory, train_members
@@ -78,19 +78,18 @@ def _load(run: Run) -> Trajectory | None:
 
 
 @contextmanager
-def _progress(runs: list[Run], epochs: int, description: str) -> Iterator[None]:
-    """A bar of the epochs that the store has, whoever trains them and wherever."""
+def _watching(runs: list[Run], epochs: int, description: str) -> Iterator[None]:
+    """Show the progress of the epochs that the store has, whoever trains them and wherever."""
 
     def finished() -> int:
         return sum(run.finished_epochs() for run in runs)
 
     def watch() -> None:
         while not stop.wait(1.0):
-            if (news := finished() - bar.n) > 0:  # no refresh without news: in a log each is a line
-                bar.update(news)
+            tell(finished())
 
     stop = threading.Event()
-    with tqdm(total=epochs * len(runs), initial=finished(), desc=description, unit="epoch") as bar:
+    with progress(description, epochs * len(runs), finished=finished()) as tell:
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
         try:
@@ -98,7 +97,7 @@ def _progress(runs: list[Run], epochs: int, description: str) -> Iterator[None]:
         finally:
             stop.set()
             watcher.join()
-            bar.update(finished() - bar.n)
+            tell(finished())
 
 
 def train_ensemble(
@@ -145,7 +144,7 @@ def train_ensemble(
         together = 1 if alone else math.ceil(len(missing) / (jobs or 1))
         groups = [[run.config for run in missing[i : i + together]] for i in range(0, len(missing), together)]
         with (
-            _progress(missing, experiment.epochs, description),
+            _watching(missing, experiment.epochs, description),
             open_engine(engine, jobs, len(groups), scheduler, store.root) as executor,
         ):
             for future in as_completed([executor.submit(_train_task, group, *task) for group in groups]):

@@ -33,7 +33,8 @@ class Cluster:
     def __init__(self, folder):
         self.folder, self.workers, self.started = folder, [], 0
         file = folder / "scheduler.json"
-        options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
+        options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
+        options += ["--dashboard-address", "127.0.0.1:0", "--scheduler-file", str(file)]
         self.scheduler = self._start("dask_scheduler", *options)
         with self.client(scheduler_file=str(file)) as client:
             self.address = client.scheduler.address
@@ -119,7 +120,7 @@ def test_members_on_a_cluster_are_the_same_to_the_bit(cluster, tmp_path, monkeyp
     capfd.readouterr()
     other = train_ensemble(experiment(**settings), scheduler=cluster.address, store="other")
     assert_same(other, one)
-    assert "6/6" in capfd.readouterr().err
+    assert ": 6 of 6 epochs, in " in capfd.readouterr().err
     assert not list((tmp_path / "other").glob(".token*"))
     before = checkpoints("other")
     assert_same(train_ensemble(experiment(**settings), scheduler=cluster.address, store="other"), one)
@@ -223,7 +224,7 @@ def test_store_that_workers_do_not_share_is_noticed_and_nothing_trained(cluster,
             train_ensemble(experiment(), scheduler=cluster.address, store=tmp_path / "here")
     finally:
         cluster.run(look_here)
-    assert f"does not see what is written to {tmp_path / 'here'}: workers must have that folder" in one_line(caught)
+    assert f"does not see what is written to {tmp_path}" in one_line(caught)
     assert not list(tmp_path.rglob("epoch_*"))
     assert not list(tmp_path.rglob(".token*"))
 
@@ -259,6 +260,7 @@ def free_port():
 
 @pytest.mark.parametrize("what", ["nobody listens", "no such host", "something else listens"])
 def test_address_without_a_scheduler_is_one_line(tmp_path, monkeypatch, capfd, what):
+    # Looking for 5 s, and 1 s more for a name that is looked up, is well within the 10 s that a reader waits.
     assert engines.CONNECT_TIMEOUT <= 5
     monkeypatch.setattr(engines, "CONNECT_TIMEOUT", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -330,11 +332,11 @@ def of_worker():
 def test_local_workers_have_one_thread_and_a_worker_that_always_dies_is_one_line(capfd):
     environment = dict(os.environ)
     with dask.config.set({"distributed.scheduler.allowed-failures": 0}), open_engine("dask", 1, 2) as executor:
-        found = executor.submit(of_worker).result(timeout=60)
+        found = executor.submit(of_worker).result(timeout=120)
         assert found == (1, False, engines.WORKER_ENVIRONMENT | {"OMP_NUM_THREADS": "1"})
         with pytest.raises(TrainingError, match=r"^1 worker died of one and the same call, of too little") as caught:
             executor.submit(os._exit, 1).result(timeout=60)
         one_line(caught)
-        assert executor.submit(sum, [1, 2]).result(timeout=60) == 3
+        assert executor.submit(sum, [1, 2]).result(timeout=120) == 3
     assert dict(os.environ) == environment
     assert capfd.readouterr().err == ""
