@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock, Timeout
+from filelock import FileLock, SoftFileLock, Timeout
 from numpy.typing import ArrayLike
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
@@ -423,7 +423,11 @@ def _locked(path: Path) -> Iterator[None]:
         lock.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(lock)
         held.acquire()
-    except OSError as error:
+        if isinstance(held, SoftFileLock):
+            # What it is then would be left behind by a process that dies, and waited for for ever.
+            held.release()
+            raise OSError(errno.ENOSYS, "its file system has no flock")
+    except (OSError, NotImplementedError) as error:
         raise StoreError(f"cannot write {lock}: {error.strerror or error}; choose another folder") from None
     try:
         yield

@@ -1,4 +1,4 @@
-"""What README, the pages on reruns and clusters, and the notebooks tell people to type is run, and what they point to is there."""
+"""What README, two pages and the notebooks tell people to type is run, and what they point to is there."""
 
 import os
 import re
