@@ -25,7 +25,7 @@ def test_hours_are_those_of_all_members_and_epochs():
 
 
 def test_flops_are_those_of_a_forward_and_a_backward_pass():
-    # Two operations a product; convolutions of 3 x 3 on 8 x 8, 4 x 4 and 2 x 2 pixels, and a dense layer. Backward takes
+    # Two operations a product; 3 x 3 convolutions on 8 x 8, 4 x 4 and 2 x 2 pixels, and a dense layer. Backward takes
     # twice as many, but for the first layer, whose inputs need no gradient.
     products = (64 * 9 * 16, 16 * 9 * 16 * 32, 4 * 9 * 32 * 32, 32 * 10)
     assert SMALL.flops == 2 * (3 * sum(products) - products[0])

@@ -71,6 +71,7 @@ def test_slurm_that_is_not_there_or_not_configured_is_one_line(tmp_path, monkeyp
 
 #: Takes a job's script as Slurm does, and runs it at once on this machine.
 SBATCH = """#!/bin/sh
+[ "$1" = --test-only ] && exit 0
 setsid sh "$1" >>"$0.log" 2>&1 &
 echo $! >>"$0.jobs"
 echo "Submitted batch job $!"
@@ -92,6 +93,21 @@ def test_members_in_jobs_of_slurm_are_the_same_to_the_bit(tmp_path, monkeypatch)
     jobs = (tmp_path / "sbatch.jobs").read_text().split()
     assert len(jobs) == 2
     assert not any(Path(f"/proc/{job}").exists() for job in jobs)
+
+
+def test_job_that_slurm_refuses_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "sbatch").write_text("#!/bin/sh\necho sbatch: error: invalid partition >&2\nexit 1\n")
+    (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    settings = {"jobqueue.slurm.cores": 1, "jobqueue.slurm.memory": "1GB", "jobqueue.slurm.interface": "lo"}
+    with (
+        dask.config.set(settings),
+        pytest.raises(
+            ConfigError, match=r"^Slurm refuses the job of jobqueue.slurm: sbatch: error: invalid partition$"
+        ),
+        open_engine("dask", 1, 1, "slurm"),
+    ):
+        pass
 
 
 def test_package_is_imported_without_dask():

@@ -18,7 +18,8 @@ from helpers import assert_same, checkpoints, experiment, finished_checkpoints, 
 from lib import ensemble, training
 from lib.config import ConfigError
 from lib.data import DatasetError, load_dataset
-from lib.ensemble import TrainingError, train_ensemble
+from lib.engines import TrainingError
+from lib.ensemble import train_ensemble
 from lib.lockstep import CannotStack
 from lib.store import RunStore, StoreError
 
