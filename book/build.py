@@ -20,6 +20,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from book import figures  # noqa: E402
 from book.fragments import all_fragments  # noqa: E402
 from lib.claims import Result, read_results  # noqa: E402
 
@@ -90,6 +91,7 @@ def _notebook_problems(source: Path, copy: Path) -> Iterator[str]:
     for number, (mine, theirs) in enumerate(zip(cells, committed.cells, strict=False), 1):
         if (mine.cell_type, mine.source) != (theirs.cell_type, theirs.source):
             yield f"cell {number} is not that of {source.name} as it is now: execute it again"
+    yield from figures.problems(executed)
     if len(cells) != len(committed.cells):
         yield f"has {len(cells)} cells, {source.name} has {len(committed.cells)} now: execute it again"
 
@@ -120,7 +122,9 @@ def stage(root: Path, build_dir: Path, verdicts: dict[Path, list[Result]]) -> Pa
         (site / folder).mkdir()
     for source in verdicts:
         executed = nbformat.read(build_dir / "notebooks" / source.name, as_version=4)
-        nbformat.write(without_widgets(executed), site / "notebooks" / source.name)
+        figures.save(executed, site / "figures")
+        linked = figures.with_links(without_widgets(executed), "../figures")
+        nbformat.write(linked, site / "notebooks" / source.name)
     for name, text in all_fragments(root, verdicts, seconds_of_work(build_dir / "notebooks")).items():
         (site / "generated" / name).write_text(text, encoding="utf-8")
     return site

@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 from IPython import get_ipython
 from IPython.display import HTML, Markdown, display
+from matplotlib.figure import Figure
 
 from lib import claims, plots
 from lib.config import PRESETS, STUDIES, ConfigError, Experiment, unknown
@@ -339,6 +340,7 @@ def _given() -> dict[str, Any]:
     given = check_parameters(shell.user_ns["In"], shell.user_ns)
     plots.use_style()
     shell.run_line_magic("config", "InlineBackend.figure_formats = ['retina']")
+    shell.display_formatter.mimebundle_formatter.for_type(Figure, plots.take_away)
     return given
 
 
