@@ -47,6 +47,7 @@ MODULES = (
     "claims",
     "embedding",
     "plots.style",
+    "plots.downloads",
     "plots.similarity",
     "plots.subspaces",
     "plots.diversity",

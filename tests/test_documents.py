@@ -49,9 +49,10 @@ def images_of_ones_own(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that looks like a checkout from inside, with a run store of its own and images at path/to."""
+def checkout(tmp_path_factory: pytest.TempPathFactory, executed_notebooks: Path) -> Path:
+    """A folder that looks like a checkout from inside, with a run store of its own, images at path/to and a result."""
     folder = tmp_path_factory.mktemp("checkout")
+    (folder / "out.ipynb").symlink_to(executed_notebooks / "notebooks" / NOTEBOOKS[0].name)
     for name in ("notebooks", "book", "lib", "Makefile", "_config.yml", "requirements.txt", "pyproject.toml"):
         (folder / name).symlink_to(ROOT / name)
     images_of_ones_own(folder / "path" / "to")
