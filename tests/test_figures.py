@@ -73,8 +73,13 @@ def test_links_stand_below_the_caption_and_the_rest_stays():
 
 @pytest.mark.parametrize("missing", [SVG, CSV])
 def test_a_figure_without_its_data_is_a_problem(missing):
-    (problem,) = figures.problems(notebook(cell(), cell({kind: BUNDLE[kind] for kind in BUNDLE if kind != missing})))
-    assert problem.startswith("figure one-figure has no " + ("SVG" if missing == SVG else "data (CSV)"))
+    without = {kind: BUNDLE[kind] for kind in BUNDLE if kind != missing}
+    (problem,) = figures.problems(notebook(cell(), cell(without, name="other")))
+    assert problem.startswith("figure other has no " + ("SVG" if missing == SVG else "data (CSV)"))
+
+
+def test_two_figures_of_one_name_are_a_problem():
+    assert list(figures.problems(notebook(cell(), cell()))) == ["two figures have the name one-figure"]
 
 
 def test_a_name_that_makes_no_file_is_a_problem():
