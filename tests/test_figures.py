@@ -2,9 +2,7 @@
 
 import base64
 import io
-import subprocess
 import sys
-from pathlib import Path
 from xml.etree import ElementTree
 
 import nbformat
@@ -118,6 +116,13 @@ def test_command_refuses_a_folder_that_is_a_file(tmp_path, capsys):
     assert "cannot write to" in refusal(capsys, tmp_path / "one.ipynb", tmp_path / "one.ipynb")
 
 
+def test_command_saves_the_figures_and_says_how_many(tmp_path, capsys):
+    nbformat.write(notebook(cell(), cell(name="other")), tmp_path / "one.ipynb")
+    figures.main(tmp_path / "one.ipynb", tmp_path / "new" / "figures")
+    assert capsys.readouterr().out == f"6 files in {tmp_path / 'new' / 'figures'}\n"
+    assert len(list((tmp_path / "new" / "figures").iterdir())) == 6
+
+
 # The figures of the pages
 
 
@@ -143,11 +148,3 @@ def test_every_figure_of_every_page_is_taken_away(executed_notebooks, tmp_path):
                 links = [value for one in root.iter() for name, value in one.attrib.items() if name.endswith("href")]
                 assert all(link.startswith(("#", "data:image/png;base64,")) for link in links)
     assert len(set(names)) == len(names)
-
-
-def test_command_takes_the_figures_of_a_page(executed_notebooks, tmp_path):
-    page = executed_notebooks / "notebooks" / "01_trajectories.ipynb"
-    command = [sys.executable, ROOT / "book" / "figures.py", page, tmp_path / "figures"]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert {Path(file).suffix for file in (tmp_path / "figures").iterdir()} == {".png", ".svg", ".csv"}
