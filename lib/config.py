@@ -203,6 +203,27 @@ class MemberConfig:
     noise_epochs: int = 0
     temperature: float = 0.0
 
+    @classmethod
+    def from_json(cls, content: Any) -> "MemberConfig":
+        """The member that a JSON object describes; raises `ConfigError` for any other content."""
+        if not isinstance(content, dict):
+            raise ConfigError(f"a member must be an object, got a {type(content).__name__}")
+        known = {field.name: field for field in fields(cls)}
+        for name in content:
+            _check_choice("field", name, known)
+        for name, field in known.items():
+            if type(content.get(name, field.default)) is not field.type:
+                raise ConfigError(f"{name} must be of type {field.type.__name__}")
+        return cls(**content)
+
+    @classmethod
+    def unknown_fields(cls, content: Any) -> list[str]:
+        """Names in a JSON object that are no field of this version, where it has all that a member needs besides."""
+        needed = {field.name for field in fields(cls) if field.default is MISSING}
+        if not isinstance(content, dict) or not needed <= set(content):
+            return []
+        return sorted(set(content) - {field.name for field in fields(cls)})
+
     @property
     def key(self) -> str:
         """SHA-256 (hex, 64 digits) of the canonical JSON of what decides this member."""
