@@ -1,4 +1,4 @@
-"""Command line, `python -m lib`: what is in the run store, whether it is whole, and room for more."""
+"""Command line, `python -m lib`: sweeps over parameters, what is in the run store, and room for more."""
 
 import sys
 import time
@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
+from lib import sweep as sweeps
 from lib.config import MemberConfig, OneLineError
 from lib.data import DATASETS, SOURCES, default_data_root, locate
+from lib.grid import read_grid
 from lib.store import Run, RunStore, StoreError, folder_size, last_written
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
@@ -135,6 +137,27 @@ def prune(
         typer.confirm(f"remove {amount}?", abort=True)
     stay = sum(not (run.remove() if run else store.remove_leftover(folder)) for folder, run in chosen.items())
     typer.echo(f"removed {len(chosen) - stay} folders" + (f"; {stay} stay, being trained just now" if stay else ""))
+
+
+@app.command()
+def sweep(
+    notebook: Annotated[Path, typer.Argument(help="The notebook to execute.")],
+    grid: Annotated[Path, typer.Argument(help="YAML: `name: [first, second]` for an axis, `name: value` for all.")],
+    output: Annotated[Path, typer.Option(help="Folder for the executed notebooks, results.csv and index.html.")],
+    engine: Annotated[str | None, typer.Option(help="What executes cells: loky, dask or sequential.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a dask scheduler, `local` or `slurm`.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Cells executed side by side; one a core when left out.")] = None,
+) -> None:
+    """Execute a notebook for all cells of a grid that are not complete, and show the results beside one another."""
+    planned = sweeps.plan(notebook, read_grid(grid), output)
+    with sweeps.open_folder(planned.folder):
+        failures = sweeps.run(planned, engine, jobs, scheduler)
+    complete = len(planned.cells) - len(failures)
+    typer.echo(f"{complete} of {len(planned.cells)} cells are complete: {planned.folder}")
+    if failures:
+        failed = [cell for cell in planned.cells if cell.name in failures]
+        print_table(("cell", "why", "notebook"), [(c.name, failures[c.name], planned.failed(c)) for c in failed])
+        raise sweeps.SweepError(f"{len(failures)} of {len(planned.cells)} cells failed")
 
 
 @app.command()
