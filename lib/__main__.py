@@ -8,10 +8,8 @@ from typing import Annotated
 
 import typer
 
-from lib import sweep as sweeps
 from lib.config import MemberConfig, OneLineError
 from lib.data import DATASETS, SOURCES, default_data_root, locate
-from lib.grid import read_grid
 from lib.store import Run, RunStore, StoreError, folder_size, last_written
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
@@ -147,17 +145,34 @@ def sweep(
     engine: Annotated[str | None, typer.Option(help="What executes cells: loky, dask or sequential.")] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a dask scheduler, `local` or `slurm`.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Cells executed side by side; one a core when left out.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be executed, and write nothing.")] = False,
 ) -> None:
-    """Execute a notebook for all cells of a grid that are not complete, and show the results beside one another."""
-    planned = sweeps.plan(notebook, read_grid(grid), output)
+    """Execute a notebook for all cells of a grid that are not complete, and show the results side by side."""
+    # PyTorch, papermill and Jupyter come with it, which the other commands do without.
+    from lib import forecast, sweep_page
+    from lib import grid as grids
+    from lib import sweep as sweeps
+
+    planned = sweeps.plan(notebook, grids.read_grid(grid), output, engine, jobs, scheduler)
+    if dry_run:
+        expected = forecast.Forecast(planned)
+        print_table(("cell", "state", "members missing", "training"), expected.rows())
+        typer.echo("\n".join(expected.summary()))
+        return
     with sweeps.open_folder(planned.folder):
-        failures = sweeps.run(planned, engine, jobs, scheduler)
-    complete = len(planned.cells) - len(failures)
-    typer.echo(f"{complete} of {len(planned.cells)} cells are complete: {planned.folder}")
-    if failures:
-        failed = [cell for cell in planned.cells if cell.name in failures]
-        print_table(("cell", "why", "notebook"), [(c.name, failures[c.name], planned.failed(c)) for c in failed])
-        raise sweeps.SweepError(f"{len(failures)} of {len(planned.cells)} cells failed")
+        try:
+            sweeps.run(planned)
+        except KeyboardInterrupt:
+            raise sweeps.SweepError("stopped; the same command goes on where it was") from None
+        finally:
+            sweep_page.write(planned)
+            complete = sum(planned.results(cell) is not None for cell in planned.cells)
+            typer.echo(f"{complete} of {len(planned.cells)} cells are complete: {planned.folder / 'index.html'}")
+    if planned.failures:
+        failed = [cell for cell in planned.cells if cell.name in planned.failures]
+        rows = [(cell.name, planned.failures[cell.name], planned.failed(cell)) for cell in failed]
+        print_table(("cell", "why", "notebook"), rows)
+        raise sweeps.SweepError(f"{len(failed)} of {len(planned.cells)} cells failed")
 
 
 @app.command()

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import sys
 import threading
 import time
@@ -65,11 +66,21 @@ class Cell:
 
 @dataclass(frozen=True)
 class Sweep:
-    """The cells of a sweep and its folder, which has `notebooks/<cell>.ipynb` and `claims/<cell>/`."""
+    """The cells of a sweep and its folder, which has `notebooks/<cell>.ipynb` and `claims/<cell>/`.
+
+    Attributes:
+        source: the notebook.
+        cells: each once.
+        folder: of all results.
+        options: of `lib.ensemble.open_engine`.
+        failures: why cells failed in `run`, by their names.
+    """
 
     source: NotebookSource
     cells: list[Cell]
     folder: Path
+    options: dict[str, Any] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
 
     @property
     def store(self) -> RunStore:
@@ -99,21 +110,37 @@ class Sweep:
             return None
 
 
-def plan(notebook: str | Path, grid: Grid, folder: str | Path) -> Sweep:
+def plan(
+    notebook: str | Path,
+    grid: Grid,
+    folder: str | Path,
+    engine: str | None = None,
+    jobs: int | None = None,
+    scheduler: str | None = None,
+) -> Sweep:
     """The sweep of a notebook over a grid, once everything about it is right; nothing is written.
+
+    Args:
+        notebook: its file.
+        grid: of `lib.grid.read_grid`.
+        folder: where all results go.
+        engine, jobs, scheduler: of `lib.ensemble.open_engine`, for the cells; each trains its members in its own
+            process, one after the other, unless the grid says otherwise.
 
     Raises:
         OneLineError: a name, a type or a value that is not allowed, in any cell, or data that do not exist.
     """
+    check_engine(engine, jobs)
     source = NotebookSource.read(notebook)
-    chosen = {}
+    chosen: dict[str, Cell] = {}
     for parameters in cells(grid, source.annotations):
         cell = _cell(source, parameters)
         chosen.setdefault(cell.name, cell)
     stores = {str(cell.given.get("runs_dir")) for cell in chosen.values()}
     if len(stores) > 1:
         raise ConfigError(f"runs_dir must be the same in all cells, which share one run store, got {sorted(stores)}")
-    return Sweep(source, list(chosen.values()), Path(folder).expanduser().absolute())
+    options = {"engine": engine, "jobs": jobs} | ({"scheduler": scheduler} if scheduler is not None else {})
+    return Sweep(source, list(chosen.values()), Path(folder).expanduser().absolute(), options)
 
 
 def _cell(source: NotebookSource, parameters: Mapping[str, Any]) -> Cell:
@@ -260,6 +287,8 @@ class _Progress:
 
     def done(self, cell: Cell, outcome: Outcome) -> None:
         """Say that a cell is complete, or failed."""
+        if outcome.why:
+            self.sweep.failures[cell.name] = outcome.why
         with self.lock:
             self.finished += 1
             self.bar.update()
@@ -303,53 +332,47 @@ def open_folder(folder: Path) -> Iterator[None]:
         held.release()
 
 
-def run(
-    sweep: Sweep, engine: str | None = None, jobs: int | None = None, scheduler: str | None = None
-) -> dict[str, str]:
-    """Execute the cells that are not complete, each in a worker, within `open_folder`.
+def run(sweep: Sweep) -> None:
+    """Execute the cells that are not complete, each in a worker, within `open_folder`; failures go to `sweep.failures`.
 
     A worker that dies takes others with it on some engines: cells that were running then are executed again, one at a
-    time, and one that loses its process a second time fails.
-
-    Args:
-        sweep: of `plan`.
-        engine, jobs, scheduler: see `lib.ensemble.open_engine`; a cell trains its members in its own process.
-
-    Returns:
-        By the name of each cell that failed, the one line why.
+    time, and one that loses its process a second time fails. Being stopped (Ctrl-C, SIGTERM) stops the workers too.
 
     Raises:
         SweepError: workers die before they begin.
     """
-    check_engine(engine, jobs)
     todo = [cell for cell in sweep.cells if sweep.results(cell) is None]
     for cell in todo:
-        for leftover in sweep.unfinished(cell):
-            leftover.unlink(missing_ok=True)
-    failures: dict[str, str] = {}
-    options = {"engine": engine, "jobs": jobs} | ({"scheduler": scheduler} if scheduler is not None else {})
+        _drop(sweep, cell)
     waiting, suspects, idle = todo, [], 0
-    with _Progress(sweep, todo) as progress:
+    with _Progress(sweep, todo) as progress, _stopped_by_sigterm():
         while waiting or suspects:
             alone = not waiting
             batch = waiting or [suspects.pop(0)]
             waiting = []
-            for cell, outcome in _execute(sweep, batch, options | ({"jobs": 1} if alone else {}), progress):
-                started = bool(sweep.unfinished(cell)) or (outcome is not None and outcome.died)
+            for cell, outcome in _execute(sweep, batch, {"jobs": 1} if alone else {}, progress):
                 if outcome is not None and not outcome.died:
-                    if outcome.why:
-                        failures[cell.name] = outcome.why
-                elif alone and started:
-                    failures[cell.name] = "its process died twice, of too little memory perhaps"
+                    continue
+                started = outcome is not None or bool(sweep.unfinished(cell))
+                if alone and started:
                     _keep(sweep, cell)
-                    progress.done(cell, Outcome(failures[cell.name]))
+                    progress.done(cell, Outcome("its process died twice, of too little memory perhaps"))
                 else:
                     (suspects if started else waiting).append(cell)
                     _drop(sweep, cell)
             idle = idle + 1 if len(waiting) == len(batch) else 0
             if idle == 3:
                 raise SweepError("workers die before they begin to execute a cell; call again with fewer jobs")
-    return failures
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Have SIGTERM, which schedulers send, do what Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _keep(sweep: Sweep, cell: Cell) -> None:
@@ -365,7 +388,7 @@ def _drop(sweep: Sweep, cell: Cell) -> None:
 
 
 def _execute(
-    sweep: Sweep, batch: list[Cell], options: dict[str, Any], progress: _Progress
+    sweep: Sweep, batch: list[Cell], changed: dict[str, Any], progress: _Progress
 ) -> list[tuple[Cell, Outcome | None]]:
     """How the cells of a batch ended; `None` for those whose worker is gone."""
     outcomes: dict[Cell, Outcome | None] = {}
@@ -381,7 +404,7 @@ def _execute(
         if outcome is not None and not outcome.died:
             progress.done(cell, outcome)
 
-    with open_engine(tasks=len(batch), **options) as executor:
+    with open_engine(tasks=len(batch), **sweep.options | changed) as executor:
         futures: dict[Future, Cell] = {}
         # A pool that breaks in between takes no more.
         with suppress(BrokenExecutor):
