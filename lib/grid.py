@@ -6,6 +6,7 @@ read_grid → Grid → cells, one set of a notebook's parameters each
 import itertools
 import math
 import reprlib
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,9 @@ from lib.config import ConfigError, canonical_json, unknown
 #: Cells that a grid may have at most, and bytes of its file: more is a slip, and would take longer than anybody waits.
 MOST_CELLS = 10_000
 MOST_BYTES = 1_000_000
+
+#: Of integers: longer ones cannot even be printed.
+LARGEST = 10**18
 
 #: Keys of a grid that are no parameters.
 RULES = ("include", "exclude")
@@ -63,13 +67,24 @@ def read_grid(path: str | Path) -> Grid:
     Raises:
         ConfigError: a file that cannot be read or holds anything else; one line.
     """
+    content = read_yaml(path)
+    try:
+        return _checked(content)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def read_yaml(path: str | Path) -> Any:
+    """What a YAML file holds, without aliases; raises a `ConfigError` of one line where it cannot be read."""
     path = Path(path)
     try:
-        if path.stat().st_size > MOST_BYTES:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for, and a device may have no end
+            raise ConfigError("it is not a file")
+        if found.st_size > MOST_BYTES:
             raise ConfigError(f"it is larger than {MOST_BYTES:,} bytes")
         # A subclass of SafeLoader, so it makes plain values only.
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-        return _checked(content)
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
     except ConfigError as error:
@@ -86,21 +101,23 @@ def _checked(content: Any) -> Grid:
         if not isinstance(name, str):
             raise ConfigError(f"a parameter's name must be text, got {_short(name)}")
         if name not in RULES:
-            _check_value(name, value)
+            check_value(name, value)
     rules = {rule: content.get(rule) or [] for rule in RULES}
     for rule, entries in rules.items():
         if not isinstance(entries, list) or not all(isinstance(entry, dict) and entry for entry in entries):
             raise ConfigError(f"{rule} must be a list of `- name: value`, got {_short(entries)}")
         for name, value in itertools.chain.from_iterable(entry.items() for entry in entries):
-            _check_value(f"{rule} of {_short(name)}", value)
+            check_value(f"{rule} of {_short(name)}", value)
     return Grid({name: value for name, value in content.items() if name not in RULES}, **rules)
 
 
-def _check_value(name: str, value: Any, depth: int = 2) -> None:
-    """Raise for what is no parameter: text that would not fit on a line, and lists of lists of lists."""
+def check_value(name: str, value: Any, depth: int = 2) -> None:
+    """Raise a `ConfigError` for what is no parameter: text that would not fit on a line, lists deeper than `depth`."""
     if isinstance(value, list) and depth:
         for item in value:
-            _check_value(name, item, depth - 1)
+            check_value(name, item, depth - 1)
+    elif isinstance(value, int) and abs(value) > LARGEST:
+        raise ConfigError(f"{name} must be a number of at most 18 digits")
     elif isinstance(value, str):
         if not value.isprintable():
             raise ConfigError(f"{name} must be printable text, got {_short(value)}")
