@@ -53,15 +53,21 @@ class Sweeping:
             self.seen[child.pid] = child
         return self.process.poll() is None
 
+    def victims(self, victim: str) -> list[psutil.Process]:
+        """Its processes of one of the kinds of `VICTIMS`."""
+        if victim == "sweep":
+            return [psutil.Process(self.process.pid)] if self.process.poll() is None else []
+        return [child for child in self._children() if _kind(child) == victim]
+
     def kill(self, victim: str, numbers: random.Random) -> bool:
         """Kill -9 one of `VICTIMS`; false where there is none at the moment."""
-        children = self._children()
-        self.seen |= {child.pid: child for child in children}
+        if not self.running():
+            return False
         if victim == "sweep":
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             return True
-        found = [child for child in children if _kind(child) == victim]
+        found = self.victims(victim)
         with suppress(psutil.NoSuchProcess):
             if found:
                 numbers.choice(found).kill()

@@ -155,13 +155,13 @@ class Soak:
         with ExitStack() as stack:
             while self.kills.total() < kills and time.monotonic() < self.deadline:
                 self._begin(slots, stack)
-                self._wait(slots)
+                victim = self.numbers.choice(VICTIMS)
+                self._wait(slots, victim)
                 running = {name: sweep for name, sweep in slots.items() if sweep.running()}
                 for name in set(slots) - set(running):
                     self._ended(name, slots.pop(name), alone=not running and len(slots) == 0)
                 if not running:
                     continue
-                victim = self.numbers.choice(VICTIMS)
                 if running[self.numbers.choice(sorted(running))].kill(victim, self.numbers):
                     self.kills[victim] += 1
                     say(f"kill {self.kills.total()} of {kills}: {victim}")
@@ -174,16 +174,18 @@ class Soak:
                 slots[name] = self.sweeping(name)
                 stack.callback(slots[name].end)
 
-    def _wait(self, slots: dict[str, Sweeping]) -> None:
-        """Until the next kill, or until a sweep has ended."""
+    def _wait(self, slots: dict[str, Sweeping], victim: str) -> None:
+        """Until the next kill of something that is there, or until a sweep has ended."""
         after_a_write = self.numbers.random() < 0.5
         folders = [self.store, *(self.folder / name / part for name in slots for part in ("claims", "notebooks"))]
         before = disturbance.last_change(folders)
         # A kill that waits for a write waits for a start of everything at most.
         end = time.monotonic() + (60 if after_a_write else self.numbers.expovariate(1 / self.gap))
-        while time.monotonic() < end and all([sweep.running() for sweep in slots.values()]):
+        while all([sweep.running() for sweep in slots.values()]):
             if after_a_write and disturbance.last_change(folders) != before:
                 time.sleep(self.numbers.expovariate(10))
+                end = 0
+            if time.monotonic() > end and any(sweep.victims(victim) for sweep in slots.values()):
                 return
             time.sleep(0.02)
 

@@ -229,14 +229,16 @@ def _read_result(path: Path) -> Result:
         numbers = {name: math.nan if number is None else number for name, number in record["estimate"].items()}
         result = judge(record["claim"]["id"], Estimate(**numbers), record["context"])
         criterion, said = Criterion(**record["claim"]["criterion"]), record["verdict"]
+        told = f"{path}: says {said!s:.100} for {criterion}"
     except DamagedRun as error:
         raise ValueError(f"{path}: not a claim's record ({error})") from error
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise ValueError(f"{path}: not a claim's record ({type(error).__name__}: {error})") from error
+        raise ValueError(
+            f"{path}: not a claim's record ({type(error).__name__}: {' '.join(str(error).split()):.500})"
+        ) from error
     if (criterion, said) != (result.claim.criterion, result.verdict):
         raise ValueError(
-            f"{path}: says {said} for {criterion}, now it would be {result.verdict} for {result.claim.criterion}; "
-            "run its notebook again"
+            f"{told}, now it would be {result.verdict} for {result.claim.criterion}; run its notebook again"
         )
     return result
 

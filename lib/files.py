@@ -35,7 +35,7 @@ class DamagedRun(StoreError):
 
 def newer(path: Path, version: object) -> StoreError:
     """The error for what another layout has written."""
-    return StoreError(f"{path} has store format {version}, this version reads {FORMAT}; update the project")
+    return StoreError(f"{path} has store format {version!s:.20}, this version reads {FORMAT}; update the project")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -133,8 +133,9 @@ def read_with_digest(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]
     if metadata.get("digest") != _digest(tensors, metadata):
         raise DamagedRun(f"{path.name} has another checksum")
     # Files of the first versions do not say their layout, which is the first.
-    if metadata.get("format", "1") != str(FORMAT):
-        raise newer(path, metadata["format"])
+    version = metadata.get("format", "1")
+    if version != str(FORMAT):
+        raise newer(path, version) if version.isdecimal() else DamagedRun(f"{path.name} has no format")
     return tensors, metadata
 
 

@@ -18,7 +18,7 @@ from lib.config import ConfigError, canonical_json, unknown
 
 #: Cells that a grid may have at most, and bytes of its file: more is a slip, and would take longer than anybody waits.
 MOST_CELLS = 10_000
-MOST_BYTES = 1_000_000
+MOST_BYTES = 100_000
 
 #: Of integers: longer ones cannot even be printed.
 LARGEST = 10**18
@@ -53,12 +53,21 @@ class _Loader(yaml.SafeLoader):
             raise ConfigError(f"an alias (*{self.peek_event().anchor}) is not allowed; write the value out")
         return super().compose_node(parent, index)
 
+    def construct_yaml_int(self, node):
+        value = super().construct_yaml_int(node)
+        if abs(value) > LARGEST:
+            raise ConfigError("a number has more than 18 digits")
+        return value
+
     def construct_mapping(self, node, deep=False):
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         twice = next((key for number, key in enumerate(keys) if key in keys[:number]), None)
         if twice is not None:
             raise ConfigError(f"{twice!r} is there twice")
         return super().construct_mapping(node, deep)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def read_grid(path: str | Path) -> Grid:
@@ -116,8 +125,6 @@ def check_value(name: str, value: Any, depth: int = 2) -> None:
     if isinstance(value, list) and depth:
         for item in value:
             check_value(name, item, depth - 1)
-    elif isinstance(value, int) and abs(value) > LARGEST:
-        raise ConfigError(f"{name} must be a number of at most 18 digits")
     elif isinstance(value, str):
         if not value.isprintable():
             raise ConfigError(f"{name} must be printable text, got {_short(value)}")

@@ -26,6 +26,7 @@ from lib import claims
 from lib.config import TRAINING_VERSION, ConfigError, Experiment, OneLineError, canonical_json
 from lib.data import DATASETS, load_dataset
 from lib.ensemble import check_engine, open_engine
+from lib.files import DamagedRun, read_file, sha256, write_atomically
 from lib.grid import Grid, cells
 from lib.parameters import NotebookSource, check_types
 from lib.store import RunStore
@@ -103,10 +104,12 @@ class Sweep:
         """The verdicts of a cell that is complete; `None` for one that is not, or whose files are damaged."""
         folder = self.folder / "claims" / cell.name
         try:
-            content = json.loads(self.notebook(cell).read_text(encoding="utf-8"))
+            content = json.loads(read_file(self.notebook(cell)))
+            written = content["metadata"].pop("checksums")
             executed = content["metadata"]["papermill"]["exception"] is None and folder.is_dir()
-            return claims.read_results(folder) if executed else None
-        except (OSError, ValueError, LookupError, TypeError):
+            whole = executed and written == _checksums(content, folder)
+            return claims.read_results(folder) if whole else None
+        except (OSError, DamagedRun, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None
 
 
@@ -241,6 +244,7 @@ def execute_cell(text: str, parameters: dict[str, Any], target: str, records: st
         # Kernels warn of how they talk to papermill, which would break into the progress.
         quiet = {"progress_bar": False, "extra_arguments": ["--log-level=ERROR"]}
         papermill.execute_notebook(source, output, parameters, cwd=working, **quiet)
+        _seal(unfinished, Path(records))
         unfinished.replace(end)
         end.with_suffix(".failed.ipynb").unlink(missing_ok=True)
     except PapermillExecutionError as error:
@@ -254,6 +258,18 @@ def execute_cell(text: str, parameters: dict[str, Any], target: str, records: st
             unfinished.replace(end.with_suffix(".failed.ipynb"))
     outcome.seconds = time.monotonic() - start
     return outcome
+
+
+def _seal(notebook: Path, records: Path) -> None:
+    """Write the checksums of an executed notebook and of its verdicts into it: one file, so they fit or are missing."""
+    content = json.loads(notebook.read_bytes())
+    content["metadata"]["checksums"] = _checksums(content, records)
+    write_atomically(notebook, json.dumps(content, indent=1, ensure_ascii=False).encode())
+
+
+def _checksums(content: dict[str, Any], records: Path) -> dict[str, str]:
+    verdicts = {str(path.relative_to(records)): sha256(read_file(path)) for path in sorted(records.rglob("*.json"))}
+    return verdicts | {"notebook": sha256(json.dumps(content, sort_keys=True).encode())}
 
 
 def _one_line(message: str) -> str:
