@@ -6,6 +6,7 @@ read_grid → Grid → cells, one set of a notebook's parameters each
 import itertools
 import math
 import reprlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from lib.config import ConfigError, canonical_json, unknown
 
 #: Cells that a grid may have at most, and bytes of its file: more is a slip, and would take longer than anybody waits.
 MOST_CELLS = 10_000
-MOST_BYTES = 1_000_000
+MOST_BYTES = 100_000
 
 #: Keys of a grid that are no parameters.
 RULES = ("include", "exclude")
@@ -51,9 +52,9 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node, deep=False):
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        twice = next((key for number, key in enumerate(keys) if key in keys[:number]), None)
-        if twice is not None:
-            raise ConfigError(f"{twice!r} is there twice")
+        twice = [key for key, count in Counter(keys).items() if count > 1]
+        if twice:
+            raise ConfigError(f"{twice[0]!r} is there twice")
         return super().construct_mapping(node, deep)
 
 
