@@ -57,19 +57,18 @@ def write(sweep: Sweep) -> None:
 
 def table(results: _Results) -> pd.DataFrame:
     """One row a claim and cell: the cell, its parameters, and the numbers of `lib.claims.numbers`."""
-    parts = []
-    for cell, own in results.items():
-        numbers = claims.numbers(own)
-        # What a claim's record says of itself, such as the architecture that a preset chose, stands for the parameter.
-        left_out = {*UNNAMED, *numbers.columns}
-        given = {name: value_text(value) for name, value in cell.parameters.items() if name not in left_out}
-        parts.append(numbers.assign(cell=cell.name, **given)[["cell", *given, *numbers.columns]])
-    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["cell"])
-    ours = [name for name in frame.columns if name not in claims.numbers([]).columns]
-    order = list(CLAIMS)
-    if "claim" in frame.columns:
-        frame = frame.sort_values("claim", key=lambda column: column.map(order.index), kind="stable")
-    return frame[[*ours, *(name for name in frame.columns if name not in ours)]]
+    judged = [(cell, one) for cell, own in results.items() for one in own]
+    # In the order of claims, so that the cells of one stand together.
+    judged.sort(key=lambda pair: list(CLAIMS).index(pair[1].claim.id))
+    numbers = claims.numbers(one for _, one in judged)
+    # What a claim's record says of itself, such as the architecture that a preset chose, stands for the parameter.
+    names = dict.fromkeys(name for cell, _ in judged for name in cell.parameters)
+    given = {
+        name: [value_text(cell.given[name]) for cell, _ in judged]
+        for name in names
+        if name not in (*UNNAMED, *numbers.columns)
+    }
+    return pd.DataFrame({"cell": [cell.name for cell, _ in judged], **given}).join(numbers)
 
 
 def varied(cells: Sequence[Cell]) -> list[str]:
