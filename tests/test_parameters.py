@@ -1,12 +1,19 @@
 """What a notebook says of its parameters without being run, and that it says the same when it is run."""
 
+import ast
 import json
+import re
+import subprocess
+import sys
 
+import papermill
 import pytest
-from conftest import NOTEBOOKS, SCOREBOARD
+from conftest import NOTEBOOKS, ROOT, SCOREBOARD
 
 from lib.config import ConfigError, Experiment
+from lib.grid import cells, read_grid
 from lib.parameters import NotebookSource, check_names, check_types
+from lib.store import RunStore
 
 PAGES = [path for path in NOTEBOOKS if path != SCOREBOARD]
 
@@ -103,3 +110,61 @@ def test_names_and_types_that_are_not_allowed():
     with pytest.raises(ConfigError, match=r"^the type of parameter 'seed' must be one of str, int,.* got dict"):
         check_types({"seed": {}}, {"seed": "dict"})
     check_types({"seed": None, "rate": 1}, {"seed": "int", "rate": "float"})
+
+
+# Parameter files and papermill's own commands
+
+PARAMS = sorted((ROOT / "notebooks" / "params").glob("*.yaml"))
+
+#: The figures of the paper with something to reproduce; the first is a drawing.
+FIGURES = {
+    *["2", "3", "4", "5", "6", "8", "9", "10", "S1", "S2", "S3", "S4", "S6"],
+    "7 left",
+    "7 right",
+    "S5 left",
+    "S5 right",
+}
+
+
+def notebook_of(params):
+    """The notebook that a parameter file names."""
+    (path,) = re.findall(rf"^# papermill (\S+) out.ipynb -f notebooks/params/{params.name}$", params.read_text(), re.M)
+    return NotebookSource.read(ROOT / path)
+
+
+@pytest.mark.parametrize("path", PARAMS, ids=lambda path: path.stem)
+def test_parameter_file_is_accepted_by_its_notebook(path):
+    source = notebook_of(path)
+    (given,) = cells(read_grid(path), source.annotations)
+    check_types(given, source.annotations)
+    experiments = source.experiments(source.defaults | given)
+    assert {one.preset for one in experiments} == {"paper"}
+
+
+def test_every_figure_of_the_paper_has_a_parameter_file():
+    found = []
+    for path in PARAMS:
+        (said,) = re.findall(r"^# Figures? (.+?) of the paper:", path.read_text())
+        found += re.split(", | and ", said)
+    assert sorted(found) == sorted(FIGURES)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_papermill_reads_type_default_and_meaning_of_every_parameter(path):
+    source = NotebookSource.read(path)
+    inspected = papermill.inspect_notebook(str(path))
+    assert list(inspected) == list(source.annotations)
+    for name, said in inspected.items():
+        assert said["inferred_type_name"] == source.annotations[name]
+        assert ast.literal_eval(said["default"]) == source.defaults[name]
+        assert len(said["help"]) > 3
+
+
+def test_papermill_with_a_parameter_file_works_from_any_folder(tmp_path):
+    given = {"preset": "smoke", "num_members": 2, "epochs": 1, "num_images": 20, "runs_dir": "runs"}
+    command = [sys.executable, "-m", "papermill", NOTEBOOKS[0], "out.ipynb", "-f", PARAMS[1]]
+    command += [word for name, value in given.items() for word in ("-p", name, value)]
+    done = subprocess.run(list(map(str, command)), cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"out.ipynb", "runs"}
+    assert len(list(RunStore(tmp_path / "runs").runs())) == 2
