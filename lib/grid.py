@@ -7,6 +7,7 @@ import itertools
 import math
 import reprlib
 import stat
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,9 +62,9 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node, deep=False):
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        twice = next((key for number, key in enumerate(keys) if key in keys[:number]), None)
-        if twice is not None:
-            raise ConfigError(f"{twice!r} is there twice")
+        twice = [key for key, count in Counter(keys).items() if count > 1]
+        if twice:
+            raise ConfigError(f"{twice[0]!r} is there twice")
         return super().construct_mapping(node, deep)
 
 

@@ -37,6 +37,9 @@ CHOSEN = ("results_dir",)
 #: Parameters that say where or how something is computed, and are left out of the cells' names.
 UNNAMED = ("runs_dir", "data_dir", "engine", "jobs", "batch_workers")
 
+#: Members that an experiment of a cell may have: each of them has a key to compute.
+MOST_MEMBERS = 10_000
+
 #: Characters of a cell's name before its key, which has as many digits as follow.
 NAME_LENGTH, KEY_LENGTH = 100, 12
 
@@ -154,6 +157,8 @@ def _cell(source: NotebookSource, parameters: Mapping[str, Any]) -> Cell:
     given = source.defaults | dict(parameters)
     check_engine(given.get("engine"), given.get("jobs"))
     experiments = source.experiments(given)
+    if any(experiment.num_members > MOST_MEMBERS for experiment in experiments):
+        raise ConfigError(f"num_members must be at most {MOST_MEMBERS:,} in a grid, got {given['num_members']}")
     # 1 for 1.0 is the same cell, and so is one that says what the notebook says by itself.
     floats = [name for name, annotation in source.annotations.items() if annotation == "float"]
     content = given | {name: float(given[name]) for name in floats if given[name] is not None}

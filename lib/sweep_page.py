@@ -25,8 +25,9 @@ from lib.plots import sweep as plots
 from lib.store import write_atomically
 from lib.sweep import UNNAMED, Cell, Sweep, value_text
 
-#: Cells whose figures are shown, and pixels that a figure is wide: a page has to open on a phone.
-MOST_CELLS, WIDTH = 48, 900
+#: Cells whose figures are shown, how many beside one another, and pixels that one is wide: a page has to open on a
+#: phone.
+MOST_CELLS, MOST_COLUMNS, WIDTH = 48, 5, 900
 
 #: The colours of panels, by the names that the page's style sheet has for them, in light and in dark.
 THEME = {
@@ -56,19 +57,18 @@ def write(sweep: Sweep) -> None:
 
 def table(results: _Results) -> pd.DataFrame:
     """One row a claim and cell: the cell, its parameters, and the numbers of `lib.claims.numbers`."""
-    parts = []
-    for cell, own in results.items():
-        numbers = claims.numbers(own)
-        # What a claim's record says of itself, such as the architecture that a preset chose, stands for the parameter.
-        left_out = {*UNNAMED, *numbers.columns}
-        given = {name: value_text(value) for name, value in cell.parameters.items() if name not in left_out}
-        parts.append(numbers.assign(cell=cell.name, **given)[["cell", *given, *numbers.columns]])
-    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["cell"])
-    ours = [name for name in frame.columns if name not in claims.numbers([]).columns]
-    order = list(CLAIMS)
-    if "claim" in frame.columns:
-        frame = frame.sort_values("claim", key=lambda column: column.map(order.index), kind="stable")
-    return frame[[*ours, *(name for name in frame.columns if name not in ours)]]
+    judged = [(cell, one) for cell, own in results.items() for one in own]
+    # In the order of claims, so that the cells of one stand together.
+    judged.sort(key=lambda pair: list(CLAIMS).index(pair[1].claim.id))
+    numbers = claims.numbers(one for _, one in judged)
+    # What a claim's record says of itself, such as the architecture that a preset chose, stands for the parameter.
+    names = dict.fromkeys(name for cell, _ in judged for name in cell.parameters)
+    given = {
+        name: [value_text(cell.given[name]) for cell, _ in judged]
+        for name in names
+        if name not in (*UNNAMED, *numbers.columns)
+    }
+    return pd.DataFrame({"cell": [cell.name for cell, _ in judged], **given}).join(numbers)
 
 
 def varied(cells: Sequence[Cell]) -> list[str]:
@@ -111,6 +111,10 @@ class Layout:
         name = _series_name(self._own[cell], result, self.series)
         return self.series.index(name) if name in self.series else len(self.series) - 1
 
+    def order(self, cell: Cell) -> tuple[int, int]:
+        """Where a cell stands beside the others: those that differ along the axis alone come together."""
+        return list(dict.fromkeys(self._own.values())).index(self._own[cell]), self.places[cell]
+
 
 def _distinct(values: Iterable[Any]) -> list[Any]:
     """Each value once: numbers by their size, everything else in its order."""
@@ -144,6 +148,7 @@ def page(sweep: Sweep, results: _Results) -> str:
     judged = {cell: own for cell, own in results.items() if own}
     layout = Layout.of(judged) if judged else None
     counts = pd.Series([one.verdict for own in judged.values() for one in own], dtype=str).value_counts()
+    shown = sorted(judged, key=layout.order)[:MOST_CELLS] if layout else list(results)[:MOST_CELLS]
     return environment.get_template("sweep.html").render(
         title=sweep.source.path.stem,
         theme={name: (light, dark) for light, (name, dark) in THEME.items()},
@@ -155,8 +160,9 @@ def page(sweep: Sweep, results: _Results) -> str:
         series=layout.series if layout and len(layout.series) > 1 else [],
         dashes=KEY_DASHES,
         panels=list(_panels(judged, layout)) if layout else [],
-        figures=_figures(sweep, list(results)[:MOST_CELLS], names),
-        left_out=max(0, len(results) - MOST_CELLS),
+        figures=_figures(sweep, shown, names),
+        columns=min(MOST_COLUMNS, len(layout.ticks) if layout else len(shown)),
+        left_out=len(results) - len(shown),
     )
 
 
@@ -230,10 +236,11 @@ def _figures(sweep: Sweep, cells: list[Cell], names: list[str]) -> list[dict[str
         content = json.loads(sweep.notebook(cell).read_text(encoding="utf-8"))
         said = ", ".join(f"{name} = {value_text(cell.given[name])}" for name in names) or cell.name
         for position, (described, image) in enumerate(_images(content["cells"])):
-            name = described.get("figure", {}).get("name", f"figure-{position + 1}")
-            entry = figures.setdefault(name, {"caption": described.get("figure", {}).get("caption", name), "cells": []})
-            alt = f"{said}: {described.get('image', {}).get('alt', name)}"
-            entry["cells"].append({"id": f"{name}-{number + 1}", "said": said, "alt": alt, "image": _thumbnail(image)})
+            own, alt = described.get("figure", {}), described.get("image", {}).get("alt", "")
+            name = own.get("name", f"figure-{position + 1}")
+            entry = figures.setdefault(name, {"caption": own.get("caption", name), "cells": []})
+            one = {"id": f"{name}-{number + 1}", "said": said, "alt": f"{said}: {alt or name}"}
+            entry["cells"].append(one | {"image": _thumbnail(image)})
     return list(figures.values())
 
 

@@ -48,11 +48,17 @@ def claim_over_cells(
         values = [results[n].estimate.value for n in own]
         axes.plot(at, values, color=color, linestyle=SERIES_DASHES[number], linewidth=1, alpha=0.7)
         for x, one in zip(at, (results[n] for n in own), strict=True):
+            if not np.isfinite(one.estimate.value):
+                axes.text(
+                    x, 0.02, "no value", color=color, rotation=90, transform=axes.get_xaxis_transform(), ha="center"
+                )
             face = GROUND if one.verdict == INCONCLUSIVE else color
             axes.plot([x, x], [one.estimate.low, one.estimate.high], color=color, linewidth=1.8)
             axes.plot(x, one.estimate.value, MARKERS[one.verdict], color=color, markerfacecolor=face, markersize=6)
     axes.axhline(criterion.threshold, color=INK, linewidth=1.1)
     low, high = axes.get_ylim()
+    room = 0.08 * (high - low)  # so that both sides of the criterion are seen
+    low, high = min(low, criterion.threshold - room), max(high, criterion.threshold + room)
     if criterion.operator != "==":
         above = criterion.operator in (">", ">=")
         axes.axhspan(*((criterion.threshold, high) if above else (low, criterion.threshold)), color=MET, zorder=0)
