@@ -29,6 +29,7 @@ MODULES = (
     "lockstep",
     "ensemble",
     "store",
+    "files",
     "streaming",
     "subspaces",
     "samples",
@@ -80,6 +81,7 @@ BENCHMARKS = {
     "evaluation": ("evaluation",),
     "growth": ("growth",),
     "lockstep": ("lockstep",),
+    "faults": ("faults",),
 }
 
 

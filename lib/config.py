@@ -130,6 +130,9 @@ STUDIES: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 
+#: More than anybody means: a slip in a file of parameters would take the memory, or all time, before anything is said.
+LARGEST = {"num_members": 10_000, "epochs": 100_000, "batch_size": 1_000_000}
+
 OPTIMIZERS = ("adam", "momentum", "sgd")
 SCHEDULES = ("constant", "halving", "keras-resnet", "step", "cosine")
 AUGMENTATIONS = ("none", "shift-flip")
@@ -293,6 +296,9 @@ class Experiment:
         _check_number("seed", self.seed, int, 0)
         _check_number("batch_size", self.batch_size, int, 1)
         _check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        for name, most in LARGEST.items():
+            if getattr(self, name) > most:
+                raise ConfigError(f"{name} must be at most {most:,}, got {getattr(self, name)}")
         _check_number("learning_rate", self.learning_rate, float, 0)
         _check_choice("schedule", self.schedule, SCHEDULES)
         _check_number("dropout", self.dropout, float, 0, 0.99)

@@ -89,7 +89,7 @@ def read_yaml(path: str | Path) -> Any:
     path = Path(path)
     try:
         found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for, and a device may have no end
+        if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):  # a pipe would be waited for
             raise ConfigError("it is not a file")
         if found.st_size > MOST_BYTES:
             raise ConfigError(f"it is larger than {MOST_BYTES:,} bytes")

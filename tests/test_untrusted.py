@@ -29,7 +29,7 @@ from safetensors.numpy import save
 from lib import __main__ as command_line
 from lib import claims, data, files, formats, grid, sweep
 from lib import store as store_module
-from lib.config import OneLineError, canonical_json
+from lib.config import Experiment, OneLineError, canonical_json
 from lib.data import load_dataset
 from lib.files import DamagedRun, read_with_digest, sha256, write_with_digest
 from lib.formats import DatasetError
@@ -676,6 +676,12 @@ def test_fuzz_values_that_papermill_passes(values):
         exec(cell, names)
         with one_line():
             check_parameters([PARAMETERS, cell], names)
+
+
+@pytest.mark.parametrize("name", ["num_members", "epochs", "batch_size"])
+def test_size_that_nobody_means_is_one_line(name):
+    with pytest.raises(OneLineError, match=rf"^{name} must be at most [0-9,]+, got 1000000000$"):
+        Experiment.from_preset("smoke", **{name: 10**9})
 
 
 # Verdicts
