@@ -106,18 +106,18 @@ def read_yaml(path: str | Path) -> Any:
 
 def _checked(content: Any) -> Grid:
     if not isinstance(content, dict) or not content:
-        raise ConfigError(f"a grid has lines `name: value` or `name: [first, second]`, got {_short(content)}")
+        raise ConfigError(f"a grid has lines `name: value` or `name: [first, second]`, got {short(content)}")
     for name, value in content.items():
         if not isinstance(name, str):
-            raise ConfigError(f"a parameter's name must be text, got {_short(name)}")
+            raise ConfigError(f"a parameter's name must be text, got {short(name)}")
         if name not in RULES:
             check_value(name, value)
     rules = {rule: content.get(rule) or [] for rule in RULES}
     for rule, entries in rules.items():
         if not isinstance(entries, list) or not all(isinstance(entry, dict) and entry for entry in entries):
-            raise ConfigError(f"{rule} must be a list of `- name: value`, got {_short(entries)}")
+            raise ConfigError(f"{rule} must be a list of `- name: value`, got {short(entries)}")
         for name, value in itertools.chain.from_iterable(entry.items() for entry in entries):
-            check_value(f"{rule} of {_short(name)}", value)
+            check_value(f"{rule} of {short(name)}", value)
     return Grid({name: value for name, value in content.items() if name not in RULES}, **rules)
 
 
@@ -126,15 +126,17 @@ def check_value(name: str, value: Any, depth: int = 2) -> None:
     if isinstance(value, list) and depth:
         for item in value:
             check_value(name, item, depth - 1)
+    elif isinstance(value, int) and abs(value) > LARGEST:
+        raise ConfigError(f"{name} must be a number of at most 18 digits")
     elif isinstance(value, str):
         if not value.isprintable():
-            raise ConfigError(f"{name} must be printable text, got {_short(value)}")
+            raise ConfigError(f"{name} must be printable text, got {short(value)}")
     elif not isinstance(value, bool | int | type(None)) and not (isinstance(value, float) and math.isfinite(value)):
         kinds = "text, a number, true, false, null or a list of these"
-        raise ConfigError(f"{name} must be {kinds}, got {_short(value)} ({type(value).__name__})")
+        raise ConfigError(f"{name} must be {kinds}, got {short(value)} ({type(value).__name__})")
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     """A value in a message, cut where it is long."""
     return " ".join(reprlib.repr(value).split())
 
@@ -159,10 +161,10 @@ def axes_of(grid: Grid, annotations: Mapping[str, str]) -> dict[str, list]:
         if takes_list and not all(one or item is None for one, item in zip(lists, value, strict=True)):
             raise ConfigError(
                 f"{name} takes a list, so that its axis is a list of lists, as in {name}: [[first, second], [third]]; "
-                f"got {_short(value)}"
+                f"got {short(value)}"
             )
         if not takes_list and any(lists):
-            raise ConfigError(f"{name} takes one value, so that its axis is [first, second]; got {_short(value)}")
+            raise ConfigError(f"{name} takes one value, so that its axis is [first, second]; got {short(value)}")
         if not value:
             raise ConfigError(f"the axis of {name} has no values")
         axes[name] = value

@@ -96,7 +96,9 @@ def check_parameters(cells: Sequence[str], values: dict[str, Any]) -> dict[str, 
     annotations = annotations_of(cells[position])
     injected = [cell for cell in cells[position + 1 :] if cell.startswith("# Parameters\n")]
     passed = ast.parse(injected[-1]).body if injected else []
-    check_names([statement.targets[0].id for statement in passed], annotations)
+    # A parameter's name that is no name, which papermill writes as it is, may have made any statement.
+    names = [ast.unparse(target) for statement in passed for target in getattr(statement, "targets", [statement])]
+    check_names(names, annotations)
     given = {name: values[name] for name in annotations}
     check_types(given, annotations)
     return given

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.config import PRESETS, STUDIES, ConfigError, Experiment, unknown
+from lib.grid import check_value, short
 from lib.samples import given_scales
 
 #: Python's types of the annotations that a parameters cell may have.
@@ -44,13 +45,15 @@ def check_names(names: Iterable[str], annotations: Mapping[str, str]) -> None:
 def check_types(values: Mapping[str, Any], annotations: Mapping[str, str]) -> None:
     """Raise a `ConfigError` for the first value of another type than its annotation; `None` is always allowed."""
     for name, value in values.items():
+        check_value(name, value)
         annotation = annotations[name]
         if annotation not in KINDS:
             raise ConfigError(f"the type of parameter {name!r} must be one of {', '.join(KINDS)}, got {annotation}")
         wrong_bool = isinstance(value, bool) and annotation != "bool"
         if value is not None and (wrong_bool or not isinstance(value, KINDS[annotation])):
             hint = f"; with papermill: -y '{name}: [first, second]'" if annotation == "list" else ""
-            raise ConfigError(f"parameter {name!r} must be {annotation}, got {value!r} ({type(value).__name__}){hint}")
+            got = f"{short(value)} ({type(value).__name__})"
+            raise ConfigError(f"parameter {name!r} must be {annotation}, got {got}{hint}")
 
 
 def experiments_of(
