@@ -105,6 +105,8 @@ def _check_value(name: str, value: Any, depth: int = 2) -> None:
     elif isinstance(value, str):
         if not value.isprintable():
             raise ConfigError(f"{name} must be printable text, got {_short(value)}")
+    elif isinstance(value, int) and abs(value) >= 2**63:
+        raise ConfigError(f"{name} must have at most 64 bits, got {_short(value)}")
     elif not isinstance(value, bool | int | type(None)) and not (isinstance(value, float) and math.isfinite(value)):
         kinds = "text, a number, true, false, null or a list of these"
         raise ConfigError(f"{name} must be {kinds}, got {_short(value)} ({type(value).__name__})")
