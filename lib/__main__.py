@@ -149,19 +149,19 @@ def sweep(
 ) -> None:
     """Execute a notebook for all cells of a grid that are not complete, and show the results side by side."""
     # PyTorch, papermill and Jupyter come with it, which the other commands do without.
-    from lib import forecast, sweep_page
-    from lib import grid as grids
+    from lib import execution, forecast, sweep_page
     from lib import sweep as sweeps
+    from lib.grid import read_grid
 
-    planned = sweeps.plan(notebook, grids.read_grid(grid), output, engine, jobs, scheduler)
+    planned = sweeps.plan(notebook, read_grid(grid), output, engine, jobs, scheduler)
     if dry_run:
         expected = forecast.Forecast(planned)
         print_table(("cell", "state", "members missing", "training"), expected.rows())
         typer.echo("\n".join(expected.summary()))
         return
-    with sweeps.open_folder(planned.folder):
+    with execution.open_folder(planned.folder):
         try:
-            sweeps.run(planned)
+            execution.run(planned)
         except KeyboardInterrupt:
             raise sweeps.SweepError("stopped; the same command goes on where it was") from None
         finally:

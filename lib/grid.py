@@ -21,8 +21,8 @@ from lib.config import ConfigError, canonical_json, unknown
 MOST_CELLS = 10_000
 MOST_BYTES = 100_000
 
-#: Of integers: longer ones cannot even be printed.
-LARGEST = 10**18
+#: Of digits of a number: longer ones cannot even be printed.
+MOST_DIGITS = 4000
 
 #: Keys of a grid that are no parameters.
 RULES = ("include", "exclude")
@@ -56,8 +56,8 @@ class _Loader(yaml.SafeLoader):
 
     def construct_yaml_int(self, node):
         value = super().construct_yaml_int(node)
-        if abs(value) > LARGEST:
-            raise ConfigError("a number has more than 18 digits")
+        if abs(value) >= 10**MOST_DIGITS:
+            raise ConfigError(f"a number has more than {MOST_DIGITS:,} digits")
         return value
 
     def construct_mapping(self, node, deep=False):
@@ -126,11 +126,11 @@ def check_value(name: str, value: Any, depth: int = 2) -> None:
     if isinstance(value, list) and depth:
         for item in value:
             check_value(name, item, depth - 1)
-    elif isinstance(value, int) and abs(value) > LARGEST:
-        raise ConfigError(f"{name} must be a number of at most 18 digits")
     elif isinstance(value, str):
         if not value.isprintable():
             raise ConfigError(f"{name} must be printable text, got {short(value)}")
+    elif isinstance(value, int) and abs(value) >= 2**63:
+        raise ConfigError(f"{name} must have at most 64 bits, got {short(value)}")
     elif not isinstance(value, bool | int | type(None)) and not (isinstance(value, float) and math.isfinite(value)):
         kinds = "text, a number, true, false, null or a list of these"
         raise ConfigError(f"{name} must be {kinds}, got {short(value)} ({type(value).__name__})")

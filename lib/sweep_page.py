@@ -8,7 +8,8 @@ import html
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -23,7 +24,7 @@ from lib.criteria import CLAIMS
 from lib.notebook import VERDICT_SIGNS
 from lib.plots import sweep as plots
 from lib.store import write_atomically
-from lib.sweep import UNNAMED, Cell, Sweep, value_text
+from lib.sweep import UNNAMED, Cell, Sweep, value_text, varied
 
 #: Cells whose figures are shown, how many beside one another, and pixels that one is wide: a page has to open on a
 #: phone.
@@ -69,11 +70,6 @@ def table(results: _Results) -> pd.DataFrame:
         if name not in (*UNNAMED, *numbers.columns)
     }
     return pd.DataFrame({"cell": [cell.name for cell, _ in judged], **given}).join(numbers)
-
-
-def varied(cells: Sequence[Cell]) -> list[str]:
-    """The parameters that are not the same in all cells, in the notebook's order."""
-    return [name for name in cells[0].given if len({value_text(cell.given[name]) for cell in cells}) > 1]
 
 
 @dataclass(frozen=True)
@@ -143,7 +139,7 @@ def page(sweep: Sweep, results: _Results) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("lib"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    names = varied(sweep.cells)
+    names = sweep.varied
     shared = {name: value for name, value in sweep.cells[0].parameters.items() if name not in (*names, *UNNAMED)}
     judged = {cell: own for cell, own in results.items() if own}
     layout = Layout.of(judged) if judged else None
@@ -160,7 +156,7 @@ def page(sweep: Sweep, results: _Results) -> str:
         series=layout.series if layout and len(layout.series) > 1 else [],
         dashes=KEY_DASHES,
         panels=list(_panels(judged, layout)) if layout else [],
-        figures=_figures(sweep, shown, names),
+        figures=_figures(sweep, shown),
         columns=min(MOST_COLUMNS, len(layout.ticks) if layout else len(shown)),
         left_out=len(results) - len(shown),
     )
@@ -229,33 +225,33 @@ def _address(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _figures(sweep: Sweep, cells: list[Cell], names: list[str]) -> list[dict[str, Any]]:
+def _figures(sweep: Sweep, cells: list[Cell]) -> list[dict[str, Any]]:
     """The figures of the notebook, each with its picture in every cell."""
     figures: dict[str, dict[str, Any]] = {}
     for number, cell in enumerate(cells):
         content = json.loads(sweep.notebook(cell).read_text(encoding="utf-8"))
-        said = ", ".join(f"{name} = {value_text(cell.given[name])}" for name in names) or cell.name
+        said = sweep.label(cell)
         for position, (described, image) in enumerate(_images(content["cells"])):
             own, alt = described.get("figure", {}), described.get("image", {}).get("alt", "")
             name = own.get("name", f"figure-{position + 1}")
             entry = figures.setdefault(name, {"caption": own.get("caption", name), "cells": []})
             one = {"id": f"{name}-{number + 1}", "said": said, "alt": f"{said}: {alt or name}"}
-            entry["cells"].append(one | {"image": _thumbnail(image)})
+            with suppress(OSError, ValueError):  # a picture that is damaged is left out
+                entry["cells"].append(one | {"image": _thumbnail(image)})
     return list(figures.values())
 
 
-def _images(cells: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], bytes]]:
-    """What the notebook says of each of its figures, and the PNG."""
+def _images(cells: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str]]:
+    """What the notebook says of each of its figures, and the PNG in base64."""
     for cell in cells:
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
-                encoded = "".join(output["data"]["image/png"])
-                yield cell["metadata"].get("mystnb", {}), base64.b64decode(encoded)
+                yield cell["metadata"].get("mystnb", {}), "".join(output["data"]["image/png"])
 
 
-def _thumbnail(png: bytes) -> str:
+def _thumbnail(png: str) -> str:
     """The address of a picture, no wider than `WIDTH`, in a few kilobytes."""
-    with Image.open(io.BytesIO(png)) as image, io.BytesIO() as file:
+    with Image.open(io.BytesIO(base64.b64decode(png))) as image, io.BytesIO() as file:
         image.thumbnail((WIDTH, 4 * WIDTH))
         image.convert("RGB").save(file, "WEBP", quality=80, method=4)
         return _address("image/webp", file.getvalue())

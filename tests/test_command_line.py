@@ -297,7 +297,7 @@ def test_sweep_goes_past_a_cell_that_fails_and_ends_with_a_table(sweep, tmp_path
     ]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     notebook.write_text(json.dumps({"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 4}))
-    code, out, err = sweep("number: [0, 1]", "--engine", "sequential", notebook=notebook)
+    code, out, err = sweep("number: [0, 2]", "--engine", "sequential", notebook=notebook)
     assert code == 1
     summary, header, row = out.splitlines()
     assert summary == f"1 of 2 cells are complete: {tmp_path / 'out' / 'index.html'}"
@@ -308,10 +308,10 @@ def test_sweep_goes_past_a_cell_that_fails_and_ends_with_a_table(sweep, tmp_path
     assert kept.is_file()
     first, second, last = err.splitlines()
     assert re.fullmatch(r"1/2 number=0-\w+: failed: ZeroDivisionError: division by zero; about .* left", first)
-    assert re.fullmatch(r"2/2 number=1-\w+: complete in \d+ s", second)
+    assert re.fullmatch(r"2/2 number=2-\w+: complete in \d+ s", second)
     assert last == "error: 1 of 2 cells failed"
     before = snapshot(tmp_path / "out" / "claims")
-    assert sweep("number: [1]", notebook=notebook)[:2] == (0, f"1 of 1 cells are complete: {tmp_path}/out/index.html\n")
+    assert sweep("number: [2]", notebook=notebook)[:2] == (0, f"1 of 1 cells are complete: {tmp_path}/out/index.html\n")
     assert snapshot(tmp_path / "out" / "claims") == before
 
 

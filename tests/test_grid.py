@@ -155,6 +155,7 @@ def test_grid_that_does_not_fit_the_notebook_is_one_line(read, text, line):
         ("exclude: [{}]", "exclude must be a list of `- name: value`"),
         ("include: [{a: {b: 1}}]", "include of 'a' must be text"),
         (f"a: {'9' * 5000}", "is not YAML"),
+        (f"a: {'9' * 400}", "a must have at most 64 bits, got 9999"),
         ("a: " + "x" * grid.MOST_BYTES, "it is larger than 100,000 bytes"),
     ],
 )

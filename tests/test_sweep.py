@@ -17,7 +17,7 @@ from conftest import NOTEBOOKS
 from helpers import CHECKOUT, subset
 from test_parameters import notebook
 
-from lib import claims, sweep, sweep_page
+from lib import claims, execution, sweep, sweep_page
 from lib.config import OneLineError
 from lib.forecast import Forecast
 from lib.grid import Grid
@@ -52,8 +52,8 @@ def values(folder, **more):
 
 
 def perform(planned):
-    with sweep.open_folder(planned.folder):
-        sweep.run(planned)
+    with execution.open_folder(planned.folder):
+        execution.run(planned)
         sweep_page.write(planned)
     return planned
 
@@ -107,7 +107,7 @@ def test_cells_share_members_and_the_store(executed):
 def test_table_has_a_row_a_claim_and_cell(executed):
     table = pd.read_csv(executed.folder / "results.csv")
     assert len(table) == 6
-    assert list(table.columns[:2]) == ["cell", "epochs"]
+    assert list(table.columns[:5]) == ["cell", "num_members", "epochs", "num_images", "claim"]
     for _, row in table.iterrows():
         (cell,) = [cell for cell in executed.cells if cell.name == row["cell"]]
         (result,) = [one for one in executed.results(cell) if one.claim.id == row["claim"]]
@@ -148,7 +148,7 @@ def test_same_sweep_again_starts_nothing_and_one_value_more_trains_only_what_is_
     folder = executed.folder.parent
     before = {kind: files(folder / kind) for kind in ("runs", "out/notebooks", "out/claims")}
     with monkeypatch.context() as patched:
-        patched.setattr(sweep, "open_engine", None)
+        patched.setattr(execution, "open_engine", None)
         again = perform(sweep.plan(PAGE, Grid(values(folder, num_members=[3, 2, 3])), folder / "out", "loky", 2))
     assert {cell.name for cell in again.cells} == {cell.name for cell in executed.cells[:2]}
     assert before == {kind: files(folder / kind) for kind in before}
@@ -220,7 +220,7 @@ def test_other_code_or_data_of_ones_own_is_another_cell(tmp_path):
     assert name("a: int = 1", "b = 1", a=2) != name("a: int = 1", "b = 2", a=2)
     page = ('preset: str = "smoke"\ndataset: str = None\narchitecture: str = None\ndata_dir: str = None', "open_page()")
     found = set()
-    for count in (30, 40):
+    for count in (100, 150):
         few = subset(count)
         train, test = few.train, few.test
         labels = {"y_train": train.labels, "y_test": test.labels}
@@ -326,8 +326,7 @@ def is_alive(process):
     return True
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_sweep_keeps_what_is_complete_and_stops_its_workers(victims, tmp_path, how):
+def test_stopped_sweep_keeps_what_is_complete_and_stops_its_workers(victims, tmp_path):
     grid = tmp_path / "grid.yaml"
     grid.write_text(f"marks: {victims.marks}\ninclude: [{{number: 0}}, {{number: 1, how: waits}}]\n")
     command = [sys.executable, "-m", "lib", "sweep", victims.path, grid, "--output", tmp_path / "out"]
@@ -343,7 +342,7 @@ def test_stopped_sweep_keeps_what_is_complete_and_stops_its_workers(victims, tmp
     other = subprocess.run(list(map(str, command)), cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert other.returncode == 1
     assert re.fullmatch(r"error: another sweep is writing to .*\n", other.stderr)
-    process.send_signal(how)
+    process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 1
     assert err.splitlines()[-1] == "error: stopped; the same command goes on where it was"
@@ -356,12 +355,21 @@ def test_stopped_sweep_keeps_what_is_complete_and_stops_its_workers(victims, tmp
         time.sleep(0.05)
 
 
+def test_workers_that_die_before_they_begin_are_one_line(victims, monkeypatch):
+    def die(*_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(execution, "execute_cell", die)
+    with pytest.raises(sweep.SweepError, match="^workers die before they begin"):
+        perform(victims(None, None))
+
+
 # Folders
 
 
 def test_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "index.html").write_text("mine")
-    with pytest.raises(sweep.SweepError, match="is not empty, and of no sweep"), sweep.open_folder(tmp_path):
+    with pytest.raises(sweep.SweepError, match="is not empty, and of no sweep"), execution.open_folder(tmp_path):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
 
@@ -370,7 +378,7 @@ def test_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "file" / "out"):
         with pytest.raises(sweep.SweepError, match=r"^cannot write .*; choose another with --output$"):
-            sweep.open_folder(folder).__enter__()
+            execution.open_folder(folder).__enter__()
 
 
 # The page
