@@ -29,6 +29,7 @@ MODULES = (
     "lockstep",
     "ensemble",
     "store",
+    "files",
     "streaming",
     "subspaces",
     "samples",
@@ -81,6 +82,7 @@ BENCHMARKS = {
     "evaluation": ("evaluation",),
     "growth": ("growth",),
     "lockstep": ("lockstep",),
+    "faults": ("faults",),
 }
 
 
