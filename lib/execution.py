@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 import lib
-from lib.ensemble import open_engine
+from lib.engines import open_engine
 from lib.sweep import LOCK, Cell, Sweep, SweepError, duration, seal
 
 
@@ -237,7 +237,7 @@ def _execute(
         if outcome is not None and not outcome.died:
             progress.done(cell, outcome)
 
-    with open_engine(tasks=len(batch), **sweep.options | changed) as executor:
+    with open_engine(tasks=len(batch), shared=sweep.folder, **sweep.options | changed) as executor:
         futures: dict[Future, Cell] = {}
         # A pool that breaks in between takes no more.
         with suppress(BrokenExecutor):
@@ -264,9 +264,10 @@ def _outcome(future: Future) -> Outcome | None:
 def _task(sweep: Sweep, cell: Cell) -> Iterable[Any]:
     records = sweep.folder / "claims" / cell.name
     passed = dict(cell.parameters)
-    if "results_dir" in sweep.source.annotations:
-        passed["results_dir"] = str(records)
+    # Workers may run elsewhere, where a folder that is left out would be another one.
+    folders = {"results_dir": str(records), "runs_dir": str(sweep.store.root)}
+    passed |= {name: folder for name, folder in folders.items() if name in sweep.source.annotations}
     # Cells are side by side already.
-    if cell.given.get("engine", "") is None:
+    if cell.given.get("engine", "") is None and cell.given.get("scheduler") is None:
         passed["engine"] = "sequential"
     return sweep.source.text, passed, str(sweep.notebook(cell)), str(records), os.getcwd()

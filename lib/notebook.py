@@ -23,7 +23,8 @@ from matplotlib.figure import Figure
 from lib import claims, plots
 from lib.config import PRESETS, ConfigError, Experiment
 from lib.data import Dataset, Split, load_dataset
-from lib.ensemble import check_engine, train_ensemble
+from lib.engines import check_engine
+from lib.ensemble import train_ensemble
 from lib.models import Network
 from lib.parameters import annotations_of, check_names, check_types, experiments_of
 from lib.samples import Sampler, given_scales
@@ -219,7 +220,7 @@ class Page:
             return self._train(experiment, RunStore(folder))
 
     def _train(self, experiment: Experiment, store: RunStore) -> list[Trajectory]:
-        given = {name: self.parameters.get(name) for name in ("engine", "jobs", "batch_workers")}
+        given = {name: self.parameters.get(name) for name in ("engine", "scheduler", "jobs", "batch_workers")}
         return train_ensemble(experiment, **given, store=store, data_root=self.parameters["data_dir"])
 
     def model(self, trajectories: Sequence[Trajectory]) -> Network:
@@ -350,7 +351,7 @@ def open_page(min_members: int = 1, networks: str = "architectures", study: str 
     """
     given = _given()
     experiments = experiments_of(given, min_members, networks, study)
-    check_engine(given["engine"], given["jobs"])
+    check_engine(given["engine"], given["jobs"], given["scheduler"])
     page = Page(experiments, given, RunStore(given["runs_dir"]), study)
     _ = page.dataset  # so that data that cannot be had stop the notebook here
     return page

@@ -15,7 +15,7 @@ from typing import Any
 from lib import claims
 from lib.config import TRAINING_VERSION, ConfigError, Experiment, OneLineError, canonical_json
 from lib.data import DATASETS, load_dataset
-from lib.ensemble import check_engine
+from lib.engines import check_engine
 from lib.files import DamagedRun, read_file, sha256, write_atomically
 from lib.grid import Grid, cells
 from lib.parameters import NotebookSource, check_types
@@ -25,7 +25,7 @@ from lib.store import RunStore
 CHOSEN = ("results_dir",)
 
 #: Parameters that say where or how something is computed, and are left out of the cells' names.
-UNNAMED = ("runs_dir", "data_dir", "engine", "jobs", "batch_workers")
+UNNAMED = ("runs_dir", "data_dir", "engine", "scheduler", "jobs", "batch_workers")
 
 #: Members that an experiment of a cell may have: each of them has a key to compute.
 MOST_MEMBERS = 10_000
@@ -66,7 +66,7 @@ class Sweep:
         source: the notebook.
         cells: each once.
         folder: of all results.
-        options: of `lib.ensemble.open_engine`.
+        options: of `lib.engines.open_engine`.
         failures: why cells failed in `run`, by their names.
     """
 
@@ -145,13 +145,13 @@ def plan(
         notebook: its file.
         grid: of `lib.grid.read_grid`.
         folder: where all results go.
-        engine, jobs, scheduler: of `lib.ensemble.open_engine`, for the cells; each trains its members in its own
+        engine, jobs, scheduler: of `lib.engines.open_engine`, for the cells; each trains its members in its own
             process, one after the other, unless the grid says otherwise.
 
     Raises:
         OneLineError: a name, a type or a value that is not allowed, in any cell, or data that do not exist.
     """
-    check_engine(engine, jobs)
+    check_engine(engine, jobs, scheduler)
     if find_spec("papermill") is None:
         raise SweepError("sweeps need papermill: install ensemble-landscapes[book]")
     source = NotebookSource.read(notebook)
@@ -162,7 +162,7 @@ def plan(
     stores = {str(cell.given.get("runs_dir")) for cell in chosen.values()}
     if len(stores) > 1:
         raise ConfigError(f"runs_dir must be the same in all cells, which share one run store, got {sorted(stores)}")
-    options = {"engine": engine, "jobs": jobs} | ({"scheduler": scheduler} if scheduler is not None else {})
+    options = {"engine": engine, "jobs": jobs, "scheduler": scheduler}
     return Sweep(source, list(chosen.values()), Path(folder).expanduser().absolute(), options)
 
 
@@ -172,7 +172,7 @@ def _cell(source: NotebookSource, parameters: Mapping[str, Any]) -> Cell:
             raise ConfigError(f"{name} cannot be in a grid: a sweep gives each cell its own, below its output folder")
     check_types(parameters, source.annotations)
     given = source.defaults | dict(parameters)
-    check_engine(given.get("engine"), given.get("jobs"))
+    check_engine(given.get("engine"), given.get("jobs"), given.get("scheduler"))
     experiments = source.experiments(given)
     if any(experiment.num_members > MOST_MEMBERS for experiment in experiments):
         raise ConfigError(f"num_members must be at most {MOST_MEMBERS:,} in a grid, got {given['num_members']}")
