@@ -133,15 +133,19 @@ def verdict(estimate: Estimate, criterion: Criterion) -> str:
 
 @dataclass(frozen=True)
 class Result:
-    """A judged claim; `context` says of which run: dataset, architecture, preset, and whatever else JSON can hold."""
+    """A judged claim; `context` says of which run: dataset, architecture, preset, and whatever else JSON can hold.
+
+    `commit` is that of the package which judged it, empty if not known.
+    """
 
     claim: Claim
     estimate: Estimate
     verdict: str
     context: dict[str, Any]
+    commit: str = ""
 
 
-def judge(claim_id: str, estimate: Estimate, context: dict[str, Any]) -> Result:
+def judge(claim_id: str, estimate: Estimate, context: dict[str, Any], commit: str = "") -> Result:
     """The claim of that name with its verdict; `ValueError` for a name that is none, or a context without its run."""
     if claim_id not in CLAIMS:
         raise ValueError(unknown("claim", claim_id, CLAIMS))
@@ -149,7 +153,7 @@ def judge(claim_id: str, estimate: Estimate, context: dict[str, Any]) -> Result:
         if not isinstance(context.get(name), str) or "/" in context[name]:
             raise ValueError(f"context[{name!r}]: expected a name without '/', received {context.get(name)!r}")
     claim = CLAIMS[claim_id]
-    return Result(claim, estimate, verdict(estimate, claim.criterion), context)
+    return Result(claim, estimate, verdict(estimate, claim.criterion), context, commit)
 
 
 def write_result(result: Result, folder: Path) -> Path:
@@ -223,7 +227,7 @@ def _read_result(path: Path) -> Result:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         numbers = {name: math.nan if number is None else number for name, number in record["estimate"].items()}
-        result = judge(record["claim"]["id"], Estimate(**numbers), record["context"])
+        result = judge(record["claim"]["id"], Estimate(**numbers), record["context"], record.get("commit", ""))
         criterion, said = Criterion(**record["claim"]["criterion"]), record["verdict"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: not a claim's record ({type(error).__name__}: {error})") from error

@@ -26,6 +26,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
 from lib.config import MemberConfig, OneLineError, canonical_json
+from lib.provenance import commit
 
 #: Layout of the files below; a store written by a newer layout is refused.
 FORMAT = 1
@@ -43,7 +44,9 @@ class DamagedRun(StoreError):
 
 
 def default_runs_dir() -> Path:
-    """`runs` in the checkout that holds this package, or in the working directory where there is none."""
+    """$RUNS_DIR, else `runs` in the checkout that holds this package, else `runs` in the working directory."""
+    if folder := os.environ.get("RUNS_DIR"):
+        return Path(folder)
     checkout = Path(__file__).resolve().parents[1]
     return (checkout if (checkout / "pyproject.toml").exists() else Path.cwd()) / "runs"
 
@@ -210,9 +213,23 @@ class Run:
             DamagedRun: it is missing or cannot be read.
             StoreError: it was written by a newer version of this project.
         """
+        manifest = self._read_manifest()
+        if manifest["format"] != FORMAT:
+            version = manifest["format"]
+            raise StoreError(
+                f"{self.folder} has store format {version}, this version reads {FORMAT}; update the project"
+            )
+        self._checksums = manifest["checksums"]
+        self._read("config.json")
+
+    def read_environment(self) -> dict[str, str]:
+        """Where a complete run was made, as `finish` was told; raises `DamagedRun` if the manifest cannot be read."""
+        return dict(self._read_manifest().get("environment", {}))
+
+    def _read_manifest(self) -> dict:
         try:
             manifest = json.loads((self.folder / "manifest.json").read_bytes())
-            version, checksums = manifest["format"], dict(manifest["checksums"])
+            manifest = manifest | {"format": manifest["format"], "checksums": dict(manifest["checksums"])}
             digest = manifest.pop("digest")
         except FileNotFoundError:
             raise DamagedRun("manifest.json is missing") from None
@@ -220,12 +237,7 @@ class Run:
             raise DamagedRun(f"manifest.json cannot be read ({type(error).__name__})") from None
         if digest != _sha256(canonical_json(manifest).encode()):
             raise DamagedRun("manifest.json has another checksum")
-        if version != FORMAT:
-            raise StoreError(
-                f"{self.folder} has store format {version}, this version reads {FORMAT}; update the project"
-            )
-        self._checksums = checksums
-        self._read("config.json")
+        return manifest
 
     def read_epoch(self, epoch: int) -> dict[str, np.ndarray]:
         """The checkpoint after an epoch (0: the first weights), checked against its checksum."""
@@ -282,10 +294,14 @@ class RunStore:
 
     Args:
         root: the folder; `default_runs_dir()` when left out. It is made when something is written.
+
+    Attributes:
+        commits: of each file of derived arrays that `cached` returned, the commit that computed it; empty if not known.
     """
 
     def __init__(self, root: str | Path | None = None):
         self.root = (Path(root) if root is not None else default_runs_dir()).expanduser().resolve()
+        self.commits: dict[Path, str] = {}
 
     def run(self, config: MemberConfig) -> Run:
         """The run of a member, whether or not it is there."""
@@ -330,25 +346,30 @@ class RunStore:
         path = self.root / DERIVED / kind / f"{_sha256(content.encode())}.safetensors"
         try:
             if path.exists():
-                return _read_derived(path)
+                return self._use_derived(path)
         except DamagedRun:
             pass
         with _locked(path):
             # Again, as another process may have written it while this one waited.
             try:
                 if path.exists():
-                    return _read_derived(path)
+                    return self._use_derived(path)
             except DamagedRun as damage:
                 _set_aside(path, "arrays", str(damage), "they are computed again")
             for leftover in path.parent.glob(f".{path.name}.*.tmp"):
                 leftover.unlink(missing_ok=True)
             arrays = {name: _storable(value) for name, value in compute().items()}
             try:
-                _write_with_digest(path, arrays, {"recipe": content})
+                _write_with_digest(path, arrays, {"recipe": content, "commit": commit()})
             except (SafetensorError, TypeError):
                 got = ", ".join(f"{name} of {array.dtype}" for name, array in arrays.items())
                 raise ValueError(f"compute of {kind} must return arrays of numbers by name, got {got}") from None
-            return _read_derived(path)
+            return self._use_derived(path)
+
+    def _use_derived(self, path: Path) -> dict[str, np.ndarray]:
+        arrays, metadata = _read_derived(path)
+        self.commits[path] = metadata.get("commit", "")
+        return arrays
 
     def derived(self) -> list[Path]:
         """Files of arrays that `cached` keeps, in the order of their paths."""
@@ -403,12 +424,12 @@ def _storable(value: ArrayLike) -> np.ndarray:
     return np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
 
 
-def _read_derived(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file that `RunStore.cached` wrote under this name; raises `DamagedRun` for any other."""
+def _read_derived(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Arrays and metadata of a file that `RunStore.cached` wrote under this name; raises `DamagedRun` for any other."""
     arrays, metadata = _read_with_digest(path)
     if _sha256(metadata.get("recipe", "").encode()) != path.stem:
         raise DamagedRun(f"{path.name} has another recipe")
-    return arrays
+    return arrays, metadata
 
 
 def _lock_path(path: Path) -> Path:
