@@ -332,20 +332,18 @@ class Machine:
         return [cell for cell in nbformat.read(outcome, as_version=4).cells if cell.cell_type == "code"]
 
 
-def needed(roots: list[str]) -> set[str]:
-    """These distributions and all that they require, here."""
-    found, todo = set(), list(roots)
+def needed(roots: list[Requirement]) -> set[str]:
+    """The names of these distributions, and of all that they require here."""
+    found: dict[tuple, str] = {}
+    todo = list(roots)
     while todo:
-        name = re.sub(r"[-_.]+", "-", todo.pop()).lower()
-        try:
-            lines = metadata.requires(name) or []
-        except metadata.PackageNotFoundError:  # for another system
-            continue
-        if name not in found:
-            found.add(name)
-            requirements = [Requirement(line) for line in lines]
-            todo += [one.name for one in requirements if one.marker is None or one.marker.evaluate({"extra": ""})]
-    return found
+        requirement = todo.pop()
+        for extra in ("", *requirement.extras):
+            if (requirement.name.lower(), extra) not in found:
+                found[requirement.name.lower(), extra] = requirement.name
+                lines = map(Requirement, metadata.requires(requirement.name) or [])
+                todo += [line for line in lines if line.marker is None or line.marker.evaluate({"extra": extra})]
+    return set(found.values())
 
 
 def link_distributions(names: set[str], folder: Path) -> None:
@@ -378,8 +376,8 @@ def machine(tmp_path_factory):
     made = Machine(folder, make_repository(folder))
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")], check=True, timeout=60)
     (folder / "preinstalled").mkdir()
-    roots = [requirement.name for requirement in own_requirements()]
-    link_distributions(needed([*roots, "ipykernel", "pip", "setuptools"]), folder / "preinstalled")
+    kernel_and_pip = map(Requirement, ("ipykernel", "pip", "setuptools"))
+    link_distributions(needed([*own_requirements(), *kernel_and_pip]), folder / "preinstalled")
     stub = folder / "stub" / "google" / "colab"
     stub.mkdir(parents=True)
     (stub / "__init__.py").touch()

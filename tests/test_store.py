@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from helpers import member, run_python, start_python
+from helpers import CHECKOUT, member, run_python, start_python
 from safetensors import safe_open
 from safetensors.numpy import save
 from safetensors.torch import save as save_torch
@@ -670,6 +670,13 @@ def test_cached_what_is_no_array_of_numbers_is_refused(tmp_path, array):
         RunStore(tmp_path).cached("line", RECIPE, lambda: {"a": array})
     assert "\n" not in str(caught.value)
     assert RunStore(tmp_path).derived() == []
+
+
+def test_default_folder_is_that_of_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("RUNS_DIR", str(tmp_path))
+    assert RunStore().root == tmp_path
+    monkeypatch.setenv("RUNS_DIR", "")
+    assert RunStore().root == CHECKOUT / "runs"
 
 
 def test_derived_arrays_are_no_runs(tmp_path):
