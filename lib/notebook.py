@@ -279,7 +279,7 @@ class Page:
             "seeds": self._seeds(),
             **{f"{name} runs, by key": ", ".join(key[:8] for key in keys) for name, keys in self.keys.items()},
             **_circumstances(),
-            "of other commits": "; ".join(filter(None, mixed)) or "nothing",
+            "made by other commits": "; ".join(filter(None, mixed)) or "nothing",
             "run": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {(time.monotonic() - self.started) / 60:.1f} minutes",
         }
         _show_rows(rows)
@@ -317,7 +317,7 @@ def show_origins(results: Sequence[claims.Result]) -> None:
     """Display where these verdicts come from: their presets, and how many another commit than this one has judged."""
     presets = dict.fromkeys(result.context["preset"] for result in results)
     rows = {"presets": ", ".join(presets), "verdicts": len(results), **_circumstances()}
-    rows["of other commits"] = others([result.commit for result in results], "verdicts") or "nothing"
+    rows["made by other commits"] = others([result.commit for result in results], "verdicts") or "nothing"
     _show_rows(rows | {"run": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"})
 
 

@@ -423,7 +423,7 @@ def test_notebook_runs_in_colab_top_to_bottom_from_the_stamped_commit(path, exec
     provenance = text_of(cells[-1])
     assert machine.origin.commit[:12] in provenance
     if path == NOTEBOOKS[0]:
-        assert re.search(r"of other commits</td>\s*<td[^>]*>nothing<", provenance)
+        assert re.search(r"made by other commits</td>\s*<td[^>]*>nothing<", provenance)
     elif path != SCOREBOARD:
         assert re.search(r"\d+ of \d+ runs by (a )?commit", provenance)
 

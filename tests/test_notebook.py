@@ -218,9 +218,8 @@ def test_provenance_counts_the_runs_and_arrays_of_other_commits(open_with, monke
     for recipe in ({}, {"other": 1}):
         page.store.cached("numbers", recipe, lambda: {"one": np.ones(1)})
     rows = shown_provenance(page.provenance, monkeypatch)
-    assert (
-        rows["of other commits"] == "1 of 2 runs by commit 0123456789ab; 1 of 2 derived arrays by commit 0123456789ab"
-    )
+    by = "by commit 0123456789ab"
+    assert rows["made by other commits"] == f"1 of 2 runs {by}; 1 of 2 derived arrays {by}"
     assert rows["seeds"] == "0; first weights 0, 1; order of the data 0, 1"
     assert rows["small_cnn runs, by key"] == ", ".join(key[:8] for key in page.trained)
     assert rows["commit"] == commit()
@@ -230,14 +229,14 @@ def test_provenance_of_one_commit_says_so(open_with, monkeypatch):
     page = open_with(num_members=1, epochs=1, engine="sequential")
     page.train(page.experiment)
     rows = shown_provenance(page.provenance, monkeypatch)
-    assert rows["of other commits"] == "nothing"
+    assert rows["made by other commits"] == "nothing"
     assert {"preset", "parameters given", "data", "device", "versions", "run"} <= set(rows)
 
 
 def test_origins_of_verdicts_count_those_of_other_commits(monkeypatch):
     judged = [replace(record(), commit=name) for name in (commit(), "", commit())]
     rows = shown_provenance(lambda: notebook.show_origins(judged), monkeypatch)
-    assert rows["of other commits"] == "1 of 3 verdicts by a commit that is not known"
+    assert rows["made by other commits"] == "1 of 3 verdicts by a commit that is not known"
     assert (rows["verdicts"], rows["presets"]) == (3, "smoke")
 
 
