@@ -56,7 +56,7 @@ $(EXECUTED): $(BUILD)/notebooks/%.ipynb: notebooks/%.ipynb $(LIB) book/execute.p
 # This one reads what the others have written.
 $(BUILD)/notebooks/12_scoreboard.ipynb: $(filter-out %/12_scoreboard.ipynb,$(EXECUTED))
 
-# Changes with that address and with the commit, both of which the book names; a checksum, as an address may hold a password.
+# Changes with that address and with the commit, which the book names. A checksum, as an address may hold a password.
 ORIGIN := $(shell (echo '$(REPOSITORY)'; git remote get-url origin; git describe --always --dirty) 2>/dev/null | cksum)
 $(BUILD)/origin: FORCE
 	@mkdir -p $(@D)

@@ -68,7 +68,8 @@ def public_address(given: str) -> str:
     except ValueError:
         parts, host, port = urlsplit(""), "", None
     path = parts.path.strip("/")
-    if path and not parts.query and not parts.fragment and not re.search(r"[\s\"'@]", path):
+    # No letter that means something in a shell, or to pip.
+    if re.fullmatch(r"[\w.~+/-]+", path) and not parts.query and not parts.fragment:
         if parts.scheme == "file" and not host:
             return f"file:///{path}"
         if parts.scheme in ("https", "http", "ssh", "git") and re.fullmatch(r"[\w.-]+", host):
