@@ -5,6 +5,8 @@ PYTHON ?= python3
 PORT ?= 8000
 # Notebooks executed side by side: while one trains, the other starts or draws. `make AT_ONCE=1 book` on a small machine.
 AT_ONCE ?= 2
+# Address of the git repository that Colab installs the package from; empty: that of the remote `origin`.
+REPOSITORY ?=
 
 BIN := .venv/bin
 SETUP := .venv/.installed
@@ -14,7 +16,7 @@ EXECUTED := $(NOTEBOOKS:%=$(BUILD)/%)
 PAGES := _config.yml $(shell find book benchmarks -type f -not -path '*/__pycache__/*')
 LIB := $(shell find lib -type f -not -path '*/__pycache__/*')
 
-.PHONY: help book test lint format setup serve lock clean
+.PHONY: FORCE help book test lint format setup serve lock clean
 
 help:
 	@echo "make book    execute the notebooks and build the book (PRESET=smoke|quick|full|paper, or PARAMS=file.yaml)"
@@ -54,8 +56,14 @@ $(EXECUTED): $(BUILD)/notebooks/%.ipynb: notebooks/%.ipynb $(LIB) book/execute.p
 # This one reads what the others have written.
 $(BUILD)/notebooks/12_scoreboard.ipynb: $(filter-out %/12_scoreboard.ipynb,$(EXECUTED))
 
-$(BUILD)/html/index.html: $(EXECUTED) $(PAGES) | $(SETUP)
-	$(BIN)/python book/build.py --build-dir $(BUILD)
+# Changes with that address and with the commit, which the book names. A checksum, as an address may hold a password.
+ORIGIN := $(shell (echo '$(REPOSITORY)'; git remote get-url origin; git describe --always --dirty) 2>/dev/null | cksum)
+$(BUILD)/origin: FORCE
+	@mkdir -p $(@D)
+	@echo '$(ORIGIN)' | cmp -s - $@ || echo '$(ORIGIN)' > $@
+
+$(BUILD)/html/index.html: $(EXECUTED) $(PAGES) $(BUILD)/origin | $(SETUP)
+	$(BIN)/python book/build.py --build-dir $(BUILD) --repository '$(REPOSITORY)'
 
 serve: book
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(BUILD)/html $(PORT)

@@ -134,15 +134,19 @@ def verdict(estimate: Estimate, criterion: Criterion) -> str:
 
 @dataclass(frozen=True)
 class Result:
-    """A judged claim; `context` says of which run: dataset, architecture, preset, and whatever else JSON can hold."""
+    """A judged claim; `context` says of which run: dataset, architecture, preset, and whatever else JSON can hold.
+
+    `commit` is that of the package which judged it, empty if not known.
+    """
 
     claim: Claim
     estimate: Estimate
     verdict: str
     context: dict[str, Any]
+    commit: str = ""
 
 
-def judge(claim_id: str, estimate: Estimate, context: dict[str, Any]) -> Result:
+def judge(claim_id: str, estimate: Estimate, context: dict[str, Any], commit: str = "") -> Result:
     """The claim of that name with its verdict; `ValueError` for a name that is none, or a context without its run."""
     if claim_id not in CLAIMS:
         raise ValueError(unknown("claim", claim_id, CLAIMS))
@@ -153,7 +157,7 @@ def judge(claim_id: str, estimate: Estimate, context: dict[str, Any]) -> Result:
                 f"context[{name!r}]: expected letters, digits, '_', '.' and '-', received {context.get(name)!r:.200}"
             )
     claim = CLAIMS[claim_id]
-    return Result(claim, estimate, verdict(estimate, claim.criterion), context)
+    return Result(claim, estimate, verdict(estimate, claim.criterion), context, commit)
 
 
 def write_result(result: Result, folder: Path) -> Path:
@@ -227,7 +231,7 @@ def _read_result(path: Path) -> Result:
     try:
         record = read_json(path)
         numbers = {name: math.nan if number is None else number for name, number in record["estimate"].items()}
-        result = judge(record["claim"]["id"], Estimate(**numbers), record["context"])
+        result = judge(record["claim"]["id"], Estimate(**numbers), record["context"], record.get("commit", ""))
         criterion, said = Criterion(**record["claim"]["criterion"]), record["verdict"]
         told = f"{path}: says {said!s:.100} for {criterion}"
     except DamagedRun as error:

@@ -3,7 +3,6 @@
 import ast
 import json
 import platform
-import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
@@ -27,8 +26,9 @@ from lib.engines import check_engine
 from lib.ensemble import train_ensemble
 from lib.models import Network
 from lib.parameters import annotations_of, check_names, check_types, experiments_of
+from lib.provenance import commit, others
 from lib.samples import Sampler, given_scales
-from lib.store import RunStore, StoreError
+from lib.store import Run, RunStore, StoreError
 from lib.subspaces import RANK
 from lib.training import Trajectory, build_member_model
 from lib.variants import check_counts
@@ -106,15 +106,6 @@ def check_parameters(cells: Sequence[str], values: dict[str, Any]) -> dict[str, 
     return given
 
 
-def _commit() -> str:
-    """The commit that this package was run from, marked where files differ from it; empty outside a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""
-
-
 def device_name() -> str:
     """What networks are trained and evaluated on."""
     return torch.cuda.get_device_name() if default_device().type == "cuda" else f"CPU, {platform.machine()}"
@@ -139,6 +130,8 @@ class Page:
         experiments: one an architecture of the page.
         parameters: the notebook's parameters as they were given.
         study: the page's name in `lib.config.STUDIES`, where it is one of them.
+        keys: of the members that `train` returned, by architecture.
+        trained: the runs of these members, by key.
     """
 
     experiments: list[Experiment]
@@ -147,6 +140,8 @@ class Page:
     study: str | None = None
     results: list[claims.Result] = field(default_factory=list)
     keys: dict[str, list[str]] = field(default_factory=dict)
+    trained: dict[str, Run] = field(default_factory=dict)
+    commit: str = field(default_factory=commit)
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -210,6 +205,7 @@ class Page:
     def train(self, experiment: Experiment) -> list[Trajectory]:
         """The trajectories of all members: from the store, or trained now."""
         trajectories = self._train(experiment, self.store)
+        self.trained |= {run.member.key: self.store.run(run.member) for run in trajectories}
         keys = [*self.keys.get(experiment.architecture, []), *(run.member.key for run in trajectories)]
         self.keys[experiment.architecture] = list(dict.fromkeys(keys))
         return trajectories
@@ -243,7 +239,7 @@ class Page:
         settings = {name: getattr(experiment, name) for name in _settings(experiment)}
         context = settings | {"dataset": self.dataset.name, "architecture": experiment.architecture}
         context |= {"preset": experiment.preset, "members": self.keys.get(experiment.architecture, [])}
-        result = claims.judge(claim, estimate, context)
+        result = claims.judge(claim, estimate, context, self.commit)
         folder = self.parameters["results_dir"] or self.store.root / "claims"
         try:
             claims.write_result(result, Path(folder))
@@ -257,7 +253,9 @@ class Page:
         show(claims.table(self.results)[columns], "claims", verdicts=True)
 
     def provenance(self) -> None:
-        """Show where these results come from."""
+        """Show where these results come from, and how much of them other commits than this page's have made."""
+        runs = [run.read_environment().get("commit", "") for run in self.trained.values()]
+        mixed = [others(runs, "runs"), others(list(self.store.commits.values()), "derived arrays")]
         rows = {
             "preset": self.experiments[0].preset,
             # Folders say more of the machine than of the result.
@@ -267,13 +265,49 @@ class Page:
                 if value is not None and "_dir" not in name
             ),
             "data": f"{self.dataset.name}, SHA-256 {self.dataset.content_hash[:12]}",
-            **{f"{name} members": ", ".join(key[:8] for key in keys) for name, keys in self.keys.items()},
-            "device": device_name(),
-            "versions": f"Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}",
-            "commit": _commit() or "not from a checkout",
+            "seeds": self._seeds(),
+            **{f"{name} runs, by key": ", ".join(key[:8] for key in keys) for name, keys in self.keys.items()},
+            **_circumstances(),
+            "made by other commits": "; ".join(filter(None, mixed)) or "nothing",
             "run": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {(time.monotonic() - self.started) / 60:.1f} minutes",
         }
-        show(pd.DataFrame({"": list(rows), "value": list(rows.values())}), "provenance")
+        _show_rows(rows)
+
+    def _seeds(self) -> str:
+        """The seed, and the numbers that tell runs apart: of their first weights, and of the order of their data."""
+        members = [run.config for run in self.trained.values()]
+        seeds = {experiment.seed for experiment in self.experiments} | {member.seed for member in members}
+        numbers = {
+            "first weights": {member.initialization for member in members},
+            "order of the data": {member.order for member in members},
+        }
+        parts = [f"{what} {_numbers(own)}" for what, own in numbers.items() if own]
+        return "; ".join([_numbers(seeds), *parts])
+
+
+def _numbers(values: set[int]) -> str:
+    return ", ".join(map(str, sorted(values)))
+
+
+def _circumstances() -> dict[str, str]:
+    """Where, with which versions and from which commit this process runs, by row of the table of provenance."""
+    return {
+        "device": device_name(),
+        "versions": f"Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}",
+        "commit": commit() or "not known",
+    }
+
+
+def _show_rows(rows: dict[str, Any]) -> None:
+    show(pd.DataFrame({"": list(rows), "value": list(rows.values())}), "provenance")
+
+
+def show_origins(results: Sequence[claims.Result]) -> None:
+    """Display where these verdicts come from: their presets, and how many another commit than this one has judged."""
+    presets = dict.fromkeys(result.context["preset"] for result in results)
+    rows = {"presets": ", ".join(presets), "verdicts": len(results), **_circumstances()}
+    rows["made by other commits"] = others([result.commit for result in results], "verdicts") or "nothing"
+    _show_rows(rows | {"run": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"})
 
 
 def remarks(page: Path) -> list[str]:

@@ -39,6 +39,7 @@ from lib.files import (
     write_atomically,
     write_with_digest,
 )
+from lib.provenance import commit
 
 #: What a run's checksums may name.
 _FILE = re.compile(r"config\.json|history\.csv|epoch_[0-9]{3,9}\.safetensors")
@@ -48,7 +49,9 @@ DERIVED = ".derived"
 
 
 def default_runs_dir() -> Path:
-    """`runs` in the checkout that holds this package, or in the working directory where there is none."""
+    """$RUNS_DIR, else `runs` in the checkout that holds this package, else `runs` in the working directory."""
+    if folder := os.environ.get("RUNS_DIR"):
+        return Path(folder)
     checkout = Path(__file__).resolve().parents[1]
     return (checkout if (checkout / "pyproject.toml").exists() else Path.cwd()) / "runs"
 
@@ -173,6 +176,16 @@ class Run:
             raise DamagedRun(f"manifest.json cannot be read ({type(error).__name__})") from None
         self._read("config.json")
 
+    def read_environment(self) -> dict[str, str]:
+        """Where a complete run was made, as `finish` was told.
+
+        Raises:
+            DamagedRun: its manifest cannot be read.
+            StoreError: it was written by a newer version of this project.
+        """
+        environment = _read_manifest(self.folder).get("environment")
+        return environment if isinstance(environment, dict) else {}
+
     def read_epoch(self, epoch: int) -> dict[str, np.ndarray]:
         """The checkpoint after an epoch (0: the first weights), checked against its checksum."""
         name = f"epoch_{epoch:03d}.safetensors"
@@ -229,10 +242,14 @@ class RunStore:
 
     Args:
         root: the folder; `default_runs_dir()` when left out. It is made when something is written.
+
+    Attributes:
+        commits: of each file of derived arrays that `cached` returned, the commit that computed it; empty if not known.
     """
 
     def __init__(self, root: str | Path | None = None):
         self.root = (Path(root) if root is not None else default_runs_dir()).expanduser().resolve()
+        self.commits: dict[Path, str] = {}
 
     def run(self, config: MemberConfig) -> Run:
         """The run of a member, whether or not it is there.
@@ -286,25 +303,30 @@ class RunStore:
         path = _unlinked(self.root / DERIVED / kind / f"{sha256(content.encode())}.safetensors")
         try:
             if path.exists():
-                return _read_derived(path)
+                return self._use_derived(path)
         except DamagedRun:
             pass
         with _locked(path):
             # Again, as another process may have written it while this one waited.
             try:
                 if path.exists():
-                    return _read_derived(path)
+                    return self._use_derived(path)
             except DamagedRun as damage:
                 _set_aside(path, "arrays", str(damage), "they are computed again")
             for leftover in path.parent.glob(f".{path.name}.*.tmp"):
                 leftover.unlink(missing_ok=True)
             arrays = {name: _storable(value) for name, value in compute().items()}
             try:
-                write_with_digest(path, arrays, {"recipe": content})
+                write_with_digest(path, arrays, {"recipe": content, "commit": commit()})
             except (SafetensorError, TypeError):
                 got = ", ".join(f"{name} of {array.dtype}" for name, array in arrays.items())
                 raise ValueError(f"compute of {kind} must return arrays of numbers by name, got {got}") from None
-            return _read_derived(path)
+            return self._use_derived(path)
+
+    def _use_derived(self, path: Path) -> dict[str, np.ndarray]:
+        arrays, metadata = _read_derived(path)
+        self.commits[path] = metadata.get("commit", "")
+        return arrays
 
     def derived(self) -> list[Path]:
         """Files of arrays that `cached` keeps, in the order of their paths."""
@@ -457,12 +479,12 @@ def _storable(value: ArrayLike) -> np.ndarray:
     return np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
 
 
-def _read_derived(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file that `RunStore.cached` wrote under this name; raises `DamagedRun` for any other."""
+def _read_derived(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Arrays and metadata of a file that `RunStore.cached` wrote under this name; raises `DamagedRun` for any other."""
     arrays, metadata = read_with_digest(path)
     if sha256(metadata.get("recipe", "").encode()) != path.stem:
         raise DamagedRun(f"{path.name} has another recipe")
-    return arrays
+    return arrays, metadata
 
 
 def _lock_path(path: Path) -> Path:

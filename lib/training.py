@@ -17,6 +17,7 @@ from lib.data import Dataset, pixel_statistics
 from lib.lockstep import CannotStack, Lockstep, part
 from lib.metrics import accuracy, negative_log_likelihood
 from lib.models import Dropout, Network, build_model
+from lib.provenance import commit
 from lib.sgmcmc import Chain
 from lib.store import DamagedRun, ResumePoint, Run
 from lib.streaming import StreamedImages
@@ -271,6 +272,7 @@ def _train_from(
     device: torch.device,
 ) -> None:
     """Train members that have all finished `first` epochs to their end."""
+    environment = {"device": str(device), "torch": torch.__version__, "commit": commit()}
     networks = [build_member_model(config, dataset).to(device) for config in configs]
     for network, point in zip(networks, points, strict=True):
         if point is not None:
@@ -315,7 +317,7 @@ def _train_from(
             }
             run.write_epoch(epoch + 1, checkpoints[number], states[number], row)
     for run in runs:
-        run.finish({"device": str(device), "torch": torch.__version__})
+        run.finish(environment)
 
 
 def _checkpoint(model: Network) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from helpers import member, run_python, start_python
+from helpers import CHECKOUT, member, run_python, start_python
 from safetensors import safe_open
 from safetensors.numpy import save
 from safetensors.torch import save as save_torch
@@ -674,6 +674,13 @@ def test_cached_what_is_no_array_of_numbers_is_refused(tmp_path, array):
     assert RunStore(tmp_path).derived() == []
 
 
+def test_default_folder_is_that_of_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("RUNS_DIR", str(tmp_path))
+    assert RunStore().root == tmp_path
+    monkeypatch.setenv("RUNS_DIR", "")
+    assert RunStore().root == CHECKOUT / "runs"
+
+
 def test_derived_arrays_are_no_runs(tmp_path):
     run, _ = pretend_training(tmp_path)
     path, another = fill(tmp_path), fill(tmp_path, {})
@@ -683,7 +690,7 @@ def test_derived_arrays_are_no_runs(tmp_path):
     assert [found.folder for found in store.runs()] == [run.folder]
     assert store.unreadable() == store.damaged() == []
     assert store.verify() == {}
-    flip(another, 300)
+    flip(another, -1)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     assert store.verify() == {another: f"{another.name} has another checksum"}
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
