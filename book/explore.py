@@ -84,7 +84,7 @@ def write(root: Path, build_dir: Path, site: Path) -> None:
     generated = site / "generated"
     text = json.dumps(content, ensure_ascii=False)
     (generated / "explore.json").write_text(text, encoding="utf-8")
-    inside = text.replace("</", r"<\/")  # a script element ends at the first `</`
+    inside = text.replace("<", r"\u003c")  # what begins a tag would end the element that this is in
     element = f'<script type="application/json" id="explore-data">{inside}</script>'
     (generated / "explore_data.md").write_text(f"```{{raw}} html\n{element}\n```\n", encoding="utf-8")
     for kind, (notebook, figure) in FIGURES.items():
@@ -109,7 +109,7 @@ def _details(kind: str, result: dict[str, Any]) -> str:
         summary, title = "The map as a table", next(iter(result["maps"]))
         data = pd.DataFrame(result["maps"][title], columns=[f"{value:.0f}°" for value in np.degrees(result["angles"])])
         data.insert(0, "radius", result["radii"])
-    origin = pd.DataFrame({"": list(result["provenance"]), "value": list(result["provenance"].values())})
+    origin = pd.DataFrame({"what": list(result["provenance"]), "value": list(result["provenance"].values())})
     return _folded(summary, data, "table") + _folded("Where this result comes from", origin, "provenance")
 
 

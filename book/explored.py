@@ -104,7 +104,7 @@ def results(build_dir: Path, kind: str) -> list[dict[str, Any]]:
     data = figure_data(build_dir, notebook, figure)
     contexts = [result.context for result in read_results(build_dir / "claims" / notebook)]
     runs = {context["architecture"]: context for context in contexts}
-    panels = {name: data[data["panel"] == name] for name in runs} if kind == "plane" else dict.fromkeys(runs, data)
+    panels = dict(list(data.groupby("panel", sort=False))) if kind == "plane" else dict.fromkeys(runs, data)
     return [
         {
             "kind": kind,

@@ -1,6 +1,6 @@
 """The page Explore: what is read from notebooks and committed, and the page itself in a browser.
 
-The browser is Chromium. Without one these tests are skipped, but not where `CI` is true or `REQUIRE_BROWSER` is set.
+Without Chromium the tests of the page are skipped, but where `CI` is true or `REQUIRE_BROWSER` is set they fail.
 """
 
 import base64
@@ -10,10 +10,9 @@ import io
 import json
 import os
 import shutil
-import subprocess
 import sys
 import threading
-from types import SimpleNamespace
+from importlib.util import find_spec
 
 import nbformat
 import numpy as np
@@ -23,6 +22,7 @@ import yaml
 from conftest import ROOT
 from matplotlib import colormaps
 from nbformat.v4 import new_code_cell, new_notebook, new_output
+from typer.testing import CliRunner
 
 sys.path.insert(0, str(ROOT))
 
@@ -203,18 +203,17 @@ def test_committed_results_are_those_of_the_list_with_their_provenance():
 
 def test_command_line_records_or_says_in_one_line_why_not(build_dir, tmp_path):
     def record(folder):
-        command = [sys.executable, ROOT / "book" / "explore.py", "record", "--build-dir", folder, "--output", output]
-        return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120)
+        return CliRunner().invoke(explore.app, ["record", "--build-dir", str(folder), "--output", str(output)])
 
     output = tmp_path / "results"
     done = record(tmp_path)
-    assert done.returncode == 1
-    assert "04_diversity_accuracy.ipynb cannot be read" in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert done.exit_code == 1
+    assert "04_diversity_accuracy.ipynb cannot be read" in done.output
+    assert done.output.count("\n") == 1
     assert not output.exists()
     done = record(build_dir)
-    assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == len(list(output.glob("*.json"))) == 3
+    assert done.exit_code == 0
+    assert len(done.output.splitlines()) == len(list(output.glob("*.json"))) == 3
 
 
 # What the page looks like
@@ -237,13 +236,10 @@ def test_look_is_that_of_the_figures():
 # In a browser
 
 
-def chromium():
-    """Where Chromium is; skips, or fails where a browser is required."""
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        required = os.environ.get("CI") == "true" or os.environ.get("REQUIRE_BROWSER")
-        (pytest.fail if required else pytest.skip)("there is no Chromium on the PATH")
-    return path
+def lacking(what):
+    """Skips, or fails where a browser is required."""
+    required = os.environ.get("CI") == "true" or os.environ.get("REQUIRE_BROWSER")
+    (pytest.fail if required else pytest.skip)(f"there is no {what}")
 
 
 @pytest.fixture(scope="module")
@@ -289,21 +285,23 @@ def address(html):
 
 
 @pytest.fixture(scope="module")
-def playwright():
-    api = pytest.importorskip("playwright.sync_api")
-    executable = chromium()
-    with api.sync_playwright() as started:
-        options = {"executable_path": executable, "args": ["--no-sandbox", "--disable-gpu"]}
-        yield SimpleNamespace(
-            launch=lambda *args: started.chromium.launch(**options | {"args": [*options["args"], *args]})
+def launch():
+    """Starts Chromium, given more of its options."""
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None or find_spec("playwright") is None:
+        lacking("Chromium on the PATH" if path is None else "playwright")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as started:
+        yield lambda *options: started.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-gpu", *options]
         )
 
 
 @pytest.fixture(scope="module")
-def browser(playwright):
-    browser = playwright.launch()
-    yield browser
-    browser.close()
+def browser(launch):
+    with launch() as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -315,7 +313,12 @@ def visit(browser, address):
         context = browser.new_context(viewport={"width": width, "height": 844}, **options)
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: message.type == "error" and problems.append(message.text))
+        # As a reader who has come before: the theme notes an error on the first visit, when there is no mode yet.
+        scheme = options.get("color_scheme", "light")
+        page.add_init_script(f"localStorage.setItem('mode', '{scheme}'); localStorage.setItem('theme', '{scheme}')")
+        page.on(
+            "console", lambda message: message.type == "error" and problems.append(f"{message.text} {message.location}")
+        )
         # The theme declares a constant twice on every page.
         page.on("pageerror", lambda error: "THEBE_JS_URL" in str(error) or problems.append(str(error)))
         local = (start.rsplit("/book/")[0], "data:", "blob:")
@@ -413,6 +416,20 @@ def test_a_method_is_hidden_and_shown_again(visit):
     assert figure.evaluate(visible) == before
 
 
+def test_plane_comes_closer_to_the_base_and_goes_back(visit):
+    page = visit(f"plane={HOVERED}")
+    figure = drawn(page, "plane")
+    ranges = "figure => [figure._fullLayout.xaxis.range, figure._fullLayout.yaxis.range]"
+    whole = figure.evaluate(ranges)
+    button = page.get_by_role("button", name="Close to the base")
+    button.click()
+    (left, right), (low, high) = figure.evaluate(ranges)
+    assert (left, right) == pytest.approx((0.74, 0.815))  # the base has 0.8, the best star 0.81
+    assert low < 0 < 0.8 < high < whole[1][1]
+    button.click()
+    assert figure.evaluate(ranges) == whole
+
+
 def test_colours_follow_the_theme(visit):
     page = visit(f"plane={HOVERED}", color_scheme="light")
     figure = drawn(page, "plane")
@@ -469,9 +486,8 @@ def test_height_is_accuracy_or_agreement(visit):
     assert said in status(again, "radial")
 
 
-def test_without_webgl_the_flat_map_stands_in(visit, playwright):
-    browser = playwright.launch("--disable-3d-apis")
-    try:
+def test_without_webgl_the_flat_map_stands_in(visit, launch):
+    with launch("--disable-3d-apis") as browser:
         page = visit(f"radial={HOVERED}", browser=browser)
         figure = drawn(page, "radial")
         figure.locator(".polarlayer").wait_for(state="attached")
@@ -480,9 +496,6 @@ def test_without_webgl_the_flat_map_stands_in(visit, playwright):
         assert len(fan["r"]) == RADII.size * ANGLES.size
         assert "has no WebGL" in page.locator("#explore-radial .explore-note").text_content()
         assert page.get_by_role("button", name="Turn left").is_disabled()
-        page.context.close()
-    finally:
-        browser.close()
 
 
 def test_without_scripts_there_are_the_figures_and_their_tables(visit):
@@ -502,16 +515,18 @@ def test_page_works_from_a_folder(visit, html):
     assert drawn(page, "plane").evaluate("figure => figure.data.length") > 3
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_axe_finds_nothing_serious(visit, scheme, width):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    if find_spec("axe_playwright_python") is None:
+        lacking("axe-playwright-python")
+    from axe_playwright_python.sync_playwright import Axe
+
     page = visit(f"plane={HOVERED}", color_scheme=scheme, width=width)
     for kind in explored.FIGURES:
         drawn(page, kind)
     page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
     options = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
-    found = axe.run(page, ".explore", options).response["violations"]
+    found = Axe().run(page, ".explore", options).response["violations"]
     assert [
         (fault["id"], fault["nodes"][0]["html"]) for fault in found if fault["impact"] in ("serious", "critical")
     ] == []

@@ -174,7 +174,7 @@
       this.list("dataset", [...new Set(this.results.map((other) => other.dataset))]);
       this.list("architecture", mine.map((other) => other.architecture));
       this.describe();
-      fillTable(this.part("provenance"), ["", "value"], Object.entries(result.provenance));
+      fillTable(this.part("provenance"), ["what", "value"], Object.entries(result.provenance));
       this.draw();
     }
 
@@ -219,8 +219,38 @@
 
   // ---- The diversity–accuracy plane
 
+  /** How much less accurate than the base networks close to it are. */
+  const NEAR = 0.06;
+
+  /** Where the plane begins: the base, at zero, is whole. */
+  const LOWEST = -0.06;
+
+  const WHOLE = { x: { autorange: true }, y: { autorange: true, autorangeoptions: { include: LOWEST } } };
+
   class PlaneView extends View {
     hidden = new Set();
+    near = false;
+
+    open() {
+      super.open();
+      const button = this.controls.elements.near;
+      button.addEventListener("click", () => {
+        this.near = !this.near;
+        button.setAttribute("aria-pressed", String(this.near));
+        this.draw();
+      });
+    }
+
+    /** Accuracies from somewhat below the base's to the highest one, with some room, and the diversities there. */
+    nearby() {
+      const { points, base_accuracy } = this.result;
+      const shown = points.filter((point) => point.accuracy > base_accuracy - NEAR);
+      const most = (values, room) => Math.max(...values) + room;
+      return {
+        x: { range: [base_accuracy - NEAR, most([base_accuracy, ...shown.map((point) => point.accuracy)], 0.005)] },
+        y: { range: [LOWEST, most([0.2, ...shown.map((point) => point.diversity ?? 0)], 0.1)] },
+      };
+    }
 
     sentence() {
       const { points, base_accuracy } = this.result;
@@ -309,11 +339,12 @@
         marker: { symbol: "x", size: 12, color: look.methods.single.color[colors.name] },
         hovertemplate: "base solution: run 1<br>test accuracy %{x:.3f}<br>normalised diversity 0<extra></extra>",
       };
+      const { x, y } = this.near ? this.nearby() : WHOLE;
       return {
         traces: [...curves, ...marks, base],
         layout: layout(colors, {
-          xaxis: axis(colors, { title: { text: "test accuracy" } }),
-          yaxis: axis(colors, { title: { text: "disagreement with base / error" }, autorangeoptions: { include: -0.06 } }),
+          xaxis: axis(colors, { title: { text: "test accuracy" }, ...x }),
+          yaxis: axis(colors, { title: { text: "disagreement with base / error" }, ...y }),
         }),
       };
     }
