@@ -149,7 +149,13 @@ def remake(
     output: Annotated[Path, typer.Option(help="Folder of the results that come with the book.")] = ROOT / COMMITTED,
 ) -> None:
     """Execute the notebooks for every run of a list, and write their results; the run store keeps what was trained."""
-    for parameters in yaml.safe_load(runs.read_text(encoding="utf-8")):
+    try:
+        listed = yaml.safe_load(runs.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        sys.exit(f"cannot read {runs}: {' '.join(str(error).split())}")
+    if not isinstance(listed, list):
+        sys.exit(f"{runs} must hold a list of parameters, got a {type(listed).__name__}")
+    for parameters in listed:
         with tempfile.TemporaryDirectory() as folder:
             build_dir = Path(folder)
             given = build_dir / "params.yaml"
@@ -164,7 +170,8 @@ def remake(
                     "--params",
                     given,
                 ]
-                subprocess.run(list(map(str, command)), check=True)
+                if code := subprocess.run(list(map(str, command))).returncode:
+                    sys.exit(code)  # it has said why
             record(build_dir, output)
 
 

@@ -46,7 +46,8 @@
   }
 
   function fillTable(table, header, rows) {
-    const cells = (values, name, properties) => values.map((value) => element(name, { ...properties, textContent: value }));
+    const cells = (values, name, properties) =>
+      values.map((value) => element(name, { ...properties, textContent: value }));
     const head = element("thead", {}, element("tr", {}, ...cells(header, "th", { scope: "col" })));
     const body = element("tbody", {}, ...rows.map((row) => element("tr", {}, ...cells(row, "td"))));
     table.replaceChildren(head, body);
@@ -71,13 +72,14 @@
   }
 
   function layout(colors, more) {
+    const font = { color: colors.text, family: colors.font, size: 14 };
     return {
       autosize: true,
       margin: { l: 58, r: 12, t: 12, b: 52 },
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
-      font: { color: colors.text, family: colors.font, size: 14 },
-      hoverlabel: { bgcolor: colors.raised, bordercolor: colors.muted, font: { color: colors.text, family: colors.font, size: 14 }, align: "left" },
+      font,
+      hoverlabel: { align: "left", bgcolor: colors.raised, bordercolor: colors.muted, font },
       hovermode: "closest",
       showlegend: false,
       dragmode: false,
@@ -89,7 +91,7 @@
     return { gridcolor: colors.grid, linecolor: colors.muted, zeroline: false, fixedrange: true, ...more };
   }
 
-  const digits = (value, count = 3) => (value === null ? "–" : value.toFixed(count));
+  const decimals = (value, count = 3) => (value === null ? "–" : value.toFixed(count));
   const scaleText = (value) => (value === null ? "–" : String(Number(value.toPrecision(3))));
 
   // ---- The library
@@ -98,7 +100,8 @@
 
   function plotly() {
     library ??= new Promise((resolve, reject) => {
-      const tag = element("script", { src: script.dataset.plotly, onload: () => resolve(window.Plotly), onerror: reject });
+      const tag = element("script", { src: script.dataset.plotly, onerror: reject });
+      tag.onload = () => resolve(window.Plotly);
       document.head.append(tag);
     });
     return library;
@@ -108,7 +111,8 @@
 
   function readAddress() {
     const said = new URLSearchParams(location.hash.slice(1));
-    return Object.fromEntries(["plane", "radial", "map"].filter((name) => said.has(name)).map((name) => [name, said.get(name)]));
+    const known = ["plane", "radial", "map"].filter((name) => said.has(name));
+    return Object.fromEntries(known.map((name) => [name, said.get(name)]));
   }
 
   function writeAddress(changes) {
@@ -148,8 +152,10 @@
       near.observe(this.figure);
     }
 
+    /** Show what the address names; one that names nothing, as of a heading, leaves what is shown. */
     readAddress() {
       const wanted = readAddress()[this.kind];
+      if (wanted === undefined && this.result) return;
       const found = this.results.find((result) => this.name(result) === wanted);
       this.missing = wanted !== undefined && !found ? wanted : null;
       this.show(found ?? this.results[0]);
@@ -185,11 +191,11 @@
     }
 
     describe() {
-      const { here, provenance, dataset, architecture } = this.result;
+      const { here, preset, dataset, architecture } = this.result;
       const source = here ? "this copy of the book" : "a result that comes with the book";
       const missing = this.missing === null ? "" : `There is no result for ${this.missing}. `;
       this.part("status").textContent =
-        `${missing}Shown: ${architecture} on ${dataset}, preset ${provenance.preset} (${source}). ${this.sentence()}`;
+        `${missing}Shown: ${architecture} on ${dataset}, preset ${preset} (${source}). ${this.sentence()}`;
       fillTable(this.part("table"), ...this.table());
     }
 
@@ -257,7 +263,7 @@
       const stars = points.filter((point) => point.method === "independent").length;
       return (
         `${stars} independent solutions and ${points.length - stars} samples around the base, ` +
-        `whose test accuracy is ${digits(base_accuracy)}.`
+        `whose test accuracy is ${decimals(base_accuracy)}.`
       );
     }
 
@@ -265,8 +271,8 @@
       const rows = this.result.points.map((point) => [
         look.methods[point.method].name,
         scaleText(point.scale),
-        digits(point.accuracy),
-        digits(point.diversity),
+        decimals(point.accuracy),
+        decimals(point.diversity),
       ]);
       return [["method", "scale", "test accuracy", "normalised diversity"], rows];
     }
@@ -284,7 +290,8 @@
         ...Object.keys(this.result.limits).map((name) => [name, { name, symbol: look.limits[name] }]),
       ];
       const buttons = entries.map(([key, { name, symbol, color }]) => {
-        const button = element("button", { type: "button" }, marker(symbol, color?.[colors.name] ?? colors.muted), name);
+        const sign = marker(symbol, color?.[colors.name] ?? colors.muted);
+        const button = element("button", { type: "button" }, sign, name);
         button.dataset.key = key;
         button.setAttribute("aria-pressed", String(!this.hidden.has(key)));
         button.addEventListener("click", () => this.toggle(key));
@@ -316,14 +323,14 @@
       const marks = this.methods().map((method) => {
         const own = points.filter((point) => point.method === method);
         const { name, symbol, size, color } = look.methods[method];
-        const title = own.map(({ scale, run }) => (run ? `${name}: run ${run}` : `${name}<br>scale ${scaleText(scale)}`));
+        const which = ({ scale, run }) => (run ? `: run ${run}` : `<br>scale ${scaleText(scale)}`);
         return {
           type: "scatter",
           mode: "markers",
           name,
           x: own.map((point) => point.accuracy),
           y: own.map((point) => point.diversity),
-          text: title,
+          text: own.map((point) => name + which(point)),
           visible: visible(method),
           marker: { symbol, size, color: color[colors.name], line: { color: colors.page, width: 1 } },
           hovertemplate: "%{text}<br>test accuracy %{x:.3f}<br>normalised diversity %{y:.3f}<extra></extra>",
@@ -406,7 +413,7 @@
     }
 
     readAddress() {
-      this.map = readAddress().map;
+      this.map = readAddress().map ?? this.map;
       super.readAddress();
     }
 
@@ -419,12 +426,20 @@
       super.show(result);
     }
 
+    /** The two runs, with their paths, and where these end: at radius 1, on an edge each. */
+    both() {
+      const { runs, paths } = this.result;
+      const color = (run) => look.runs[(run - 1) % look.runs.length];
+      return runs.map((run, number) => {
+        return { run, color: color(run), path: paths[number], end: number === 0 ? [1, 0] : [0, 1] };
+      });
+    }
+
     sentence() {
       const values = this.result.maps[this.map];
-      const { radii, angles, runs } = this.result;
-      const at = runs.map((run, place) => {
-        const value = height({ radii, angles }, values, place === 0 ? 1 : 0, place === 0 ? 0 : 1);
-        return `${digits(value)} at the solution of run ${run}`;
+      const at = this.both().map(({ run, end }) => {
+        const value = height(this.result, values, ...end);
+        return `${decimals(value)} at the solution of run ${run}`;
       });
       return `Height and colour: ${this.map}, ${at.join(" and ")}.`;
     }
@@ -432,7 +447,8 @@
     table() {
       const { radii, angles, maps } = this.result;
       const degrees = angles.map((angle) => `${Math.round((angle * 180) / Math.PI)}°`);
-      const rows = radii.map((radius, row) => [digits(radius, 1), ...maps[this.map][row].map((value) => digits(value))]);
+      const cells = maps[this.map].map((row) => row.map((value) => decimals(value)));
+      const rows = radii.map((radius, row) => [decimals(radius, 1), ...cells[row]]);
       return [["radius", ...degrees], rows];
     }
 
@@ -502,7 +518,7 @@
     }
 
     solidPicture(colors) {
-      const { radii, angles, maps, runs, paths } = this.result;
+      const { radii, angles, maps, runs } = this.result;
       const values = maps[this.map];
       const grid = (place) => radii.map((radius) => angles.map((angle) => radius * place(angle)));
       const surface = {
@@ -516,15 +532,17 @@
         colorbar: this.colorbar(),
         lighting: { ambient: 0.85, diffuse: 0.3, specular: 0.05 },
         contours: { x: { highlight: false }, y: { highlight: false }, z: { highlight: false } },
-        hovertemplate: `share of run ${runs[0]} %{x:.2f}<br>share of run ${runs[1]} %{y:.2f}<br>${this.map} %{z:.3f}<extra></extra>`,
+        hovertemplate: [
+          `share of run ${runs[0]} %{x:.2f}`,
+          `share of run ${runs[1]} %{y:.2f}`,
+          `${this.map} %{z:.3f}<extra></extra>`,
+        ].join("<br>"),
       };
+      const heightAt = (place) => height(this.result, values, ...place);
       // A little above the surface, which would hide half of a line that lies in it.
-      const above = (points) => points.map(([x, y]) => height(this.result, values, x, y) + 0.015);
-      const marks = paths.flatMap((path, number) => {
-        const run = runs[number];
-        const color = look.runs[(run - 1) % look.runs.length];
+      const above = (points) => points.map((place) => heightAt(place) + 0.015);
+      const marks = this.both().flatMap(({ run, color, path, end }) => {
         const places = { x: path.map(([x]) => x), y: path.map(([, y]) => y), z: above(path) };
-        const end = [number === 0 ? [1, 0] : [0, 1]];
         const dot = (points, symbol, size, text) => ({
           type: "scatter3d",
           mode: "markers",
@@ -532,12 +550,12 @@
           y: points.map(([, y]) => y),
           z: above(points).map((z) => z + 0.01),
           marker: { symbol, size, color, line: { color: "#fff", width: 1 } },
-          hovertemplate: `run ${run}: ${text}<br>${this.map} ${digits(height(this.result, values, ...points[0]))}<extra></extra>`,
+          hovertemplate: `run ${run}: ${text}<br>${this.map} ${decimals(heightAt(points[0]))}<extra></extra>`,
         });
         return [
           { type: "scatter3d", mode: "lines", ...places, line: { color, width: 8 }, hoverinfo: "skip" },
           dot(path.slice(0, 1), "circle", 5, "first weights"),
-          dot(end, "diamond", 7, "final solution"),
+          dot([end], "diamond", 7, "final solution"),
         ];
       });
       const side = (title) => ({
@@ -568,7 +586,7 @@
 
     /** The fan of the notebook's figure: a patch for every place of the polar grid. */
     flatPicture(colors) {
-      const { radii, angles, maps, runs, paths } = this.result;
+      const { radii, angles, maps, runs } = this.result;
       const values = maps[this.map];
       const borders = (grid) => grid.map((value, at) => [value, grid[at - 1], grid[at + 1]]);
       const degrees = (angle) => (angle * 180) / Math.PI;
@@ -593,16 +611,17 @@
           showscale: true,
           colorbar: this.colorbar(),
         },
-        hovertemplate: `radius %{customdata[0]:.2f}<br>angle %{theta:.0f}°<br>${this.map} %{customdata[1]:.3f}<extra></extra>`,
+        hovertemplate: [
+          "radius %{customdata[0]:.2f}",
+          "angle %{theta:.0f}°",
+          `${this.map} %{customdata[1]:.3f}<extra></extra>`,
+        ].join("<br>"),
       };
       const polar = (points) => ({
         r: points.map(([x, y]) => Math.hypot(x, y)),
         theta: points.map(([x, y]) => degrees(Math.atan2(y, x))),
       });
-      const marks = paths.flatMap((path, number) => {
-        const run = runs[number];
-        const color = look.runs[(run - 1) % look.runs.length];
-        const end = [number === 0 ? [1, 0] : [0, 1]];
+      const marks = this.both().flatMap(({ run, color, path, end }) => {
         const dot = (points, symbol, size, text) => ({
           type: "scatterpolar",
           mode: "markers",
@@ -614,7 +633,7 @@
           { type: "scatterpolar", mode: "lines", ...polar(path), line: { color: "#fff", width: 5 }, hoverinfo: "skip" },
           { type: "scatterpolar", mode: "lines", ...polar(path), line: { color, width: 2.5 }, hoverinfo: "skip" },
           dot(path.slice(0, 1), "circle", 9, "first weights"),
-          dot(end, "star", 16, "final solution"),
+          dot([end], "star", 16, "final solution"),
         ];
       });
       return {
@@ -640,7 +659,7 @@
 
   // ---- Begin
 
-  const views = [new PlaneView("plane"), new RadialView("radial")].filter((view) => view.results.length && view.section);
+  const views = [new PlaneView("plane"), new RadialView("radial")];
   for (const view of views) view.open();
   new MutationObserver(() => views.forEach((view) => view.draw())).observe(root, { attributeFilter: ["data-theme"] });
   addEventListener("hashchange", () => views.forEach((view) => view.readAddress()));
