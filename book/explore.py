@@ -101,7 +101,7 @@ def _details(kind: str, result: dict[str, Any]) -> str:
     """A result's numbers and its provenance, folded."""
     if kind == "plane":
         summary, data = "The points as a table", pd.DataFrame(result["points"])
-        scales = [f"{float(f'{scale:.3g}'):g}" if scale == scale else "–" for scale in data["scale"].astype(float)]
+        scales = ["–" if pd.isna(scale) else f"{float(f'{scale:.3g}'):g}" for scale in data["scale"]]
         data = data.assign(method=data["method"].map(METHOD_NAMES), scale=scales)
         data = data[["method", "scale", "accuracy", "diversity"]]
         data.columns = ["method", "scale", "test accuracy", "normalised diversity"]
@@ -115,7 +115,8 @@ def _details(kind: str, result: dict[str, Any]) -> str:
 
 def _folded(summary: str, data: pd.DataFrame, name: str) -> str:
     classes = ["table", f"explore-{name}"]
-    table = data.to_html(index=False, border=0, na_rep="–", float_format="{:.3f}".format, classes=classes)
+    with pd.option_context("display.max_colwidth", None):  # pandas would cut long texts
+        table = data.to_html(index=False, border=0, na_rep="–", float_format="{:.3f}".format, classes=classes)
     region = f'<div class="table-scroll" role="region" tabindex="0" aria-label="{escape(summary)}">{table}</div>'
     return f"<details><summary>{escape(summary)}</summary>{region}</details>"
 

@@ -34,6 +34,7 @@ from lib.plots import landscape, take_away
 from lib.plots.diversity import diversity_accuracy
 from lib.plots.style import METHOD_MARKERS, METHOD_NAMES
 
+DEVICE = "a processor with a name that is longer than pandas shows in a cell of a table"
 NETWORKS = ("small_cnn", "resnet8_v1")
 SCALES = np.array([0.51234567, 2.0])
 RADII, ANGLES = np.linspace(0, 2, 5), np.radians([-45, 0, 45, 90, 135])
@@ -78,7 +79,13 @@ def build_dir(tmp_path_factory):
     """A build folder with the two notebooks of the page, and their verdicts."""
     folder = tmp_path_factory.mktemp("build")
     (folder / "notebooks").mkdir()
-    rows = {"preset": "smoke", "small_cnn members": "aaaa", "resnet8_v1 members": "bbbb", "commit": "<0123>"}
+    rows = {
+        "preset": "smoke",
+        "device": DEVICE,
+        "small_cnn members": "aaaa",
+        "resnet8_v1 members": "bbbb",
+        "commit": "<0123>",
+    }
     made = {
         "plane": (plane_figure(), "diversity/random", NETWORKS),
         "radial": (radial_figure(), "radial/valley", NETWORKS[:1]),
@@ -125,7 +132,12 @@ def test_radial_has_its_maps_by_radius_and_angle_and_the_paths_of_its_runs(build
 
 def test_provenance_is_that_of_the_notebook_without_members_of_other_networks(build_dir):
     _, resnet = explored.results(build_dir, "plane")
-    assert resnet["provenance"] == {"preset": "smoke", "resnet8_v1 members": "bbbb", "commit": "<0123>"}
+    assert resnet["provenance"] == {
+        "preset": "smoke",
+        "device": DEVICE,
+        "resnet8_v1 members": "bbbb",
+        "commit": "<0123>",
+    }
 
 
 @pytest.mark.parametrize(
@@ -396,18 +408,22 @@ def test_tap_on_a_phone_shows_the_same_without_horizontal_scroll(visit):
 def test_dataset_and_network_are_switched_by_keyboard_and_the_view_can_be_linked(visit):
     page = visit()
     assert status(page).startswith("Shown: small_cnn on svhn, preset smoke (this copy of the book). 2 independent")
-    page.get_by_label("Dataset").first.focus()
-    page.keyboard.press("d")
     page.locator("#explore-plane select[name=architecture]").select_option("resnet8_v1")
-    assert status(page).startswith("Shown: resnet8_v1 on digits, preset quick (a result that comes with the book).")
-    assert page.evaluate("location.hash") == "#plane=digits/resnet8_v1"
-    committed = json.loads((ROOT / explored.COMMITTED / "plane-digits-resnet8_v1.json").read_text())
-    table = "#explore-plane .explore-table tbody tr"
-    assert page.locator(table).count() == len(committed["points"])
+    assert page.evaluate("location.hash") == "#plane=svhn/resnet8_v1"
+    page.locator("#explore-plane select[name=dataset]").focus()
+    page.keyboard.press("f")
     said = status(page)
+    assert said.startswith(
+        "Shown: small_cnn on fashion_mnist_mini, preset quick (a result that comes with the book). 5 independent"
+    )
+    assert page.evaluate("location.hash") == "#plane=fashion_mnist_mini/small_cnn"
     page.evaluate("location.hash = '#the-radial-cut'")  # a heading, and no view
-    again = visit("plane=digits/resnet8_v1")
-    assert status(again) == status(page) == said
+    assert status(page) == said
+    committed = json.loads((ROOT / explored.COMMITTED / "plane-fashion_mnist_mini-small_cnn.json").read_text())
+    rows = page.locator("#explore-plane .explore-table tbody tr")
+    assert rows.count() == len(committed["points"])
+    again = visit("plane=fashion_mnist_mini/small_cnn")
+    assert status(again) == said
     figure = drawn(again, "plane")
     stars = figure.evaluate("figure => figure.data.find(trace => trace.name === 'independent solutions').x")
     assert stars == [point["accuracy"] for point in committed["points"] if point["method"] == "independent"]
@@ -522,6 +538,7 @@ def test_without_scripts_there_are_the_figures_and_their_tables(visit):
     page.get_by_text("The points as a table").click()
     cells = page.locator("#explore-plane .explore-table tbody tr").nth(2).locator("td").all_text_contents()
     assert cells == ["random directions", "0.512", "0.790", "0.200"]
+    assert DEVICE in page.locator("#explore-plane .explore-provenance").text_content()
 
 
 def test_page_works_from_a_folder(visit, html):
