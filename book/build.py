@@ -92,9 +92,9 @@ def _notebook_problems(source: Path, copy: Path) -> Iterator[str]:
     for number, (mine, theirs) in enumerate(zip(cells, committed.cells, strict=False), 1):
         if (mine.cell_type, mine.source) != (theirs.cell_type, theirs.source):
             yield f"cell {number} is not that of {source.name} as it is now: execute it again"
-    yield from figures.problems(executed)
     if len(cells) != len(committed.cells):
         yield f"has {len(cells)} cells, {source.name} has {len(committed.cells)} now: execute it again"
+    yield from figures.problems(executed)
 
 
 def check_claims(root: Path, folder: Path) -> dict[Path, list[Result]]:

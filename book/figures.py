@@ -35,11 +35,15 @@ def figures(notebook: NotebookNode) -> Iterator[tuple[str, NotebookNode, Noteboo
 
 def problems(notebook: NotebookNode) -> Iterator[str]:
     """A line for every figure that cannot be taken away."""
+    names = set()
     for name, _, output in figures(notebook):
-        if not re.fullmatch(r"[\w-]+", name):
+        if name in names:
+            yield f"two figures have the name {name}"
+        elif not re.fullmatch(r"[\w-]+", name):
             yield f"the figure's name {name!r} makes no file name: letters, digits and hyphens are allowed"
         elif missing := [text for kind, _, text in FORMS if kind not in output.data]:
             yield f"figure {name} has no {' and no '.join(missing)}: execute it again, with figures of lib.plots"
+        names.add(name)
 
 
 def save(notebook: NotebookNode, folder: Path) -> list[Path]:

@@ -29,6 +29,7 @@ MODULES = (
     "lockstep",
     "ensemble",
     "store",
+    "files",
     "streaming",
     "subspaces",
     "samples",
@@ -47,6 +48,7 @@ MODULES = (
     "claims",
     "embedding",
     "plots.style",
+    "plots.downloads",
     "plots.similarity",
     "plots.subspaces",
     "plots.diversity",
@@ -80,6 +82,7 @@ BENCHMARKS = {
     "evaluation": ("evaluation",),
     "growth": ("growth",),
     "lockstep": ("lockstep",),
+    "faults": ("faults",),
 }
 
 

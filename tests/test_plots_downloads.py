@@ -4,6 +4,7 @@ import importlib
 import inspect
 import io
 import pkgutil
+from functools import cache
 from xml.etree import ElementTree
 
 import numpy as np
@@ -138,6 +139,11 @@ def drawn(function) -> Figure:
     return function(*EXAMPLES[function])
 
 
+@cache
+def drawn_once(function) -> Figure:
+    return drawn(function)
+
+
 def table(figure) -> pd.DataFrame:
     """What the CSV of a figure says."""
     return pd.read_csv(io.StringIO(downloads.csv(figure)), keep_default_na=False, na_values=[""])
@@ -182,7 +188,7 @@ def test_every_figure_has_an_example():
 
 @every_function
 def test_each_point_that_is_drawn_stands_in_a_row(function):
-    figure = drawn(function)
+    figure = drawn_once(function)
     rows, count = stated(table(figure)), 0
     for axes in figure.axes:
         for x, y in (place for part in points(axes) for place in part):
@@ -199,7 +205,7 @@ def test_each_point_that_is_drawn_stands_in_a_row(function):
 
 @every_function
 def test_each_value_of_a_map_is_in_the_table(function):
-    figure = drawn(function)
+    figure = drawn_once(function)
     numbers = stated(table(figure)).ravel()
     for axes in figure.axes:
         for one in [*axes.collections, *axes.images]:
@@ -209,7 +215,7 @@ def test_each_value_of_a_map_is_in_the_table(function):
 
 @every_function
 def test_tables_have_named_columns_and_a_row_an_observation(function):
-    data = table(drawn(function))
+    data = table(drawn_once(function))
     assert len(data)
     assert all(name == name.strip() and name and "Unnamed" not in name and "index" not in name for name in data.columns)
     assert not data.duplicated().any()
@@ -237,7 +243,7 @@ def test_svg_is_the_same_each_time_and_its_text_is_text(function):
 
 
 def test_rows_of_a_matrix_are_its_rows():
-    (matrix, *_), data = EXAMPLES[similarity.checkpoint_similarity], table(drawn(similarity.checkpoint_similarity))
+    (matrix, *_), data = EXAMPLES[similarity.checkpoint_similarity], table(drawn_once(similarity.checkpoint_similarity))
     assert list(data.columns) == ["run", "checkpoint", "other run", "other checkpoint", "cosine"]
     assert len(data) == 36
     (cell,) = data.query("run == 2 and checkpoint == 1 and `other run` == 1 and `other checkpoint` == 3")["cosine"]
@@ -246,7 +252,7 @@ def test_rows_of_a_matrix_are_its_rows():
 
 def test_rows_of_a_polar_map_have_its_radii_and_angles():
     radii, angles, maps, _, paths, samples, *_ = EXAMPLES[landscape.radial_maps]
-    data = table(drawn(landscape.radial_maps))
+    data = table(drawn_once(landscape.radial_maps))
     assert data["series"].value_counts().to_dict() == {
         "map": 20, "run 3": 4, "run 1": 4, "low-rank Gaussian, run 3": 3, "low-rank Gaussian, run 1": 2
     }  # fmt: skip
@@ -259,13 +265,13 @@ def test_rows_of_a_polar_map_have_its_radii_and_angles():
 
 def test_rows_of_a_stitched_map_have_its_radii_and_places():
     positions, radii, maps, _ = EXAMPLES[landscape.stitched_fans]
-    data = table(drawn(landscape.stitched_fans))
+    data = table(drawn_once(landscape.stitched_fans))
     (cell,) = data[near(data["radius"], radii[3]) & near(data["place on the path"], positions[4])].to_dict("records")
     assert [cell[title] for title in maps] == pytest.approx([own[3, 4] for own in maps.values()])
 
 
 def test_images_are_their_pixels():
-    data = table(drawn(ensembles.image_grid))
+    data = table(drawn_once(ensembles.image_grid))
     pixels = data[[f"x = {x}" for x in range(7)]].to_numpy().reshape(3, 2, 8, 3, 7)
     np.testing.assert_array_equal(np.moveaxis(pixels, 3, 4), IMAGES)
     assert data.loc[8 * 3, ["row", "severity", "y", "channel"]].to_list() == ["fog", 1, 0, 1]
@@ -277,7 +283,7 @@ def test_images_without_names_of_columns_are_counted():
 
 
 def test_shifted_scores_are_by_metric_panel_and_method():
-    data = table(drawn(ensembles.shifted_scores))
+    data = table(drawn_once(ensembles.shifted_scores))
     shown = data[(data["metric"] == "accuracy") & (data["panel"] == "all")]
     assert set(shown["method"]) == {METHOD_NAMES["independent"], METHOD_NAMES["random"]}
     (found,) = shown[(shown["method"] == METHOD_NAMES["random"]) & (shown["severity"] == 2)].to_dict("records")
@@ -287,7 +293,7 @@ def test_shifted_scores_are_by_metric_panel_and_method():
 
 def test_paths_are_by_pair_and_path():
     t, losses, _, differences, _ = EXAMPLES[landscape.path_profiles]
-    data = table(drawn(landscape.path_profiles))
+    data = table(drawn_once(landscape.path_profiles))
     own = data[(data["pair"] == "run 3 and run 4") & (data["path"] == "path of low loss")]
     np.testing.assert_allclose(own["loss (nats)"], losses[1, 1], rtol=1e-6)
     np.testing.assert_allclose(own["labels that differ from the second run's"], differences[1, 1, 1], rtol=1e-6)

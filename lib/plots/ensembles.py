@@ -208,4 +208,5 @@ def ensembles_under_shift(scores: pd.DataFrame) -> Figure:
     panels[1].set(xlabel="severity of the corruptions, 0: none", xticks=sorted(set(scores["severity"])))
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     sns.despine(figure)
-    return with_data(figure, scores.rename(columns={"size": "runs in the ensemble"}))
+    data = scores[["severity", "size", "accuracy", "Brier score"]]
+    return with_data(figure, data.rename(columns={"size": "runs in the ensemble"}))
