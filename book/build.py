@@ -21,7 +21,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from book import colab, figures  # noqa: E402
+from book import colab, explore, figures  # noqa: E402
+from book.explored import ExploreError  # noqa: E402
 from book.fragments import all_fragments  # noqa: E402
 from lib.claims import Result, read_results  # noqa: E402
 
@@ -117,7 +118,7 @@ def stage(root: Path, build_dir: Path, verdicts: dict[Path, list[Result]]) -> Pa
     """Make `<build_dir>/site` anew: the repository's paths, with executed notebooks and the computed fragments."""
     site = build_dir / "site"
     shutil.rmtree(site, ignore_errors=True)
-    shutil.copytree(root / "book", site / "book", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    shutil.copytree(root / "book", site / "book", ignore=shutil.ignore_patterns("*.py", "__pycache__", "results"))
     shutil.copy(root / "_config.yml", site)
     for folder in ("notebooks", "generated"):
         (site / folder).mkdir()
@@ -128,6 +129,10 @@ def stage(root: Path, build_dir: Path, verdicts: dict[Path, list[Result]]) -> Pa
         nbformat.write(linked, site / "notebooks" / source.name)
     for name, text in all_fragments(root, verdicts, seconds_of_work(build_dir / "notebooks")).items():
         (site / "generated" / name).write_text(text, encoding="utf-8")
+    try:
+        explore.write(root, build_dir, site)
+    except ExploreError as error:
+        raise BookError(str(error)) from None
     return site
 
 

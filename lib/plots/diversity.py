@@ -44,10 +44,13 @@ def _table(accuracies: np.ndarray, diversities: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({ACROSS: accuracies, UP: diversities})
 
 
-def diversity_accuracy(planes: Mapping[str, Mapping[str, Points]]) -> Figure:
+def diversity_accuracy(
+    planes: Mapping[str, Mapping[str, Points]], scales: Mapping[str, Mapping[str, np.ndarray]] | None = None
+) -> Figure:
     """Figs. 6 and 7: how different networks are from a base solution, against how accurate they are; and both limits.
 
-    `planes` has one panel a title: its networks by method, of `METHOD_NAMES`, all beside the same base.
+    `planes` has one panel a title: its networks by method, of `METHOD_NAMES`, all beside the same base. `scales (N,)`
+    of those that have some, by the same titles and methods, go into the data behind the figure.
     """
     figure, panels = _panels(list(planes), 4.2)
     tables = {}
@@ -66,7 +69,9 @@ def diversity_accuracy(planes: Mapping[str, Mapping[str, Points]]) -> Figure:
             look = {"color": METHOD_COLORS[way], "marker": METHOD_MARKERS[way], "label": METHOD_NAMES[way]}
             star = way == "independent"
             axes.scatter(own.accuracies, own.diversities, s=190 if star else 40, alpha=0.8, zorder=2 + star, **look)
-            tables[title, METHOD_NAMES[way]] = _table(own.accuracies, own.diversities)
+            table = _table(own.accuracies, own.diversities)
+            known = scales is not None and way in scales[title]
+            tables[title, METHOD_NAMES[way]] = table.assign(scale=scales[title][way]) if known else table
         axes.scatter(base, 0, s=110, color=METHOD_COLORS["single"], marker="X", zorder=4, label="base solution")
         axes.set_ylim(-0.06, None)
         tables[title, "base solution"] = _table([base], [0.0])
