@@ -20,6 +20,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from book import landing  # noqa: E402
 from book.fragments import all_fragments  # noqa: E402
 from lib.claims import Result, read_results  # noqa: E402
 
@@ -123,6 +124,7 @@ def stage(root: Path, build_dir: Path, verdicts: dict[Path, list[Result]]) -> Pa
         nbformat.write(without_widgets(executed), site / "notebooks" / source.name)
     for name, text in all_fragments(root, verdicts, seconds_of_work(build_dir / "notebooks")).items():
         (site / "generated" / name).write_text(text, encoding="utf-8")
+    landing.write(site, verdicts)
     return site
 
 
