@@ -21,7 +21,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from book import colab, explore, figures  # noqa: E402
+from book import colab, explore, figures, landing  # noqa: E402
 from book.explored import ExploreError  # noqa: E402
 from book.fragments import all_fragments  # noqa: E402
 from lib.claims import Result, read_results  # noqa: E402
@@ -129,6 +129,7 @@ def stage(root: Path, build_dir: Path, verdicts: dict[Path, list[Result]]) -> Pa
         nbformat.write(linked, site / "notebooks" / source.name)
     for name, text in all_fragments(root, verdicts, seconds_of_work(build_dir / "notebooks")).items():
         (site / "generated" / name).write_text(text, encoding="utf-8")
+    landing.write(site, verdicts)
     try:
         explore.write(root, build_dir, site)
     except ExploreError as error:

@@ -115,7 +115,7 @@ def show(table: pd.DataFrame, name: str, verdicts: bool = False) -> None:
     """Display a table without its index; `name` keeps the HTML the same from run to run."""
     style = table.style.hide(axis="index").format({"verdict": _badge} if verdicts else None, escape="html")
     style = style.set_uuid(name).set_table_attributes(f'class="dataframe {name}"')
-    display(HTML(f'<div class="table-scroll">{style.to_html()}</div>'))
+    display(HTML(f'<div class="table-scroll" tabindex="0">{style.to_html()}</div>'))
 
 
 def _badge(verdict: str) -> str:
