@@ -28,7 +28,7 @@ book: $(SETUP)
 	@echo "The book is at $(BUILD)/html/index.html; make serve shows it."
 
 test: $(SETUP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
 
 lint: $(SETUP)
 	$(BIN)/ruff check .

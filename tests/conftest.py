@@ -1,18 +1,23 @@
-"""What several test files need: notebooks executed once a session, as a reader would."""
+"""What several test files need: notebooks executed, and the book built, once a session, as a reader would."""
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pytest
+from filelock import FileLock
 
 from lib.plots import use_style
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+# The workers of `make test`, and the processes that tests start, share the cores: each takes one thread.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture
@@ -37,13 +42,44 @@ def start(source: Path, build: Path) -> subprocess.Popen:
 
 
 @pytest.fixture(scope="session")
-def executed_notebooks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A build folder with all notebooks executed at preset smoke, all at once on one new run store (`runs/` in it)."""
-    build = tmp_path_factory.mktemp("build")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this session that all its workers see."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def once(folder: Path, make: Callable[[], object]) -> Path:
+    """The folder, which `make` fills for the first worker that asks; the others wait, and only read."""
+    begun, done = folder.with_suffix(".begun"), folder.with_suffix(".done")
+    with FileLock(folder.with_suffix(".lock")):
+        if not begun.exists():
+            begun.touch()
+            make()
+            done.touch()
+    assert done.exists(), f"{folder} could not be made: see the first test that needed it"
+    return folder
+
+
+def execute_notebooks(build: Path) -> None:
+    """All notebooks at preset smoke, all at once, on one new run store (`runs/` in the build folder)."""
+    build.mkdir()
     (build / "params.yaml").write_text(f"runs_dir: {build / 'runs'}\n")
     others = [source for source in NOTEBOOKS if source != SCOREBOARD]
     for sources in (others, [SCOREBOARD]):
         for process in [start(source, build) for source in sources]:
-            output, _ = process.communicate(timeout=300)
+            output, _ = process.communicate(timeout=600)
             assert process.returncode == 0, output
-    return build
+
+
+@pytest.fixture(scope="session")
+def executed_notebooks(shared: Path) -> Path:
+    """A build folder with all executed notebooks, their verdicts and their run store."""
+    return once(shared / "build", lambda: execute_notebooks(shared / "build"))
+
+
+@pytest.fixture(scope="session")
+def html(executed_notebooks: Path) -> Path:
+    """The folder of the book's pages, made of the executed notebooks."""
+    from book import build
+
+    return once(executed_notebooks / "html", lambda: build.build(ROOT, executed_notebooks))

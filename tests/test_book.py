@@ -297,11 +297,6 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="session")
-def html(executed_notebooks):
-    return build.build(ROOT, executed_notebooks).parent
-
-
-@pytest.fixture(scope="session")
 def pages(html):
     return {
         path: Page(path.read_text(encoding="utf-8")) for path in html.rglob("*.html") if "_static" not in path.parts
