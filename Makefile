@@ -37,7 +37,7 @@ pdf: book
 	$(BIN)/python book/pdf.py --build-dir $(BUILD)
 
 test: $(SETUP)
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 lint: $(SETUP)
 	$(BIN)/ruff check .

@@ -66,10 +66,11 @@ def chapter(html: Path, page: str, pages: set[str]) -> Tag:
     for part in article.select(SCREEN_ONLY):
         part.decompose()
     for heading in article.select("section[id] > :is(h1, h2)"):
-        # A section may begin at the foot of a page that its heading leaves empty.
-        heading["id"] = heading.parent.attrs.pop("id")
+        # The place is that of the words: a section, or the box of its heading, may begin on the page before them.
+        words = soup.new_tag("span", id=heading.parent.attrs.pop("id"))
+        words.extend(list(heading.children))
         # Chromium keeps the places that links lead to, and bookmarks need these.
-        heading.append(soup.new_tag("a", href=f"#{heading['id']}"))
+        heading.extend([words, soup.new_tag("a", href=f"#{words['id']}")])
     _unfold(article)
     for part in article.select("[id]"):
         part["id"] = anchor(page, part["id"])
@@ -205,7 +206,7 @@ def add_bookmarks(source: Path, pdf: Path, numbers: dict[str, int], parts: list[
     for caption, pages in parts:
         part = add(caption, anchor(pages[0])) if caption else None
         for page in pages:
-            title, *sections = soup.find(id=anchor(page)).select(":is(h1, h2)[id]")
+            title, *sections = soup.find(id=anchor(page)).select(":is(h1, h2) > span[id]")
             own = add(title.get_text(), anchor(page), part)
             for section in sections:
                 add(section.get_text(), section["id"], own)

@@ -60,6 +60,20 @@ def once(folder: Path, make: Callable[[], object]) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def compiled(shared: Path) -> None:
+    """Numba's kernels in their cache, so that processes started at once do not all compile them in a new checkout."""
+    from lib.config import Experiment
+    from lib.ensemble import train_ensemble
+
+    def train() -> None:
+        for precision in ("float32", "bf16"):
+            experiment = Experiment.from_preset("smoke", num_members=1, epochs=1, precision=precision)
+            train_ensemble(experiment, engine="sequential", store=shared / "compiled")
+
+    once(shared / "compiled", train)
+
+
 def execute_notebooks(build: Path) -> None:
     """All notebooks at preset smoke, all at once, on one new run store (`runs/` in the build folder)."""
     build.mkdir()
@@ -72,7 +86,7 @@ def execute_notebooks(build: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def executed_notebooks(shared: Path) -> Path:
+def executed_notebooks(shared: Path, compiled: None) -> Path:
     """A build folder with all executed notebooks, their verdicts and their run store."""
     return once(shared / "build", lambda: execute_notebooks(shared / "build"))
 
