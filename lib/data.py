@@ -227,6 +227,10 @@ def _read_mini() -> RawDataset:
     return read_npz(MINI_FILE)._replace(classes=FASHION_MNIST_CLASSES, sorted_by_class=False)
 
 
+#: Datasets that come with this project or with a package it needs: how they are read.
+INCLUDED: dict[str, Callable[[], RawDataset]] = {"digits": _read_digits, "fashion_mnist_mini": _read_mini}
+
+
 def validation_count(count: int, size: int | None, source: str) -> int:
     """Return how many of `count` training images are for validation: `size`, or what load_dataset says for None."""
     if size is None:
@@ -265,8 +269,7 @@ def _load(source: str | Path, root: Path, validation_size: int | None, modified:
         name = folder_name(source.stem, "dataset")
     else:
         name = source
-        readers = {"digits": _read_digits, "fashion_mnist_mini": _read_mini}
-        raw = readers[name]() if name in readers else SOURCES[name].read(_find(name, root))
+        raw = INCLUDED[name]() if name in INCLUDED else SOURCES[name].read(_find(name, root))
 
     parts = {"train": raw.train, "test": raw.test} | ({"val": raw.val} if raw.val else {})
     shapes = {part: images.shape[1:] for part, (images, _) in parts.items()}
