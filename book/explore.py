@@ -30,6 +30,7 @@ sys.path.insert(0, str(ROOT))
 
 from book.explored import COMMITTED, FIGURES, LIMITS, figure_alt, gathered, record_results  # noqa: E402
 from lib.config import OneLineError  # noqa: E402
+from lib.grid import read_yaml  # noqa: E402
 from lib.plots.landscape import SIMILARITY_TICKS  # noqa: E402
 from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES, RUN_COLORS  # noqa: E402
 
@@ -151,9 +152,9 @@ def remake(
 ) -> None:
     """Execute the notebooks for every run of a list, and write their results; the run store keeps what was trained."""
     try:
-        listed = yaml.safe_load(runs.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        sys.exit(f"cannot read {runs}: {' '.join(str(error).split())}")
+        listed = read_yaml(runs)
+    except OneLineError as error:
+        sys.exit(str(error))
     if not isinstance(listed, list):
         sys.exit(f"{runs} must hold a list of parameters, got a {type(listed).__name__}")
     for parameters in listed:

@@ -22,10 +22,10 @@ from nbformat import NotebookNode
 from book import figures
 from lib.claims import read_results
 from lib.config import OneLineError
+from lib.files import write_atomically
 from lib.plots.diversity import ACROSS, UP
 from lib.plots.downloads import CSV
 from lib.plots.style import METHOD_NAMES
-from lib.store import write_atomically
 
 #: The figure behind each view: notebook, and name of the figure.
 FIGURES = {"plane": ("04_diversity_accuracy", "diversity-plane"), "radial": ("05_radial_cut", "radial-maps")}

@@ -228,7 +228,7 @@ def test_command_line_records_or_says_in_one_line_why_not(build_dir, tmp_path):
     assert len(done.output.splitlines()) == len(list(output.glob("*.json"))) == 3
 
 
-@pytest.mark.parametrize(("text", "message"), [(None, "No such file"), ("a: [", "cannot read"), ("a: 1", "got a dict")])
+@pytest.mark.parametrize(("text", "message"), [(None, "No such file"), ("a: [", "is not YAML"), ("a: 1", "got a dict")])
 def test_list_of_runs_that_is_none_is_refused_in_one_line(tmp_path, text, message):
     path = tmp_path / "runs.yaml"
     if text is not None:
