@@ -32,7 +32,7 @@ from book.build import BookError  # noqa: E402
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 #: What only a screen has a use for; the last of these show the source of the API reference, page by page.
-SCREEN_ONLY = "script, .headerlink, .copybtn, .toctree-wrapper, .sd-tab-set > input, a:has(> .viewcode-link)"
+SCREEN_ONLY = "script, source, .headerlink, .copybtn, .toctree-wrapper, .sd-tab-set > input, a:has(> .viewcode-link)"
 
 #: How long typesetting of all formulas, or printing, may take: a guard against a browser that hangs.
 PATIENCE = 300_000  # milliseconds
@@ -66,13 +66,13 @@ def chapter(html: Path, page: str, pages: set[str]) -> Tag:
     for part in article.select(SCREEN_ONLY):
         part.decompose()
     for heading in article.select("section[id] > :is(h1, h2)"):
-        # The place is that of the words: a section, or the box of its heading, may begin on the page before them.
+        # The words of a heading are on one page of paper; its section may be on several.
         words = soup.new_tag("span", id=heading.parent.attrs.pop("id"))
         words.extend(list(heading.children))
         # Chromium keeps the places that links lead to, and bookmarks need these.
         heading.extend([words, soup.new_tag("a", href=f"#{words['id']}")])
     _unfold(article)
-    for part in article.select("[id]"):
+    for part in article.select("[id]:not(svg *)"):  # drawings refer to their own
         part["id"] = anchor(page, part["id"])
     for image in article.select("img[src]"):
         image["src"] = _from_build(html, page, image["src"])
