@@ -9,7 +9,7 @@ from typing import Any
 import papermill
 
 from benchmarks.report import circumstances, machine, number, table
-from lib.claims import CLAIMS, INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, VERDICTS, Result
+from lib.claims import CLAIMS, INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Result
 from lib.claims import numbers as claims_numbers
 from lib.claims import table as claims_table
 from lib.config import PRESETS, PROTOCOLS, Experiment
@@ -33,6 +33,7 @@ MODULES = (
     "progress",
     "ensemble",
     "store",
+    "files",
     "streaming",
     "subspaces",
     "samples",
@@ -51,6 +52,7 @@ MODULES = (
     "claims",
     "embedding",
     "plots.style",
+    "plots.downloads",
     "plots.similarity",
     "plots.subspaces",
     "plots.diversity",
@@ -84,6 +86,7 @@ BENCHMARKS = {
     "evaluation": ("evaluation",),
     "growth": ("growth",),
     "lockstep": ("lockstep",),
+    "faults": ("faults",),
 }
 
 
@@ -219,11 +222,8 @@ def page_link(notebook: Path, text: str) -> str:
 
 
 def glance(results: Sequence[Result], links: dict[str, str]) -> str:
-    """How many verdicts of each kind there are, and one table a dataset and page: claims down, networks across."""
-    count = {verdict: sum(result.verdict == verdict for result in results) for verdict in VERDICTS}
-    parts = [
-        "In this copy of the book: " + ", ".join(f"{count[verdict]} {badge(verdict)}" for verdict in VERDICTS) + "."
-    ]
+    """One table a dataset and page: claims down, networks across."""
+    parts = []
 
     def run(result: Result) -> tuple[str, str]:
         return result.context["dataset"], result.context["preset"]
