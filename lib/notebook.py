@@ -17,12 +17,15 @@ import pandas as pd
 import torch
 from IPython import get_ipython
 from IPython.display import HTML, Markdown, display
+from matplotlib.figure import Figure
 
 from lib import claims, plots
-from lib.config import PRESETS, STUDIES, ConfigError, Experiment, unknown
+from lib.config import PRESETS, ConfigError, Experiment
 from lib.data import Dataset, Split, load_dataset
-from lib.ensemble import check_engine, train_ensemble
+from lib.engines import check_engine
+from lib.ensemble import train_ensemble
 from lib.models import Network
+from lib.parameters import annotations_of, check_names, check_types, experiments_of
 from lib.provenance import commit, others
 from lib.samples import Sampler, given_scales
 from lib.store import Run, RunStore, StoreError
@@ -70,18 +73,9 @@ CHAIN_SETTINGS = {"cycles": "cycles", "noise_epochs": "noisy epochs of a cycle",
 VERDICT_SIGNS = {claims.REPRODUCED: "✓", claims.NOT_REPRODUCED: "✗", claims.INCONCLUSIVE: "?"}
 
 
-def _annotations(source: str) -> dict[str, str]:
-    """Names and annotations that a parameters cell declares."""
-    return {
-        statement.target.id: ast.unparse(statement.annotation)
-        for statement in ast.parse(source).body
-        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
-    }
-
-
 def _is_parameters_cell(source: str) -> bool:
     try:
-        return "runs_dir" in _annotations(source)
+        return "runs_dir" in annotations_of(source)
     except SyntaxError:  # a cell with IPython magic
         return False
 
@@ -101,20 +95,15 @@ def check_parameters(cells: Sequence[str], values: dict[str, Any]) -> dict[str, 
     position = max((number for number, cell in enumerate(cells) if _is_parameters_cell(cell)), default=None)
     if position is None:
         raise ConfigError("this notebook has no parameters cell before its set-up: run the cells from the top")
-    annotations = _annotations(cells[position])
+    annotations = annotations_of(cells[position])
     injected = [cell for cell in cells[position + 1 :] if cell.startswith("# Parameters\n")]
-    for statement in ast.parse(injected[-1]).body if injected else []:
-        name = statement.targets[0].id
-        if name not in annotations:
-            raise ConfigError(unknown("parameter", name, annotations))
-    kinds = {"str": str, "int": int, "float": (int, float), "bool": bool, "list": list}
-    for name, annotation in annotations.items():
-        value, kind = values[name], kinds[annotation]
-        wrong_bool = isinstance(value, bool) and annotation != "bool"
-        if value is not None and (wrong_bool or not isinstance(value, kind)):
-            hint = f"; with papermill: -y '{name}: [first, second]'" if annotation == "list" else ""
-            raise ConfigError(f"parameter {name!r} must be {annotation}, got {value!r} ({type(value).__name__}){hint}")
-    return {name: values[name] for name in annotations}
+    passed = ast.parse(injected[-1]).body if injected else []
+    # A parameter's name that is no name, which papermill writes as it is, may have made any statement.
+    names = [ast.unparse(target) for statement in passed for target in getattr(statement, "targets", [statement])]
+    check_names(names, annotations)
+    given = {name: values[name] for name in annotations}
+    check_types(given, annotations)
+    return given
 
 
 def device_name() -> str:
@@ -126,7 +115,7 @@ def show(table: pd.DataFrame, name: str, verdicts: bool = False) -> None:
     """Display a table without its index; `name` keeps the HTML the same from run to run."""
     style = table.style.hide(axis="index").format({"verdict": _badge} if verdicts else None, escape="html")
     style = style.set_uuid(name).set_table_attributes(f'class="dataframe {name}"')
-    display(HTML(f'<div class="table-scroll">{style.to_html()}</div>'))
+    display(HTML(f'<div class="table-scroll" tabindex="0">{style.to_html()}</div>'))
 
 
 def _badge(verdict: str) -> str:
@@ -227,7 +216,7 @@ class Page:
             return self._train(experiment, RunStore(folder))
 
     def _train(self, experiment: Experiment, store: RunStore) -> list[Trajectory]:
-        given = {name: self.parameters.get(name) for name in ("engine", "jobs", "batch_workers")}
+        given = {name: self.parameters.get(name) for name in ("engine", "scheduler", "jobs", "batch_workers")}
         return train_ensemble(experiment, **given, store=store, data_root=self.parameters["data_dir"])
 
     def model(self, trajectories: Sequence[Trajectory]) -> Network:
@@ -373,6 +362,7 @@ def _given() -> dict[str, Any]:
     given = check_parameters(shell.user_ns["In"], shell.user_ns)
     plots.use_style()
     shell.run_line_magic("config", "InlineBackend.figure_formats = ['retina']")
+    shell.display_formatter.mimebundle_formatter.for_type(Figure, plots.take_away)
     return given
 
 
@@ -394,27 +384,8 @@ def open_page(min_members: int = 1, networks: str = "architectures", study: str 
         ConfigError: a parameter that is not known, of the wrong type, or not allowed; one line.
     """
     given = _given()
-    if given["preset"] not in PRESETS:
-        raise ConfigError(unknown("preset", given["preset"], PRESETS))
-    if "architectures" in given:
-        preset = PRESETS[given["preset"]] | (STUDIES[study][given["preset"]] if study else {})
-        architectures = given["architectures"] or preset[networks]
-    else:
-        architectures = [given["architecture"]]
-    names = ("dataset", "num_members", "epochs", "seed", "batch_size", "precision", "learning_rate", *CHAIN_SETTINGS)
-    overrides = {name: given[name] for name in names if name in given}
-    experiments = [
-        Experiment.from_preset(given["preset"], study, architecture=name, **overrides) for name in architectures
-    ]
-    if experiments[0].num_members < min_members:
-        count = experiments[0].num_members
-        raise ConfigError(f"num_members must be at least {min_members} on this page, which compares runs, got {count}")
-    check_engine(given["engine"], given["jobs"])
-    # So that one that is not allowed stops the notebook here, and not after an hour of training.
-    given_scales(given.get("scales"))
-    rank, most = given.get("rank"), experiments[0].epochs - 1
-    if rank is not None and not 1 <= rank <= most:
-        raise ConfigError(f"rank must be from 1 to {most}, one less than the epochs, got {rank}")
+    experiments = experiments_of(given, min_members, networks, study)
+    check_engine(given["engine"], given["jobs"], given["scheduler"])
     page = Page(experiments, given, RunStore(given["runs_dir"]), study)
     _ = page.dataset  # so that data that cannot be had stop the notebook here
     return page

@@ -19,7 +19,7 @@ from lib.metrics import accuracy, negative_log_likelihood
 from lib.models import Dropout, Network, build_model
 from lib.provenance import commit
 from lib.sgmcmc import Chain
-from lib.store import ResumePoint, Run
+from lib.store import DamagedRun, ResumePoint, Run
 from lib.streaming import StreamedImages
 from lib.weights import as_pixels, default_device, flatten, flatten_statistics, load, predict
 
@@ -70,7 +70,10 @@ class Trajectory:
 def load_trajectory(run: Run) -> Trajectory:
     """Read a complete run; raises `DamagedRun` where a file is not what was written."""
     checkpoints = [run.read_epoch(epoch) for epoch in range(run.config.epochs + 1)]
-    weights, statistics = (np.stack([point[name] for point in checkpoints]) for name in ("weights", "statistics"))
+    try:
+        weights, statistics = (np.stack([point[name] for point in checkpoints]) for name in ("weights", "statistics"))
+    except (KeyError, ValueError) as error:
+        raise DamagedRun(f"the checkpoints do not fit together ({type(error).__name__})") from None
     return Trajectory(run.config, weights, statistics, run.read_history())
 
 

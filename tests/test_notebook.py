@@ -15,6 +15,7 @@ from lib.config import PRESETS, ConfigError
 from lib.notebook import check_parameters, open_page
 from lib.provenance import commit
 from lib.store import StoreError
+from lib.subspaces import METHODS
 
 CELL = """preset: str = "quick"  # size
 architectures: list = None  # networks
@@ -175,8 +176,11 @@ def test_page_counts_samples_and_images_by_preset_or_parameter(open_with):
         ({"jobs": 0}, "jobs must be an integer at least 1, got 0"),
         ({"rank": 4}, "rank must be from 1 to 3, one less than the epochs, got 4"),
         ({"rank": 0}, "rank must be from 1 to 3"),
-        ({"scales": [1, 2]}, "scales must be 4, of random, dropout, diagonal-gaussian, low-rank-gaussian"),
-        ({"scales": [1, 2, None, None]}, "the scale of dropout must be a number above 0 and at most 0.99, got 2"),
+        ({"scales": [1, 2]}, f"scales must be {len(METHODS)}, of {', '.join(METHODS)}"),
+        (
+            {"scales": [1, 2, *[None] * (len(METHODS) - 2)]},
+            "the scale of dropout must be a number above 0 and at most 0.99, got 2",
+        ),
     ],
 )
 def test_open_page_refuses_with_one_line(open_with, tmp_path, parameters, line):

@@ -18,9 +18,11 @@ from safetensors import safe_open
 from safetensors.numpy import save
 from safetensors.torch import save as save_torch
 
+from lib import files as files_module
 from lib import store as store_module
 from lib.config import canonical_json
 from lib.data import load_dataset
+from lib.files import sha256
 from lib.store import DamagedRun, RunStore, StoreError, folder_size, last_written, write_atomically
 
 CONFIG = member(epochs=3)
@@ -447,7 +449,7 @@ def test_cached_file_is_where_it_says_and_holds_its_recipe(tmp_path):
         content = file.metadata()["recipe"]
     assert json.loads(content) == {"kind": "line", "recipe": RECIPE}
     assert content == canonical_json({"kind": "line", "recipe": RECIPE})
-    assert path.stem == store_module._sha256(content.encode())
+    assert path.stem == sha256(content.encode())
 
 
 @pytest.mark.parametrize(
@@ -629,7 +631,7 @@ def test_cached_reads_where_nothing_can_be_written(tmp_path, monkeypatch):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr(store_module.FileLock, "acquire", fail)
-    monkeypatch.setattr(store_module.tempfile, "mkstemp", fail)
+    monkeypatch.setattr(files_module.tempfile, "mkstemp", fail)
     assert_arrays(RunStore(tmp_path).cached("line", RECIPE, never))
     with pytest.raises(StoreError, match="Read-only file system; choose another folder"):
         RunStore(tmp_path).cached("plane", RECIPE, never)

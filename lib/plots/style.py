@@ -11,6 +11,9 @@ from matplotlib.figure import Figure
 RUN_COLORS = sns.color_palette("colorblind", 10)
 RUN_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 
+#: Points of the smallest type in any figure: at the width of a phone it is still about 7 pixels high.
+SMALLEST_TYPE = 12
+
 
 def use_style() -> None:
     """The one look of the book: large type, so that figures read on a phone; white behind, also on a dark page."""

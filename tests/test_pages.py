@@ -1,0 +1,184 @@
+"""The pages of a whole book as readers see them: each opened in Chromium, wide and on a phone, light and dark."""
+
+import functools
+import json
+import os
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import NamedTuple
+
+import axe_playwright_python
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from lib.plots.style import SMALLEST_TYPE
+
+#: Widths of a window in CSS pixels, and what is looked at first in each theme; then the window gets the other width.
+WIDE, PHONE = 1280, 390
+THEMES = {"light": PHONE, "dark": WIDE}
+
+#: CSS pixels that the smallest type of a figure needs.
+LEGIBLE = 7
+
+AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
+AXE_OPTIONS = {"resultTypes": ["violations"], "preload": False, "elementRef": False}
+
+#: Every image with its alternative; of the figures of notebooks also the pixels that they are wide.
+IMAGES = """() => [...document.images].map(image => {
+  const style = getComputedStyle(image), figure = image.closest(".cell_output");
+  const shown = image.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+  return {source: image.src, alt: image.getAttribute("alt"), shown: figure && image.clientWidth ? shown : null};
+})"""
+
+#: What sticks out of the window where the page can be scrolled sideways.
+SIDEWAYS = """() => document.scrollingElement.scrollWidth <= innerWidth ? [] :
+  [...document.querySelectorAll("body *")].filter(part => part.getBoundingClientRect().right > innerWidth + 1)
+  .slice(0, 3).map(part => `${part.tagName}.${part.className}`).concat(`${document.scrollingElement.scrollWidth} px`)"""
+
+SETTLED = "async () => { await window.MathJax?.startup?.promise; await document.fonts.ready; }"
+
+
+class Fault(NamedTuple):
+    """What is wrong with a page, in which theme and window."""
+
+    kind: str
+    page: str
+    theme: str
+    width: int
+    what: str
+
+
+def chromium() -> str | None:
+    """The path of a Chromium or Chrome on this machine, or of Playwright's own."""
+    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"):
+        if found := shutil.which(name):
+            return found
+    with sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+    return own if Path(own).exists() else None
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = chromium()
+    if path is None:
+        missing = "no Chromium on this machine: install it (apt-get install chromium) to look at the pages"
+        if os.environ.get("CI") == "true" or os.environ.get("REQUIRE_BROWSER"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves the book and prints nothing."""
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(html: Path) -> Iterator[str]:
+    """Where the book is served, on this machine."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=html)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def pages(html: Path) -> list[str]:
+    """Every page of the book but the first, which leads on to book/index.html."""
+    found = (path for path in html.rglob("*.html") if "_static" not in path.parts and path != html / "index.html")
+    return sorted(path.relative_to(html).as_posix() for path in found)
+
+
+@pytest.fixture(scope="module")
+def faults(browser: Browser, address: str, pages: list[str], html: Path) -> list[Fault]:
+    """Everything that is wrong with any page; the tests below ask for one kind each."""
+    return [fault for theme in THEMES for fault in look(browser, address, pages, html, theme)]
+
+
+def look(browser: Browser, address: str, pages: list[str], html: Path, theme: str) -> Iterator[Fault]:
+    """The faults of all pages in one theme, as a reader sees them who comes for the first time."""
+    first = THEMES[theme]
+    context = browser.new_context(viewport={"width": first, "height": 900}, color_scheme=theme)
+    page, noted = context.new_page(), []
+    context.route(lambda url: not url.startswith(address), lambda route: route.abort())
+    page.on("console", lambda message: message.type in ("error", "warning") and noted.append(("console", message.text)))
+    page.on("pageerror", lambda error: noted.append(("console", str(error))))
+    page.on(
+        "request", lambda request: request.url.startswith((address, "data:")) or noted.append(("host", request.url))
+    )
+    for name in pages:
+        page.goto(address + name)
+        page.evaluate(SETTLED)
+        shown = page.evaluate("document.documentElement.dataset.theme")
+        found = [("theme", shown)] if shown != theme else []
+        for width in (first, WIDE + PHONE - first):
+            page.set_viewport_size({"width": width, "height": 900})
+            found += [("sideways", what) for what in page.evaluate(SIDEWAYS)] + image_faults(page, html)
+            if width == first and is_checked(name):
+                found += [("accessibility", what) for what in accessibility(page)]
+            yield from (Fault(kind, name, theme, width, what) for kind, what in found)
+            found = []
+        yield from (Fault(kind, name, theme, first, what) for kind, what in noted)
+        noted.clear()
+    context.close()
+
+
+def is_checked(name: str) -> bool:
+    """Whether axe reads a page: of the listings of modules, which are all made alike, it reads one."""
+    return not name.startswith("_modules/") or name.endswith("/metrics.html")
+
+
+def accessibility(page: Page) -> list[str]:
+    """What axe finds that is serious or critical."""
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate(f"async () => (await axe.run(document, {json.dumps(AXE_OPTIONS)})).violations")
+    return [
+        f"{violation['id']}: {node['target']} {node['failureSummary']}"
+        for violation in found
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    ]
+
+
+def image_faults(page: Page, html: Path) -> list[tuple[str, str]]:
+    """Images without an alternative in words, and figures whose type is too small to read."""
+    found = []
+    for image in page.evaluate(IMAGES):
+        name = image["source"].rsplit("/", 1)[-1]
+        if len((image["alt"] or "").strip()) < 5 or re.search(r"\.(png|svg|jpe?g)$", image["alt"]):
+            found.append(("alt", name))
+        if image["shown"]:
+            with Image.open(html / "_images" / name) as figure:
+                points = 72 * figure.width / figure.info["dpi"][0]
+            size = SMALLEST_TYPE * image["shown"] / points
+            if size < LEGIBLE:
+                found.append(("type", f"{name}: {size:.1f} px"))
+    return found
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("console", id="no error in the console"),
+        pytest.param("host", id="no request to another host"),
+        pytest.param("theme", id="the theme of the system"),
+        pytest.param("sideways", id="no sideways scrolling"),
+        pytest.param("alt", id="images with a text alternative"),
+        pytest.param("type", id="figures with legible type"),
+        pytest.param("accessibility", id="no serious fault of accessibility"),
+    ],
+)
+def test_pages(kind, faults):
+    found = [fault for fault in faults if fault.kind == kind]
+    assert not found, "\n".join(f"{page}, {theme}, {width}: {what}" for _, page, theme, width, what in found[:20])
