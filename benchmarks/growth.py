@@ -28,7 +28,7 @@ from benchmarks.report import Report, number, say
 from lib.config import Experiment
 from lib.data import Dataset, load_dataset
 from lib.embedding import tsne
-from lib.ensemble import usable_cores
+from lib.engines import usable_cores
 from lib.metrics import cosine_similarity, disagreement
 from lib.models import build_model
 from lib.weights import flatten, predict

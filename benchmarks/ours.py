@@ -7,7 +7,8 @@ import time
 from dataclasses import replace
 
 from lib.config import Experiment
-from lib.ensemble import train_ensemble, usable_cores
+from lib.engines import usable_cores
+from lib.ensemble import train_ensemble
 from lib.training import Trajectory
 
 

@@ -32,7 +32,7 @@ from benchmarks import ours, plain
 from benchmarks.report import Report, difference, say, times_as_fast
 from lib.config import Experiment, MemberConfig
 from lib.data import Dataset, load_dataset, pixel_statistics
-from lib.ensemble import open_engine, usable_cores
+from lib.engines import open_engine, usable_cores
 from lib.metrics import accuracy, disagreement, top_labels
 from lib.training import build_member_model, build_optimizer, one_thread, train_epoch
 from lib.weights import as_pixels, predict

@@ -1,6 +1,7 @@
 """Build the book: check the executed notebooks, stage the site, write the computed parts, run Jupyter Book.
 
     <build-dir>/notebooks/*.ipynb, claims/<notebook>/**/*.json  →  <build-dir>/site  →  <build-dir>/html/index.html
+    notebooks/*.ipynb                                                                →  <build-dir>/html/colab/*.ipynb
 
 Jupyter Book executes nothing, and would show a failed or unexecuted notebook without a word: the check is here.
 """
@@ -20,7 +21,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from book import landing  # noqa: E402
+from book import colab, explore, figures, landing  # noqa: E402
+from book.explored import ExploreError  # noqa: E402
 from book.fragments import all_fragments  # noqa: E402
 from lib.claims import Result, read_results  # noqa: E402
 
@@ -93,6 +95,7 @@ def _notebook_problems(source: Path, copy: Path) -> Iterator[str]:
             yield f"cell {number} is not that of {source.name} as it is now: execute it again"
     if len(cells) != len(committed.cells):
         yield f"has {len(cells)} cells, {source.name} has {len(committed.cells)} now: execute it again"
+    yield from figures.problems(executed)
 
 
 def check_claims(root: Path, folder: Path) -> dict[Path, list[Result]]:
@@ -115,16 +118,22 @@ def stage(root: Path, build_dir: Path, verdicts: dict[Path, list[Result]]) -> Pa
     """Make `<build_dir>/site` anew: the repository's paths, with executed notebooks and the computed fragments."""
     site = build_dir / "site"
     shutil.rmtree(site, ignore_errors=True)
-    shutil.copytree(root / "book", site / "book", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    shutil.copytree(root / "book", site / "book", ignore=shutil.ignore_patterns("*.py", "__pycache__", "results"))
     shutil.copy(root / "_config.yml", site)
     for folder in ("notebooks", "generated"):
         (site / folder).mkdir()
     for source in verdicts:
         executed = nbformat.read(build_dir / "notebooks" / source.name, as_version=4)
-        nbformat.write(without_widgets(executed), site / "notebooks" / source.name)
+        figures.save(executed, site / "figures")
+        linked = figures.with_links(without_widgets(executed), "../figures")
+        nbformat.write(linked, site / "notebooks" / source.name)
     for name, text in all_fragments(root, verdicts, seconds_of_work(build_dir / "notebooks")).items():
         (site / "generated" / name).write_text(text, encoding="utf-8")
     landing.write(site, verdicts)
+    try:
+        explore.write(root, build_dir, site)
+    except ExploreError as error:
+        raise BookError(str(error)) from None
     return site
 
 
@@ -140,15 +149,18 @@ def without_widgets(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 # Build
 
 
-def run_jupyter_book(root: Path, site: Path, build_dir: Path) -> Path:
-    """Make `<build_dir>/html` from the site, warnings being errors; returns its `index.html`."""
+def run_jupyter_book(root: Path, site: Path, build_dir: Path, repository: str = "") -> Path:
+    """Make `<build_dir>/html` from the site, warnings being errors; returns its `index.html`.
+
+    Pages of notebooks have a button for Colab where the repository, given by its address, is on GitHub.
+    """
     output, log = build_dir / "jupyter-book", build_dir / "jupyter-book.log"
     shutil.rmtree(output, ignore_errors=True)
     # The toc must be absolute (jupyter-book#1461), and the output fresh: incremental builds keep what was removed.
     command = [Path(sys.executable).with_name("jupyter-book"), "build", site, "--path-output", output]
     command += ["--config", root / "_config.yml", "--toc", site / "book" / "_toc.yml", "-W", "--keep-going", "-n", "-q"]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    environment = os.environ | {"PYTHONPATH": path, "NO_COLOR": "1"}
+    environment = os.environ | {"PYTHONPATH": path, "NO_COLOR": "1", colab.VARIABLE: repository}
     done = subprocess.run(list(map(str, command)), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     log.write_bytes(done.stdout)
     if done.returncode != 0:
@@ -160,11 +172,19 @@ def run_jupyter_book(root: Path, site: Path, build_dir: Path) -> Path:
     return html / "index.html"
 
 
-def build(root: Path, build_dir: Path) -> Path:
-    """Check, stage and build; returns the book's first page."""
+def build(root: Path, build_dir: Path, repository: str = "") -> Path:
+    """Check, stage and build, with copies of the notebooks for Colab; returns the book's first page."""
     build_dir = build_dir.resolve()
-    check_notebooks(root, build_dir / "notebooks")
-    return run_jupyter_book(root, stage(root, build_dir, check_claims(root, build_dir / "claims")), build_dir)
+    try:
+        origin = colab.find_origin(root, repository)
+        check_notebooks(root, build_dir / "notebooks")
+        verdicts = check_claims(root, build_dir / "claims")
+        index = run_jupyter_book(root, stage(root, build_dir, verdicts), build_dir, origin.repository)
+        colab.write_copies(verdicts, index.parent / "colab", origin)
+    except colab.ColabError as error:
+        raise BookError(str(error)) from None
+    print(*origin.remarks, sep="\n", end="\n" if origin.remarks else "", file=sys.stderr)
+    return index
 
 
 def seconds_of_work(executed: Path) -> dict[str, dict[str, float]]:
@@ -182,10 +202,11 @@ def seconds_of_work(executed: Path) -> dict[str, dict[str, float]]:
 def main(
     build_dir: Annotated[Path, typer.Option(help="Holds notebooks/ (executed) and claims/; gets html/.")],
     root: Annotated[Path, typer.Option(help="The repository.")] = ROOT,
+    repository: Annotated[str, typer.Option(help="Its address, for Colab; empty: that of git's remote origin.")] = "",
 ) -> None:
     """Build the book from executed notebooks and their verdicts."""
     try:
-        index = build(root.resolve(), build_dir)
+        index = build(root.resolve(), build_dir, repository)
         for stem, seconds in seconds_of_work(build_dir / "notebooks").items():
             print(f"{stem}: " + ", ".join(f"{length:.0f} s {work}" for work, length in seconds.items()))
         print(f"The book is ready: {index}")

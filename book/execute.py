@@ -8,10 +8,10 @@ from typing import Annotated
 
 import papermill
 import typer
-import yaml
 from papermill.exceptions import PapermillExecutionError
 
 from lib.config import PRESETS, ConfigError, unknown
+from lib.grid import check_value, read_yaml
 
 
 def parameters_for(notebook: Path, params: Path | None, defaults: dict[str, str]) -> dict:
@@ -20,21 +20,17 @@ def parameters_for(notebook: Path, params: Path | None, defaults: dict[str, str]
     Raises:
         ConfigError: a file that cannot be read, or a name that no notebook has.
     """
-    given: object = {}
-    if params is not None:
-        try:
-            given = yaml.safe_load(params.read_text(encoding="utf-8")) or {}
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"cannot read {params}: {' '.join(str(error).split())}") from None
+    given = {} if params is None else read_yaml(params) or {}
     if not isinstance(given, dict):
         raise ConfigError(f"{params} must hold lines `name: value`, got a {type(given).__name__}")
     given = defaults | given
     own = papermill.inspect_notebook(str(notebook))
     every = set(own).union(*(papermill.inspect_notebook(str(other)) for other in notebook.parent.glob("*.ipynb")))
-    for name in given:
+    for name, value in given.items():
         if name not in every:
             raise ConfigError(unknown("parameter", name, sorted(every)))
-    if given["preset"] not in PRESETS:
+        check_value(name, value, depth=1)
+    if isinstance(given["preset"], list) or given["preset"] not in PRESETS:
         raise ConfigError(unknown("preset", given["preset"], PRESETS))
     return {name: value for name, value in given.items() if name in own}
 

@@ -8,13 +8,15 @@ from typing import Any
 
 import papermill
 
-from benchmarks.report import circumstances, number, table
+from benchmarks.report import circumstances, machine, number, table
 from lib.claims import CLAIMS, INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Result
 from lib.claims import numbers as claims_numbers
 from lib.claims import table as claims_table
 from lib.config import PRESETS, PROTOCOLS, Experiment
-from lib.notebook import CHAIN_SETTINGS, SETTINGS, VERDICT_SIGNS, remarks
+from lib.cost import preset_plans, training_rate
+from lib.notebook import CHAIN_SETTINGS, SETTINGS, VERDICT_SIGNS, device_name, remarks
 from lib.training import SCHEDULES
+from lib.weights import default_device
 
 #: The modules of the API reference, in the order of the way of the data; others follow in the order of the alphabet.
 MODULES = (
@@ -27,8 +29,11 @@ MODULES = (
     "training",
     "sgmcmc",
     "lockstep",
+    "engines",
+    "progress",
     "ensemble",
     "store",
+    "files",
     "streaming",
     "subspaces",
     "samples",
@@ -47,6 +52,7 @@ MODULES = (
     "claims",
     "embedding",
     "plots.style",
+    "plots.downloads",
     "plots.similarity",
     "plots.subspaces",
     "plots.diversity",
@@ -80,6 +86,7 @@ BENCHMARKS = {
     "evaluation": ("evaluation",),
     "growth": ("growth",),
     "lockstep": ("lockstep",),
+    "faults": ("faults",),
 }
 
 
@@ -111,6 +118,7 @@ def all_fragments(
         "parameters.md": parameters(list(verdicts)),
         "api.md": api(".".join(path.relative_to(root / "lib").with_suffix("").parts) for path in modules),
         "times.md": times(seconds),
+        "sizing.md": sizing(),
         **{f"performance_{name}.md": measured(root / "benchmarks" / "results", name) for name in BENCHMARKS},
     }
 
@@ -372,6 +380,43 @@ def api(modules: Iterable[str]) -> str:
     ordered = [module for module in MODULES if module in modules] + sorted(modules - set(MODULES))
     section = "## {0}\n\n```{{eval-rst}}\n.. automodule:: lib.{0}\n```\n"
     return "\n".join(section.format(module) for module in ordered)
+
+
+# The cluster page
+
+
+def sizing() -> str:
+    """What each preset trains: images, operations and disk, and the hours of one core or GPU by a rate measured now."""
+    rates: dict[tuple, float] = {}
+    rows = []
+    for preset in PRESETS:
+        plans = preset_plans(preset)
+        hours = []
+        for plan in plans.values():
+            network = (plan.experiment.architecture, plan.image_shape)
+            if network not in rates:
+                rates[network] = training_rate(plan)
+            hours.append(plan.hours(rates[network]))
+        for (title, plan), own in zip(plans.items(), hours, strict=True):
+            sizes = (plan.images / 1e6, plan.images * plan.flops / 1e15, own, plan.disk / 1e9)
+            counts = (plan.experiment.num_members, plan.experiment.epochs)
+            rows.append([code(preset), title, *counts, *map(_three_digits, sizes)])
+        total = (sum(hours), sum(plan.disk for plan in plans.values()) / 1e9)
+        rows.append(["", "**all**", "", "", "", "", *(f"**{_three_digits(size)}**" for size in total)])
+    on_gpu = default_device().type == "cuda"
+    measured_on = device_name() if on_gpu else f"one core of {machine()['processor']}"
+    remark = (
+        f"Hours are those of {measured_on}: images divided by a rate measured on a few steps as this page was made."
+    )
+    if not on_gpu:
+        remark += " GPU-hours: **not measured**, see below."
+    unit = "GPU-hours" if on_gpu else "core-hours"
+    header = ["preset", "networks", "runs", "epochs", "million images", "petaflop", unit, "disk, GB"]
+    return f"{markdown_table(header, rows)}\n{remark}\n"
+
+
+def _three_digits(size: float) -> str:
+    return f"{size:,.0f}" if size >= 100 else f"{size:.3g}"
 
 
 # The performance page

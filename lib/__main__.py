@@ -1,4 +1,4 @@
-"""Command line, `python -m lib`: what is in the run store, whether it is whole, and room for more."""
+"""Command line, `python -m lib`: sweeps over parameters, what is in the run store, and room for more."""
 
 import sys
 import time
@@ -135,6 +135,44 @@ def prune(
         typer.confirm(f"remove {amount}?", abort=True)
     stay = sum(not (run.remove() if run else store.remove_leftover(folder)) for folder, run in chosen.items())
     typer.echo(f"removed {len(chosen) - stay} folders" + (f"; {stay} stay, being trained just now" if stay else ""))
+
+
+@app.command()
+def sweep(
+    notebook: Annotated[Path, typer.Argument(help="The notebook to execute.")],
+    grid: Annotated[Path, typer.Argument(help="YAML: `name: [first, second]` for an axis, `name: value` for all.")],
+    output: Annotated[Path, typer.Option(help="Folder for the executed notebooks, results.csv and index.html.")],
+    engine: Annotated[str | None, typer.Option(help="What executes cells: loky, dask or sequential.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a dask scheduler, `local` or `slurm`.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Cells executed side by side; one a core when left out.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be executed, and write nothing.")] = False,
+) -> None:
+    """Execute a notebook for all cells of a grid that are not complete, and show the results side by side."""
+    # PyTorch, papermill and Jupyter come with it, which the other commands do without.
+    from lib import execution, forecast, sweep_page
+    from lib import sweep as sweeps
+    from lib.grid import read_grid
+
+    planned = sweeps.plan(notebook, read_grid(grid), output, engine, jobs, scheduler)
+    if dry_run:
+        expected = forecast.Forecast(planned)
+        print_table(("cell", "state", "members missing", "training"), expected.rows())
+        typer.echo("\n".join(expected.summary()))
+        return
+    with execution.open_folder(planned.folder):
+        try:
+            execution.run(planned)
+        except KeyboardInterrupt:
+            raise sweeps.SweepError("stopped; the same command goes on where it was") from None
+        finally:
+            sweep_page.write(planned)
+            complete = sum(planned.results(cell) is not None for cell in planned.cells)
+            typer.echo(f"{complete} of {len(planned.cells)} cells are complete: {planned.folder / 'index.html'}")
+    if planned.failures:
+        failed = [cell for cell in planned.cells if cell.name in planned.failures]
+        rows = [(cell.name, planned.failures[cell.name], planned.failed(cell)) for cell in failed]
+        print_table(("cell", "why", "notebook"), rows)
+        raise sweeps.SweepError(f"{len(failed)} of {len(planned.cells)} cells failed")
 
 
 @app.command()

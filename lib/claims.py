@@ -8,6 +8,7 @@ The words and the criteria are those of `CLAIMS`; what the statistic is computed
 import hashlib
 import json
 import math
+import re
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -19,7 +20,7 @@ import pandas as pd
 
 from lib.config import canonical_json, unknown
 from lib.criteria import CLAIMS, Claim, Criterion
-from lib.store import write_atomically
+from lib.files import DamagedRun, read_json, write_atomically
 
 VERDICTS = REPRODUCED, INCONCLUSIVE, NOT_REPRODUCED = "reproduced", "inconclusive", "not reproduced"
 
@@ -133,23 +134,30 @@ def verdict(estimate: Estimate, criterion: Criterion) -> str:
 
 @dataclass(frozen=True)
 class Result:
-    """A judged claim; `context` says of which run: dataset, architecture, preset, and whatever else JSON can hold."""
+    """A judged claim; `context` says of which run: dataset, architecture, preset, and whatever else JSON can hold.
+
+    `commit` is that of the package which judged it, empty if not known.
+    """
 
     claim: Claim
     estimate: Estimate
     verdict: str
     context: dict[str, Any]
+    commit: str = ""
 
 
-def judge(claim_id: str, estimate: Estimate, context: dict[str, Any]) -> Result:
+def judge(claim_id: str, estimate: Estimate, context: dict[str, Any], commit: str = "") -> Result:
     """The claim of that name with its verdict; `ValueError` for a name that is none, or a context without its run."""
     if claim_id not in CLAIMS:
         raise ValueError(unknown("claim", claim_id, CLAIMS))
     for name in ("dataset", "architecture", "preset"):
-        if not isinstance(context.get(name), str) or "/" in context[name]:
-            raise ValueError(f"context[{name!r}]: expected a name without '/', received {context.get(name)!r}")
+        # They go into the names of files, and into pages.
+        if not isinstance(context.get(name), str) or not re.fullmatch(r"[A-Za-z0-9_.-]+", context[name]):
+            raise ValueError(
+                f"context[{name!r}]: expected letters, digits, '_', '.' and '-', received {context.get(name)!r:.200}"
+            )
     claim = CLAIMS[claim_id]
-    return Result(claim, estimate, verdict(estimate, claim.criterion), context)
+    return Result(claim, estimate, verdict(estimate, claim.criterion), context, commit)
 
 
 def write_result(result: Result, folder: Path) -> Path:
@@ -221,16 +229,20 @@ def numbers(results: Iterable[Result]) -> pd.DataFrame:
 
 def _read_result(path: Path) -> Result:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
         numbers = {name: math.nan if number is None else number for name, number in record["estimate"].items()}
-        result = judge(record["claim"]["id"], Estimate(**numbers), record["context"])
+        result = judge(record["claim"]["id"], Estimate(**numbers), record["context"], record.get("commit", ""))
         criterion, said = Criterion(**record["claim"]["criterion"]), record["verdict"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: not a claim's record ({type(error).__name__}: {error})") from error
+        told = f"{path}: says {said!s:.100} for {criterion}"
+    except DamagedRun as error:
+        raise ValueError(f"{path}: not a claim's record ({error})") from error
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(
+            f"{path}: not a claim's record ({type(error).__name__}: {' '.join(str(error).split()):.500})"
+        ) from error
     if (criterion, said) != (result.claim.criterion, result.verdict):
         raise ValueError(
-            f"{path}: says {said} for {criterion}, now it would be {result.verdict} for {result.claim.criterion}; "
-            "run its notebook again"
+            f"{told}, now it would be {result.verdict} for {result.claim.criterion}; run its notebook again"
         )
     return result
 

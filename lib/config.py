@@ -130,6 +130,9 @@ STUDIES: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 
+#: More than anybody means: a slip in a file of parameters would take the memory, or all time, before anything is said.
+LARGEST = {"num_members": 10_000, "epochs": 100_000, "batch_size": 1_000_000}
+
 OPTIMIZERS = ("adam", "momentum", "sgd")
 SCHEDULES = ("constant", "halving", "keras-resnet", "step", "cosine")
 AUGMENTATIONS = ("none", "shift-flip")
@@ -203,6 +206,27 @@ class MemberConfig:
     noise_epochs: int = 0
     temperature: float = 0.0
 
+    @classmethod
+    def from_json(cls, content: Any) -> "MemberConfig":
+        """The member that a JSON object describes; raises `ConfigError` for any other content."""
+        if not isinstance(content, dict):
+            raise ConfigError(f"a member must be an object, got a {type(content).__name__}")
+        known = {field.name: field for field in fields(cls)}
+        for name in content:
+            _check_choice("field", name, known)
+        for name, field in known.items():
+            if type(content.get(name, field.default)) is not field.type:
+                raise ConfigError(f"{name} must be of type {field.type.__name__}")
+        return cls(**content)
+
+    @classmethod
+    def unknown_fields(cls, content: Any) -> list[str]:
+        """Names in a JSON object that are no field of this version, where it has all that a member needs besides."""
+        needed = {field.name for field in fields(cls) if field.default is MISSING}
+        if not isinstance(content, dict) or not needed <= set(content):
+            return []
+        return sorted(set(content) - {field.name for field in fields(cls)})
+
     @property
     def key(self) -> str:
         """SHA-256 (hex, 64 digits) of the canonical JSON of what decides this member."""
@@ -272,6 +296,9 @@ class Experiment:
         _check_number("seed", self.seed, int, 0)
         _check_number("batch_size", self.batch_size, int, 1)
         _check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        for name, most in LARGEST.items():
+            if getattr(self, name) > most:
+                raise ConfigError(f"{name} must be at most {most:,}, got {getattr(self, name)}")
         _check_number("learning_rate", self.learning_rate, float, 0)
         _check_choice("schedule", self.schedule, SCHEDULES)
         _check_number("dropout", self.dropout, float, 0, 0.99)

@@ -4,12 +4,12 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from tqdm import tqdm
 
 from lib.config import ConfigError, Experiment, unknown
 from lib.data import Dataset
 from lib.landscape import CURVES, bezier, chain, train_connector
 from lib.models import Network
+from lib.progress import progress
 from lib.store import RunStore
 from lib.training import Trajectory
 
@@ -101,14 +101,14 @@ class Connector:
         recipe = {"version": VERSION, "members": [first.member.key, second.member.key]} | asdict(self)
 
         def train() -> dict[str, np.ndarray]:
-            with tqdm(total=self.epochs, desc=f"{dataset.name} / path of low loss", unit="epoch") as bar:
+            with progress(f"{dataset.name} / path of low loss", self.epochs) as tell:
                 middle = train_connector(
                     model,
                     first.final,
                     second.final,
                     dataset.train.images,
                     dataset.train.labels,
-                    progress=lambda epoch, loss: bar.update(),
+                    progress=lambda epoch, loss: tell(epoch),
                     **asdict(self),
                 )
             return {"middle": middle}

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from lib.config import Experiment
+from lib.config import PRESETS, Experiment
 from lib.models import build_model
 from lib.streaming import StreamedImages
 from lib.training import build_optimizer, one_thread, train_epoch
@@ -51,10 +52,27 @@ class Plan:
         """
         return 4 * self.checkpoint_size * (self.experiment.epochs + 1) * self.experiment.num_members
 
+    @property
+    def flops(self) -> int:
+        """Operations of the convolutions and matrix products that training needs for one image, forward and backward.
+
+        Raises `ConfigError` where the network needs a package that is missing.
+        """
+        images = 2  # as BatchNorm needs more than one
+        model = build_model(self.experiment.architecture, self.image_shape, self.num_classes)
+        height, width, channels = self.image_shape
+        with FlopCounterMode(display=False) as counter:
+            model.layers(torch.zeros(images, channels, height, width)).sum().backward()
+        return counter.get_total_flops() // images
+
+    @property
+    def images(self) -> int:
+        """Training images that all members go through, each as often as it is seen."""
+        return self.experiment.num_members * self.experiment.epochs * self.train_images
+
     def hours(self, images_per_second: float) -> float:
         """Hours of training all members one after the other, epochs times images divided by the rate of one of them."""
-        seconds = self.experiment.epochs * self.train_images / images_per_second
-        return self.experiment.num_members * seconds / 3600
+        return self.images / images_per_second / 3600
 
 
 #: The studies of the paper's figures 7 and 10, as in `notebooks/params`. The validation images, 500 in preset `paper`,
@@ -79,6 +97,30 @@ PLANS: dict[str, Plan] = {
         train_images=1_281_167 - 500,
     ),
 }
+
+
+#: Image shape, classes and training images of each preset's dataset.
+_PRESET_DATA = {
+    "digits": ((8, 8, 1), 10, 1200),
+    "fashion_mnist_mini": ((28, 28, 1), 10, 10_000),
+    "fashion_mnist": ((28, 28, 1), 10, 60_000 - 2000),
+    "cifar10": ((32, 32, 3), 10, 50_000 - 500),
+}
+
+
+def preset_plans(preset: str) -> dict[str, Plan]:
+    """All that the pages of a preset train, by what it is for: the networks of the findings, and of two appendices."""
+    settings = PRESETS[preset]
+    data = _PRESET_DATA[settings["dataset"]]
+    names = dict.fromkeys([*settings["architectures"], *settings["sampled_architectures"]])
+    plans = {f"findings, {name}": Plan(Experiment.from_preset(preset, architecture=name), *data) for name in names}
+    for study, title in (("randomness", "appendix B"), ("chains", "appendix C")):
+        chosen = Experiment.from_preset(preset, study)
+        if study == "randomness":
+            # Three learning rates; of each, M runs of either kind, of which one is the same.
+            chosen = replace(chosen, num_members=3 * (2 * chosen.num_members - 1))
+        plans[f"{title}, {chosen.architecture}"] = Plan(chosen, *data)
+    return plans
 
 
 def training_rate(plan: Plan, batch_size: int | None = None, steps: int = 2) -> float:

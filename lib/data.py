@@ -8,9 +8,10 @@ import difflib
 import hashlib
 import http.client
 import os
-import re
 import shutil
+import tarfile
 import tempfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -25,6 +26,7 @@ from lib.formats import (
     Arrays,
     DatasetError,
     RawDataset,
+    folder_name,
     one_line,
     read_cifar10,
     read_cifar100,
@@ -173,7 +175,7 @@ def _download(downloads: dict[str, str], folder: Path) -> None:
                 # Not torchvision's extract_archive: it names no filter, of which Python 3.12 warns.
                 shutil.unpack_archive(archive, staging, filter="data")
                 archive.unlink()
-        for file in [file for file in Path(staging).rglob("*") if file.is_file()]:
+        for file in [file for file in Path(staging).rglob("*") if file.is_file() and not file.is_symlink()]:
             os.replace(file, folder / file.name)
 
 
@@ -193,7 +195,7 @@ def _find(name: str, root: Path) -> Path:
     folders = [root / folder for folder in source.folders]
     try:
         _download(source.downloads, folders[0])
-    except (OSError, RuntimeError, http.client.HTTPException) as error:
+    except (OSError, RuntimeError, http.client.HTTPException, tarfile.TarError, EOFError, zlib.error) as error:
         looked = ", ".join(map(str, folders))
         pickled = root / source.pickled if source.pickled else None
         note = f"; {pickled} is the pickled version, which is not read" if pickled and pickled.is_dir() else ""
@@ -223,6 +225,10 @@ def _read_mini() -> RawDataset:
             "restore it with git checkout, or reinstall the package"
         )
     return read_npz(MINI_FILE)._replace(classes=FASHION_MNIST_CLASSES, sorted_by_class=False)
+
+
+#: Datasets that come with this project or with a package it needs: how they are read.
+INCLUDED: dict[str, Callable[[], RawDataset]] = {"digits": _read_digits, "fashion_mnist_mini": _read_mini}
 
 
 def validation_count(count: int, size: int | None, source: str) -> int:
@@ -260,12 +266,10 @@ def _load(source: str | Path, root: Path, validation_size: int | None, modified:
     """Read, check and split. `modified` is there for the cache alone: a changed file is read again."""
     if isinstance(source, Path):
         raw = read_image_folder(source) if source.is_dir() else read_npz(source)
-        # The name goes into paths, and a file's stem may be anything.
-        name = re.sub(r"[^A-Za-z0-9_.-]+", "-", source.stem).lstrip(".") or "dataset"
+        name = folder_name(source.stem, "dataset")
     else:
         name = source
-        readers = {"digits": _read_digits, "fashion_mnist_mini": _read_mini}
-        raw = readers[name]() if name in readers else SOURCES[name].read(_find(name, root))
+        raw = INCLUDED[name]() if name in INCLUDED else SOURCES[name].read(_find(name, root))
 
     parts = {"train": raw.train, "test": raw.test} | ({"val": raw.val} if raw.val else {})
     shapes = {part: images.shape[1:] for part, (images, _) in parts.items()}

@@ -3,15 +3,21 @@
 import gzip
 import io
 import math
+import os
+import re
 import struct
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from lib.config import OneLineError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Arrays = tuple[np.ndarray, np.ndarray]  # images uint8 (n, H, W, C), labels int64 (n,)
 
@@ -22,6 +28,11 @@ FASHION_MNIST_CLASSES = (
 IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 # Images and labels of one split as Keras and MedMNIST call them.
 NPZ_NAMES = (("x_{}", "y_{}"), ("{}_images", "{}_labels"))
+
+#: Bytes of the largest file of a published dataset, unpacked: none has a quarter of it.
+MAX_UNPACKED = 2**30
+#: What image files are opened as; for other formats, PostScript among them, Pillow starts programs.
+IMAGE_FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 
 class DatasetError(OneLineError, ValueError):
@@ -41,6 +52,22 @@ class RawDataset(NamedTuple):
 def one_line(error: BaseException) -> str:
     """Return the message of `error` on one line, or the name of its type where it has none."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def folder_name(stem: str, otherwise: str) -> str:
+    """A name for folders made of a file's, which may be anything; `claims` is that of the verdicts in a run store."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).lstrip(".")[:100] or otherwise
+    return f"{name}-data" if name == "claims" else name
+
+
+def check_memory(size: int, source: str) -> None:
+    """Raise DatasetError for arrays of more bytes than this machine has memory, which a small archive may announce."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else math.inf
+    if size > memory:
+        raise DatasetError(
+            f"{source}: {size / 1e9:,.1f} GB when unpacked, and this machine has {memory / 1e9:,.1f} GB of memory; "
+            "imagefolder:PATH reads a folder of images that do not fit in it"
+        )
 
 
 def checked(
@@ -78,10 +105,15 @@ def read_bytes(path: Path) -> bytes:
     """Return what the file holds, unpacked where it (or the same name with `.gz`) is compressed by gzip."""
     path = path if path.is_file() else path.with_name(f"{path.name}.gz")
     try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        with (gzip.open if packed else open)(path, "rb") as file:
+            content = file.read(MAX_UNPACKED + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DatasetError(f"{path}: cannot be read, fetch it again ({one_line(error)})") from error
+    if len(content) > MAX_UNPACKED:
+        raise DatasetError(f"{path}: more than {MAX_UNPACKED:,} bytes when unpacked; no published dataset has so many")
+    return content
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -169,12 +201,29 @@ def read_svhn(folder: Path) -> RawDataset:
     )
 
 
+def read_image(path: str | Path, mode: str | None = None) -> "tuple[tuple[int, int], str, Image.Image | None]":
+    """Size (width, height) and mode of an image file, and the image converted to `mode`, None to read the header alone.
+
+    Raises DatasetError for a file that is no image, and for one of more pixels than Pillow's limit of 89 million.
+    """
+    from PIL import Image
+
+    try:
+        if not Path(path).is_file():  # to open a pipe would wait for ever
+            raise OSError("it is not a file")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=IMAGE_FORMATS) as image:
+                return image.size, image.mode, image.convert(mode) if mode else None
+    except Exception as error:  # Pillow's readers raise nearly any type on a damaged file
+        raise DatasetError(f"{path}: not an image that can be read ({one_line(error)})") from error
+
+
 def read_image_folder(folder: Path) -> RawDataset:
     """Read `train/<class>/*`, `test/<class>/*` and, where there is one, `val/<class>/*`: images of one size.
 
     The images stay grey (C = 1) where all of them are (mode L or 1), otherwise they become RGB (C = 3).
     """
-    from PIL import Image
     from torchvision.datasets import ImageFolder
 
     names = ["train", "test", *(["val"] if (folder / "val").is_dir() else [])]
@@ -190,15 +239,8 @@ def read_image_folder(folder: Path) -> RawDataset:
         if split.classes != classes:
             raise DatasetError(f"{folder}: the classes differ, train has {classes} and {name} has {split.classes}")
 
-    def read(path: str, mode: str | None = None) -> tuple[tuple[int, int], str, np.ndarray | None]:
-        try:
-            with Image.open(path) as image:  # without a mode only the header is read
-                return image.size, image.mode, np.asarray(image.convert(mode)) if mode else None
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise DatasetError(f"{path}: not an image that can be read ({one_line(error)})") from error
-
     paths = [path for split in splits.values() for path, _ in split.samples]
-    headers = [read(path)[:2] for path in paths]
+    headers = [read_image(path)[:2] for path in paths]
     for path, (size, mode) in zip(paths, headers, strict=True):
         if size != headers[0][0]:
             raise DatasetError(
@@ -207,9 +249,10 @@ def read_image_folder(folder: Path) -> RawDataset:
         if mode[0] in "IF":  # converting these would clip their values at 255 without a word
             raise DatasetError(f"{path}: expected 8 bits a channel, got an image of mode {mode}")
     mode = "L" if {mode for _, mode in headers} <= {"L", "1"} else "RGB"
+    check_memory(len(paths) * math.prod(headers[0][0]) * len(mode), str(folder))
     arrays = {
         name: checked(
-            np.stack([read(path, mode)[2] for path, _ in split.samples]),
+            np.stack([np.asarray(read_image(path, mode)[2]) for path, _ in split.samples]),
             np.array(split.targets),
             *(str(folder / name), str(folder / name)),
             # Training images name the classes, of which there must be two.
@@ -226,7 +269,7 @@ def read_npz(path: Path) -> RawDataset:
     Images are uint8 (n, H, W) or (n, H, W, C), labels integers 0..K-1 of shape (n,) or (n, 1); `x_val, y_val` or
     `val_images, val_labels` may be there too.
     """
-    if not zipfile.is_zipfile(path):
+    if not path.is_file() or not zipfile.is_zipfile(path):
         raise DatasetError(f"{path}: not an .npz file (a zip archive of arrays), or a truncated one")
     reading = "the list of arrays"
     try:
@@ -235,15 +278,19 @@ def read_npz(path: Path) -> RawDataset:
             names = next((pair for pair in NPZ_NAMES if pair[0].format("train") in found), NPZ_NAMES[0])
             splits = ["train", "test", *(["val"] if any(name.format("val") in found for name in names) else [])]
             wanted = [name.format(split) for split in splits for name in names]
+            sizes = {entry.filename.removesuffix(".npy"): entry.file_size for entry in archive.zip.infolist()}
+            check_memory(sum(sizes.get(name, 0) for name in wanted), str(path))
             arrays = {}
             for reading in [name for name in wanted if name in found]:
                 arrays[reading] = np.asarray(archive[reading])
+    except DatasetError:
+        raise
     except Exception as error:  # numpy, zipfile and zlib raise many types on a damaged file
         raise DatasetError(f"{path}: {reading} cannot be read ({one_line(error)})") from error
     if set(wanted) - set(found):
         raise DatasetError(
             f"{path}: expected the arrays x_train, y_train, x_test, y_test (and perhaps x_val, y_val) or "
-            f"train_images, train_labels, test_images, test_labels, got {', '.join(map(repr, found)) or 'none'}"
+            f"train_images, train_labels, test_images, test_labels, got {', '.join(map(repr, found[:10])) or 'none'}"
         )
 
     def pair(split: str, classes: int | None) -> Arrays:

@@ -3,7 +3,6 @@
 import ast
 import json
 import platform
-import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
@@ -18,14 +17,18 @@ import pandas as pd
 import torch
 from IPython import get_ipython
 from IPython.display import HTML, Markdown, display
+from matplotlib.figure import Figure
 
 from lib import claims, plots
-from lib.config import PRESETS, STUDIES, ConfigError, Experiment, unknown
+from lib.config import PRESETS, ConfigError, Experiment
 from lib.data import Dataset, Split, load_dataset
-from lib.ensemble import check_engine, train_ensemble
+from lib.engines import check_engine
+from lib.ensemble import train_ensemble
 from lib.models import Network
+from lib.parameters import annotations_of, check_names, check_types, experiments_of
+from lib.provenance import commit, others
 from lib.samples import Sampler, given_scales
-from lib.store import RunStore, StoreError
+from lib.store import Run, RunStore, StoreError
 from lib.subspaces import RANK
 from lib.training import Trajectory, build_member_model
 from lib.variants import check_counts
@@ -70,18 +73,9 @@ CHAIN_SETTINGS = {"cycles": "cycles", "noise_epochs": "noisy epochs of a cycle",
 VERDICT_SIGNS = {claims.REPRODUCED: "✓", claims.NOT_REPRODUCED: "✗", claims.INCONCLUSIVE: "?"}
 
 
-def _annotations(source: str) -> dict[str, str]:
-    """Names and annotations that a parameters cell declares."""
-    return {
-        statement.target.id: ast.unparse(statement.annotation)
-        for statement in ast.parse(source).body
-        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
-    }
-
-
 def _is_parameters_cell(source: str) -> bool:
     try:
-        return "runs_dir" in _annotations(source)
+        return "runs_dir" in annotations_of(source)
     except SyntaxError:  # a cell with IPython magic
         return False
 
@@ -101,29 +95,15 @@ def check_parameters(cells: Sequence[str], values: dict[str, Any]) -> dict[str, 
     position = max((number for number, cell in enumerate(cells) if _is_parameters_cell(cell)), default=None)
     if position is None:
         raise ConfigError("this notebook has no parameters cell before its set-up: run the cells from the top")
-    annotations = _annotations(cells[position])
+    annotations = annotations_of(cells[position])
     injected = [cell for cell in cells[position + 1 :] if cell.startswith("# Parameters\n")]
-    for statement in ast.parse(injected[-1]).body if injected else []:
-        name = statement.targets[0].id
-        if name not in annotations:
-            raise ConfigError(unknown("parameter", name, annotations))
-    kinds = {"str": str, "int": int, "float": (int, float), "bool": bool, "list": list}
-    for name, annotation in annotations.items():
-        value, kind = values[name], kinds[annotation]
-        wrong_bool = isinstance(value, bool) and annotation != "bool"
-        if value is not None and (wrong_bool or not isinstance(value, kind)):
-            hint = f"; with papermill: -y '{name}: [first, second]'" if annotation == "list" else ""
-            raise ConfigError(f"parameter {name!r} must be {annotation}, got {value!r} ({type(value).__name__}){hint}")
-    return {name: values[name] for name in annotations}
-
-
-def _commit() -> str:
-    """The commit that this package was run from, marked where files differ from it; empty outside a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""
+    passed = ast.parse(injected[-1]).body if injected else []
+    # A parameter's name that is no name, which papermill writes as it is, may have made any statement.
+    names = [ast.unparse(target) for statement in passed for target in getattr(statement, "targets", [statement])]
+    check_names(names, annotations)
+    given = {name: values[name] for name in annotations}
+    check_types(given, annotations)
+    return given
 
 
 def device_name() -> str:
@@ -150,6 +130,8 @@ class Page:
         experiments: one an architecture of the page.
         parameters: the notebook's parameters as they were given.
         study: the page's name in `lib.config.STUDIES`, where it is one of them.
+        keys: of the members that `train` returned, by architecture.
+        trained: the runs of these members, by key.
     """
 
     experiments: list[Experiment]
@@ -158,6 +140,8 @@ class Page:
     study: str | None = None
     results: list[claims.Result] = field(default_factory=list)
     keys: dict[str, list[str]] = field(default_factory=dict)
+    trained: dict[str, Run] = field(default_factory=dict)
+    commit: str = field(default_factory=commit)
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -221,6 +205,7 @@ class Page:
     def train(self, experiment: Experiment) -> list[Trajectory]:
         """The trajectories of all members: from the store, or trained now."""
         trajectories = self._train(experiment, self.store)
+        self.trained |= {run.member.key: self.store.run(run.member) for run in trajectories}
         keys = [*self.keys.get(experiment.architecture, []), *(run.member.key for run in trajectories)]
         self.keys[experiment.architecture] = list(dict.fromkeys(keys))
         return trajectories
@@ -231,7 +216,7 @@ class Page:
             return self._train(experiment, RunStore(folder))
 
     def _train(self, experiment: Experiment, store: RunStore) -> list[Trajectory]:
-        given = {name: self.parameters.get(name) for name in ("engine", "jobs", "batch_workers")}
+        given = {name: self.parameters.get(name) for name in ("engine", "scheduler", "jobs", "batch_workers")}
         return train_ensemble(experiment, **given, store=store, data_root=self.parameters["data_dir"])
 
     def model(self, trajectories: Sequence[Trajectory]) -> Network:
@@ -254,7 +239,7 @@ class Page:
         settings = {name: getattr(experiment, name) for name in _settings(experiment)}
         context = settings | {"dataset": self.dataset.name, "architecture": experiment.architecture}
         context |= {"preset": experiment.preset, "members": self.keys.get(experiment.architecture, [])}
-        result = claims.judge(claim, estimate, context)
+        result = claims.judge(claim, estimate, context, self.commit)
         folder = self.parameters["results_dir"] or self.store.root / "claims"
         try:
             claims.write_result(result, Path(folder))
@@ -268,7 +253,9 @@ class Page:
         show(claims.table(self.results)[columns], "claims", verdicts=True)
 
     def provenance(self) -> None:
-        """Show where these results come from."""
+        """Show where these results come from, and how much of them other commits than this page's have made."""
+        runs = [run.read_environment().get("commit", "") for run in self.trained.values()]
+        mixed = [others(runs, "runs"), others(list(self.store.commits.values()), "derived arrays")]
         rows = {
             "preset": self.experiments[0].preset,
             # Folders say more of the machine than of the result.
@@ -278,13 +265,49 @@ class Page:
                 if value is not None and "_dir" not in name
             ),
             "data": f"{self.dataset.name}, SHA-256 {self.dataset.content_hash[:12]}",
-            **{f"{name} members": ", ".join(key[:8] for key in keys) for name, keys in self.keys.items()},
-            "device": device_name(),
-            "versions": f"Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}",
-            "commit": _commit() or "not from a checkout",
+            "seeds": self._seeds(),
+            **{f"{name} runs, by key": ", ".join(key[:8] for key in keys) for name, keys in self.keys.items()},
+            **_circumstances(),
+            "made by other commits": "; ".join(filter(None, mixed)) or "nothing",
             "run": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {(time.monotonic() - self.started) / 60:.1f} minutes",
         }
-        show(pd.DataFrame({"": list(rows), "value": list(rows.values())}), "provenance")
+        _show_rows(rows)
+
+    def _seeds(self) -> str:
+        """The seed, and the numbers that tell runs apart: of their first weights, and of the order of their data."""
+        members = [run.config for run in self.trained.values()]
+        seeds = {experiment.seed for experiment in self.experiments} | {member.seed for member in members}
+        numbers = {
+            "first weights": {member.initialization for member in members},
+            "order of the data": {member.order for member in members},
+        }
+        parts = [f"{what} {_numbers(own)}" for what, own in numbers.items() if own]
+        return "; ".join([_numbers(seeds), *parts])
+
+
+def _numbers(values: set[int]) -> str:
+    return ", ".join(map(str, sorted(values)))
+
+
+def _circumstances() -> dict[str, str]:
+    """Where, with which versions and from which commit this process runs, by row of the table of provenance."""
+    return {
+        "device": device_name(),
+        "versions": f"Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}",
+        "commit": commit() or "not known",
+    }
+
+
+def _show_rows(rows: dict[str, Any]) -> None:
+    show(pd.DataFrame({"": list(rows), "value": list(rows.values())}), "provenance")
+
+
+def show_origins(results: Sequence[claims.Result]) -> None:
+    """Display where these verdicts come from: their presets, and how many another commit than this one has judged."""
+    presets = dict.fromkeys(result.context["preset"] for result in results)
+    rows = {"presets": ", ".join(presets), "verdicts": len(results), **_circumstances()}
+    rows["made by other commits"] = others([result.commit for result in results], "verdicts") or "nothing"
+    _show_rows(rows | {"run": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"})
 
 
 def remarks(page: Path) -> list[str]:
@@ -339,6 +362,7 @@ def _given() -> dict[str, Any]:
     given = check_parameters(shell.user_ns["In"], shell.user_ns)
     plots.use_style()
     shell.run_line_magic("config", "InlineBackend.figure_formats = ['retina']")
+    shell.display_formatter.mimebundle_formatter.for_type(Figure, plots.take_away)
     return given
 
 
@@ -360,27 +384,8 @@ def open_page(min_members: int = 1, networks: str = "architectures", study: str 
         ConfigError: a parameter that is not known, of the wrong type, or not allowed; one line.
     """
     given = _given()
-    if given["preset"] not in PRESETS:
-        raise ConfigError(unknown("preset", given["preset"], PRESETS))
-    if "architectures" in given:
-        preset = PRESETS[given["preset"]] | (STUDIES[study][given["preset"]] if study else {})
-        architectures = given["architectures"] or preset[networks]
-    else:
-        architectures = [given["architecture"]]
-    names = ("dataset", "num_members", "epochs", "seed", "batch_size", "precision", "learning_rate", *CHAIN_SETTINGS)
-    overrides = {name: given[name] for name in names if name in given}
-    experiments = [
-        Experiment.from_preset(given["preset"], study, architecture=name, **overrides) for name in architectures
-    ]
-    if experiments[0].num_members < min_members:
-        count = experiments[0].num_members
-        raise ConfigError(f"num_members must be at least {min_members} on this page, which compares runs, got {count}")
-    check_engine(given["engine"], given["jobs"])
-    # So that one that is not allowed stops the notebook here, and not after an hour of training.
-    given_scales(given.get("scales"))
-    rank, most = given.get("rank"), experiments[0].epochs - 1
-    if rank is not None and not 1 <= rank <= most:
-        raise ConfigError(f"rank must be from 1 to {most}, one less than the epochs, got {rank}")
+    experiments = experiments_of(given, min_members, networks, study)
+    check_engine(given["engine"], given["jobs"], given["scheduler"])
     page = Page(experiments, given, RunStore(given["runs_dir"]), study)
     _ = page.dataset  # so that data that cannot be had stop the notebook here
     return page

@@ -3,103 +3,57 @@
 Beside them lie arrays that can be computed again, `RunStore.cached`.
 """
 
-import errno
-import hashlib
 import io
 import json
 import os
 import re
 import shutil
-import tempfile
+import stat
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 from numpy.typing import ArrayLike
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load, save
+from safetensors import SafetensorError
+from safetensors.numpy import save
 
-from lib.config import MemberConfig, OneLineError, canonical_json
+from lib.config import ConfigError, MemberConfig, canonical_json
+from lib.files import (
+    FORMAT,
+    DamagedRun,
+    StoreError,
+    newer,
+    read_arrays,
+    read_file,
+    read_json,
+    read_metadata,
+    read_with_digest,
+    sha256,
+    write_atomically,
+    write_with_digest,
+)
+from lib.provenance import commit
 
-#: Layout of the files below; a store written by a newer layout is refused.
-FORMAT = 1
+#: What a run's checksums may name.
+_FILE = re.compile(r"config\.json|history\.csv|epoch_[0-9]{3,9}\.safetensors")
 
 #: Folder of the derived arrays; no dataset's name begins with a dot.
 DERIVED = ".derived"
 
 
-class StoreError(OneLineError):
-    """The store cannot be used as asked; the message is one line."""
-
-
-class DamagedRun(StoreError):
-    """A file of the store is not what was written."""
-
-
 def default_runs_dir() -> Path:
-    """`runs` in the checkout that holds this package, or in the working directory where there is none."""
+    """$RUNS_DIR, else `runs` in the checkout that holds this package, else `runs` in the working directory."""
+    if folder := os.environ.get("RUNS_DIR"):
+        return Path(folder)
     checkout = Path(__file__).resolve().parents[1]
     return (checkout if (checkout / "pyproject.toml").exists() else Path.cwd()) / "runs"
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a crash at any moment, sees the old content or the new one, never a mixture.
-
-    Raises:
-        StoreError: it cannot be written; one line with the reason.
-    """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        hint = "free some space there or choose" if error.errno == errno.ENOSPC else "choose"
-        reason = error.strerror or error
-        raise StoreError(f"cannot write {path}: {reason}; {hint} another folder (what was finished is kept)") from None
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def _digest(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> str:
-    """Checksum of everything that a safetensors file holds, its own digest left out."""
-    digest = hashlib.sha256(canonical_json({**metadata, "digest": ""}).encode())
-    for name in sorted(tensors):
-        digest.update(f"{name}{tensors[name].dtype}{tensors[name].shape}".encode())
-        digest.update(np.ascontiguousarray(tensors[name]).tobytes())
-    return digest.hexdigest()
-
-
-def _write_with_digest(path: Path, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
-    """Write contiguous arrays and their metadata as one safetensors file that holds its own checksum."""
-    write_atomically(path, save(tensors, metadata | {"digest": _digest(tensors, metadata)}))
-
-
-def _read_with_digest(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The arrays and metadata that `_write_with_digest` wrote; raises `DamagedRun` for any other file."""
-    try:
-        with safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DamagedRun(f"{path.name} cannot be read ({type(error).__name__})") from None
-    if metadata.get("digest") != _digest(tensors, metadata):
-        raise DamagedRun(f"{path.name} has another checksum")
-    return tensors, metadata
 
 
 @dataclass(frozen=True)
@@ -166,13 +120,13 @@ class Run:
             "checksums": canonical_json(self._checksums),
             "history": json.dumps(self._history),  # in the order of its columns
         }
-        _write_with_digest(self.folder / "resume.safetensors", state, metadata)
+        write_with_digest(self.folder / "resume.safetensors", state, metadata)
 
     def finish(self, environment: dict[str, str]) -> None:
         """Declare the run complete, with where it was made; the resume state goes."""
         self._write("history.csv", pd.DataFrame(self._history).to_csv(index=False).encode())
         manifest = {"format": FORMAT, "checksums": self._checksums, "environment": environment, "finished": time.time()}
-        manifest["digest"] = _sha256(canonical_json(manifest).encode())
+        manifest["digest"] = sha256(canonical_json(manifest).encode())
         write_atomically(self.folder / "manifest.json", json.dumps(manifest, indent=2, sort_keys=True).encode())
         (self.folder / "resume.safetensors").unlink(missing_ok=True)
 
@@ -193,11 +147,15 @@ class Run:
 
     def _read_resume(self) -> ResumePoint:
         path = self.folder / "resume.safetensors"
-        optimizer, metadata = _read_with_digest(path)
+        optimizer, metadata = read_with_digest(path)
         try:
             epoch = int(metadata["epoch"])
-            self._checksums, self._history = json.loads(metadata["checksums"]), json.loads(metadata["history"])
-        except (KeyError, ValueError) as error:
+            checksums, history = json.loads(metadata["checksums"]), json.loads(metadata["history"])
+            if not 0 <= epoch <= self.config.epochs:
+                raise ValueError("epoch")
+            _check_history(history, epoch)
+            self._checksums, self._history = _checked(checksums, epoch + 2), history
+        except (KeyError, ValueError, RecursionError) as error:
             raise DamagedRun(f"{path.name} cannot be read ({type(error).__name__})") from None
         for name in self._checksums:
             self._read(name)
@@ -210,32 +168,37 @@ class Run:
             DamagedRun: it is missing or cannot be read.
             StoreError: it was written by a newer version of this project.
         """
+        manifest = _read_manifest(self.folder)
         try:
-            manifest = json.loads((self.folder / "manifest.json").read_bytes())
-            version, checksums = manifest["format"], dict(manifest["checksums"])
-            digest = manifest.pop("digest")
-        except FileNotFoundError:
-            raise DamagedRun("manifest.json is missing") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            # The configuration, the history, and a checkpoint for each epoch and for the first weights.
+            self._checksums = _checked(manifest.get("checksums"), self.config.epochs + 3)
+        except ValueError as error:
             raise DamagedRun(f"manifest.json cannot be read ({type(error).__name__})") from None
-        if digest != _sha256(canonical_json(manifest).encode()):
-            raise DamagedRun("manifest.json has another checksum")
-        if version != FORMAT:
-            raise StoreError(
-                f"{self.folder} has store format {version}, this version reads {FORMAT}; update the project"
-            )
-        self._checksums = checksums
         self._read("config.json")
+
+    def read_environment(self) -> dict[str, str]:
+        """Where a complete run was made, as `finish` was told.
+
+        Raises:
+            DamagedRun: its manifest cannot be read.
+            StoreError: it was written by a newer version of this project.
+        """
+        environment = _read_manifest(self.folder).get("environment")
+        return environment if isinstance(environment, dict) else {}
 
     def read_epoch(self, epoch: int) -> dict[str, np.ndarray]:
         """The checkpoint after an epoch (0: the first weights), checked against its checksum."""
-        return load(self._read(f"epoch_{epoch:03d}.safetensors"))
+        name = f"epoch_{epoch:03d}.safetensors"
+        return read_arrays(self._read(name), name)
 
     def read_history(self) -> pd.DataFrame:
         """One row an epoch."""
         # Read as text, as pandas reads numbers exactly only with an option that newer versions warn of.
-        text = pd.read_csv(io.BytesIO(self._read("history.csv")), dtype=str)
-        return text.astype(float).astype({"epoch": int})
+        content = io.BytesIO(self._read("history.csv"))
+        try:
+            return pd.read_csv(content, dtype=str).astype(float).astype({"epoch": int})
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            raise DamagedRun(f"history.csv cannot be read ({type(error).__name__})") from None
 
     def verify(self) -> None:
         """Compare every file, of an unfinished run too, with its checksum; changes nothing.
@@ -265,14 +228,11 @@ class Run:
 
     def _write(self, name: str, content: bytes) -> None:
         write_atomically(self.folder / name, content)
-        self._checksums[name] = _sha256(content)
+        self._checksums[name] = sha256(content)
 
     def _read(self, name: str) -> bytes:
-        try:
-            content = (self.folder / name).read_bytes()
-        except OSError as error:
-            raise DamagedRun(f"{name} cannot be read: {error.strerror}") from None
-        if _sha256(content) != self._checksums.get(name):
+        content = read_file(self.folder / name)
+        if sha256(content) != self._checksums.get(name):
             raise DamagedRun(f"{name} has another checksum")
         return content
 
@@ -282,25 +242,38 @@ class RunStore:
 
     Args:
         root: the folder; `default_runs_dir()` when left out. It is made when something is written.
+
+    Attributes:
+        commits: of each file of derived arrays that `cached` returned, the commit that computed it; empty if not known.
     """
 
     def __init__(self, root: str | Path | None = None):
         self.root = (Path(root) if root is not None else default_runs_dir()).expanduser().resolve()
+        self.commits: dict[Path, str] = {}
 
     def run(self, config: MemberConfig) -> Run:
-        """The run of a member, whether or not it is there."""
-        return Run(self.root / config.dataset / config.architecture / config.key, config)
+        """The run of a member, whether or not it is there.
+
+        Raises:
+            StoreError: a link leads from there to somewhere else.
+        """
+        return Run(_unlinked(self.root / config.dataset / config.architecture / config.key), config)
 
     def runs(self) -> Iterator[Run]:
-        """Every run that is there, complete or not, in the order of its path; see `unreadable` for the others."""
-        for path in sorted(self.root.glob("*/*/*/config.json")):
-            if not _is_run(path.parent):
-                continue
+        """Every run that is there, complete or not, in the order of its path; see `unreadable` for the others.
+
+        Links are not followed.
+
+        Raises:
+            StoreError: a newer version of this project has written one of them.
+        """
+        for folder in self._folders():
+            _refuse_newer(folder)
             try:
-                config = MemberConfig(**json.loads(path.read_bytes()))
-            except (OSError, ValueError, TypeError):
+                config = _read_config(folder)
+            except DamagedRun:
                 continue
-            yield Run(path.parent, config)
+            yield Run(folder, config)
 
     def cached(self, kind: str, recipe: dict, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         """Arrays that can be computed again: read from `<root>/.derived/<kind>/`, or computed and kept there.
@@ -327,41 +300,47 @@ class RunStore:
             content = canonical_json({"kind": kind, "recipe": recipe})
         except (TypeError, ValueError) as error:
             raise ValueError(f"recipe of {kind} must hold JSON values only: {error}") from None
-        path = self.root / DERIVED / kind / f"{_sha256(content.encode())}.safetensors"
+        path = _unlinked(self.root / DERIVED / kind / f"{sha256(content.encode())}.safetensors")
         try:
             if path.exists():
-                return _read_derived(path)
+                return self._use_derived(path)
         except DamagedRun:
             pass
         with _locked(path):
             # Again, as another process may have written it while this one waited.
             try:
                 if path.exists():
-                    return _read_derived(path)
+                    return self._use_derived(path)
             except DamagedRun as damage:
                 _set_aside(path, "arrays", str(damage), "they are computed again")
             for leftover in path.parent.glob(f".{path.name}.*.tmp"):
                 leftover.unlink(missing_ok=True)
             arrays = {name: _storable(value) for name, value in compute().items()}
             try:
-                _write_with_digest(path, arrays, {"recipe": content})
+                write_with_digest(path, arrays, {"recipe": content, "commit": commit()})
             except (SafetensorError, TypeError):
                 got = ", ".join(f"{name} of {array.dtype}" for name, array in arrays.items())
                 raise ValueError(f"compute of {kind} must return arrays of numbers by name, got {got}") from None
-            return _read_derived(path)
+            return self._use_derived(path)
+
+    def _use_derived(self, path: Path) -> dict[str, np.ndarray]:
+        arrays, metadata = _read_derived(path)
+        self.commits[path] = metadata.get("commit", "")
+        return arrays
 
     def derived(self) -> list[Path]:
         """Files of arrays that `cached` keeps, in the order of their paths."""
-        return sorted(path for path in self.root.glob(f"{DERIVED}/*/*.safetensors") if _is_key(path.stem))
+        found = self.root.glob(f"{DERIVED}/*/*.safetensors")
+        return sorted(path for path in found if _is_key(path.stem) and _is_unlinked(path))
 
     def damaged(self) -> list[Path]:
         """Folders of runs, and files of derived arrays, that were set aside."""
-        return sorted(self.root.glob("*/*/*.damaged"))
+        return sorted(filter(_is_unlinked, self.root.glob("*/*/*.damaged")))
 
     def unreadable(self) -> list[Path]:
-        """Folders named like a run whose `config.json` is missing or cannot be read; `runs` leaves them out."""
+        """Folders named like a run whose `config.json` is missing, or not of that name; `runs` leaves them out."""
         known = {run.folder for run in self.runs()}
-        return [path for path in sorted(self.root.glob("*/*/*")) if _is_run(path) and path not in known]
+        return [folder for folder in self._folders() if folder not in known]
 
     def verify(self) -> dict[Path, str]:
         """What is wrong with which run, or file of `derived`: nothing where all are whole; changes nothing."""
@@ -380,6 +359,10 @@ class RunStore:
                     problems[path] = str(damage)
         return problems
 
+    def _folders(self) -> list[Path]:
+        found = self.root.glob("*/*/*")
+        return sorted(path for path in found if _is_key(path.name) and _is_unlinked(path) and path.is_dir())
+
     def remove_leftover(self, path: Path) -> bool:
         """Delete what `damaged`, `unreadable` or `derived` names, unless it is in use; returns whether it went.
 
@@ -393,8 +376,101 @@ def _is_key(name: str) -> bool:
     return re.fullmatch(r"[0-9a-f]{64}", name) is not None
 
 
-def _is_run(folder: Path) -> bool:
-    return _is_key(folder.name) and folder.is_dir()
+def _is_unlinked(path: Path) -> bool:
+    return os.path.realpath(path) == str(path)
+
+
+def _unlinked(path: Path) -> Path:
+    """The path, if no link below the store's root leads from there to somewhere else; raises `StoreError`."""
+    if not _is_unlinked(path):
+        raise StoreError(f"{path} is behind a link, and the run store follows none below its root; remove the link")
+    return path
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    """The content of a manifest, without its digest, which is computed in the same way in every layout.
+
+    Raises:
+        DamagedRun: it is missing or not what was written.
+        StoreError: it was written by a newer version of this project.
+    """
+    path = folder / "manifest.json"
+    if not path.exists():
+        raise DamagedRun("manifest.json is missing")
+    manifest = read_json(path)
+    if not isinstance(manifest, dict) or type(manifest.get("format")) is not int:
+        raise DamagedRun("manifest.json cannot be read (it has no format)")
+    digest = manifest.pop("digest", None)
+    if digest != sha256(canonical_json(manifest).encode()):
+        raise DamagedRun("manifest.json has another checksum")
+    if manifest["format"] != FORMAT:
+        raise newer(folder, manifest["format"])
+    return manifest
+
+
+def _checked(checksums: Any, count: int) -> dict[str, str]:
+    """So many checksums by names of files of a run; raises `ValueError` for anything else."""
+    if not isinstance(checksums, dict) or len(checksums) != count:
+        raise ValueError("checksums")
+    for name, checksum in checksums.items():
+        if not (_FILE.fullmatch(name) and isinstance(checksum, str) and _is_key(checksum)):
+            raise ValueError("checksums")
+    return checksums
+
+
+def _check_history(history: Any, epochs: int) -> None:
+    """Raise `ValueError` for what is not a row of numbers by name for each epoch."""
+    if not isinstance(history, list) or len(history) != epochs:
+        raise ValueError("history")
+    for row in history:
+        if not isinstance(row, dict) or not all(type(cell) in (int, float) for cell in row.values()):
+            raise ValueError("history")
+
+
+def _read_config(folder: Path) -> MemberConfig:
+    """The configuration that a run's folder is named after; raises `DamagedRun` where there is none."""
+    content = read_json(folder / "config.json")
+    try:
+        config = MemberConfig.from_json(content)
+    except ConfigError as error:
+        raise DamagedRun(f"config.json cannot be read ({error})") from None
+    if folder.parts[-3:] != (config.dataset, config.architecture, config.key):
+        raise DamagedRun("config.json is that of another run")
+    return config
+
+
+def _refuse_newer(folder: Path) -> None:
+    """Raise `StoreError` for a run, complete or not, that a newer version of this project has written."""
+    try:
+        said = _said_of_config(folder)
+        content = read_json(folder / "config.json")
+    except DamagedRun:
+        return
+    unknown_fields = MemberConfig.unknown_fields(content)
+    # Unless it is a known field whose name was damaged.
+    if unknown_fields and said in (None, sha256(read_file(folder / "config.json"))):
+        names = ", ".join(map(repr, unknown_fields))
+        raise StoreError(f"{folder} has settings that this version does not know, {names}; update the project")
+
+
+def _said_of_config(folder: Path) -> str | None:
+    """The checksum of `config.json` by the manifest or, of an unfinished run, by its resume state.
+
+    None where there is neither, or not in this layout. Raises `StoreError` for a newer one.
+    """
+    resume = folder / "resume.safetensors"
+    try:
+        if (folder / "manifest.json").exists():
+            checksums = _read_manifest(folder).get("checksums")
+        else:
+            metadata = read_metadata(resume)
+            # The arrays, which may be large, are read for their checksum only where it matters.
+            if metadata.get("format", str(FORMAT)) != str(FORMAT):
+                read_with_digest(resume)
+            checksums = json.loads(metadata["checksums"])
+        return checksums["config.json"]
+    except (DamagedRun, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def _storable(value: ArrayLike) -> np.ndarray:
@@ -403,12 +479,12 @@ def _storable(value: ArrayLike) -> np.ndarray:
     return np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
 
 
-def _read_derived(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file that `RunStore.cached` wrote under this name; raises `DamagedRun` for any other."""
-    arrays, metadata = _read_with_digest(path)
-    if _sha256(metadata.get("recipe", "").encode()) != path.stem:
+def _read_derived(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Arrays and metadata of a file that `RunStore.cached` wrote under this name; raises `DamagedRun` for any other."""
+    arrays, metadata = read_with_digest(path)
+    if sha256(metadata.get("recipe", "").encode()) != path.stem:
         raise DamagedRun(f"{path.name} has another recipe")
-    return arrays
+    return arrays, metadata
 
 
 def _lock_path(path: Path) -> Path:
@@ -418,13 +494,14 @@ def _lock_path(path: Path) -> Path:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold the lock of a run's folder, or of a file of derived arrays; raises `StoreError`."""
-    lock = _lock_path(path)
+    lock = _unlinked(_lock_path(path))
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(lock)
         held.acquire()
-    except OSError as error:
-        raise StoreError(f"cannot write {lock}: {error.strerror or error}; choose another folder") from None
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StoreError(f"cannot write {lock}: {reason}; choose another folder") from None
     try:
         yield
     finally:
@@ -449,23 +526,32 @@ def _set_aside(path: Path, what: str, reason: str, remedy: str) -> Path:
 def _remove_unless_locked(path: Path) -> bool:
     try:
         # The lock's file stays: deleting it would let two later holders lock two different files.
-        with FileLock(_lock_path(path), blocking=False):
+        with FileLock(_unlinked(_lock_path(_unlinked(path))), blocking=False):
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink()
     except Timeout:
         return False
-    except OSError as error:
-        raise StoreError(f"cannot remove {path}: {error.strerror or error}") from None
+    except (OSError, NotImplementedError) as error:
+        raise StoreError(f"cannot remove {path}: {getattr(error, 'strerror', None) or error}") from None
     return True
 
 
 def last_written(folder: Path) -> float:
     """When a file, or the last one below a folder, was written, in seconds since the epoch."""
-    return max((path.stat().st_mtime for path in [folder, *folder.rglob("*")] if path.exists()), default=0.0)
+    return max((found.st_mtime for found in _below(folder)), default=0.0)
 
 
 def folder_size(folder: Path) -> int:
     """Bytes of a file, or of all files below a folder."""
-    return sum(path.stat().st_size for path in [folder, *folder.rglob("*")] if path.is_file())
+    return sum(found.st_size for found in _below(folder) if stat.S_ISREG(found.st_mode))
+
+
+def _below(folder: Path) -> Iterator[os.stat_result]:
+    """A path and all below it, links themselves and not what they lead to."""
+    for path in [folder, *folder.rglob("*")]:
+        try:
+            yield path.lstat()
+        except OSError:  # gone meanwhile, as the store may be in use
+            continue

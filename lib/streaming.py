@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 
 from lib.config import ConfigError
 from lib.data import Dataset, Split, validation_count
-from lib.formats import DatasetError, one_line
+from lib.formats import DatasetError, folder_name, one_line, read_image
 
 #: Height and width of the images that a network gets, unless the name of the dataset says another.
 SIZE = 224
@@ -130,11 +130,7 @@ class StreamedImages:
         from torchvision.transforms import functional  # here for the reason given in _open
 
         path = self.root / os.fsdecode(self.paths[index])
-        try:
-            with Image.open(path) as file:
-                mode, image = file.mode, file.convert("RGB")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise DatasetError(f"{path}: not an image that can be read ({one_line(error)})") from error
+        _, mode, image = read_image(path, "RGB")
         if mode[0] in "IF":  # converting these clips their values at 255 without a word
             raise DatasetError(f"{path}: expected 8 bits a channel, got an image of mode {mode}")
         if seed is None:
@@ -269,8 +265,7 @@ def _open(
         splits = split(train, order[:-held_out]), split(train, order[-held_out:]), split(val, tests)
     except OSError as error:
         raise DatasetError(f"{folder}: {one_line(error)}") from error
-    # The name goes into paths, and that of a folder may be anything.
-    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.name).lstrip(".") or "images"
+    stem = folder_name(folder.name, "images")
     return StreamedDataset(f"{stem}-{size}", *splits, tuple(train.classes), digest.hexdigest())
 
 

@@ -20,8 +20,6 @@ from lib.config import ConfigError, unknown
 #: Columns of the iterates taken to float64 at a time.
 BLOCK = 1 << 16
 
-METHODS = ("random", "dropout", "diagonal-gaussian", "low-rank-gaussian")
-
 #: Principal directions of a low-rank Gaussian. The authors' notebook has 5; figures 4 and 6 and the low-rank
 #: approximation of random samples have 4.
 RANK = 5
@@ -78,6 +76,11 @@ class Subspace(ABC):
     center: np.ndarray
     upper: ClassVar[float] = math.inf
 
+    @classmethod
+    def _fit(cls, iterates: np.ndarray, rank: int, standardized: bool) -> "Subspace":
+        """What `subspace` returns, here around the final solution; the arguments are the same."""
+        return cls(iterates[-1])
+
     def sample(self, scales: ArrayLike, seed: int) -> np.ndarray:
         """Weights, float32 `(N, P)`: one independent draw for each of the `scales (N,)`, from 0, which is the center.
 
@@ -129,6 +132,13 @@ class DiagonalGaussian(Subspace):
 
     deviation: np.ndarray
 
+    @classmethod
+    def _fit(cls, iterates, rank, standardized):
+        if len(iterates) < 2:
+            raise ConfigError("a diagonal-gaussian has no deviation without at least 2 iterates, got 1")
+        deviation = np.concatenate([np.sqrt(np.mean(block**2, axis=0)) for block in _deviations(iterates)])
+        return cls(weight_average(iterates), deviation.astype(np.float32))
+
     def _draw(self, scale, generator):
         return self.center + scale * self.deviation * generator.standard_normal(len(self.center))
 
@@ -142,8 +152,22 @@ class LowRankGaussian(Subspace):
 
     directions: np.ndarray
 
+    @classmethod
+    def _fit(cls, iterates, rank, standardized):
+        return cls(weight_average(iterates), _principal_directions(iterates, rank, standardized))
+
     def _draw(self, scale, generator):
         return self.center + scale * generator.standard_normal(len(self.directions)) @ self.directions
+
+
+#: The subspaces by name. Samples are seeded by the place in this table: a new one comes last.
+SUBSPACES: dict[str, type[Subspace]] = {
+    "random": RandomDirections,
+    "dropout": ParameterDropout,
+    "diagonal-gaussian": DiagonalGaussian,
+    "low-rank-gaussian": LowRankGaussian,
+}
+METHODS = tuple(SUBSPACES)
 
 
 def subspace(method: str, iterates: ArrayLike, rank: int = RANK, standardized: bool = True) -> Subspace:
@@ -163,20 +187,9 @@ def subspace(method: str, iterates: ArrayLike, rank: int = RANK, standardized: b
     Raises:
         ConfigError: a method that does not exist, or too few iterates for it.
     """
-    if method not in METHODS:
+    if method not in SUBSPACES:
         raise ConfigError(unknown("method", method, METHODS))
-    iterates = _vectors("iterates", iterates)
-    if method == "random":
-        return RandomDirections(iterates[-1])
-    if method == "dropout":
-        return ParameterDropout(iterates[-1])
-    mean = weight_average(iterates)
-    if method == "diagonal-gaussian":
-        if len(iterates) < 2:
-            raise ConfigError("a diagonal-gaussian has no deviation without at least 2 iterates, got 1")
-        deviation = np.concatenate([np.sqrt(np.mean(block**2, axis=0)) for block in _deviations(iterates)])
-        return DiagonalGaussian(mean, deviation.astype(np.float32))
-    return LowRankGaussian(mean, _principal_directions(iterates, rank, standardized))
+    return SUBSPACES[method]._fit(_vectors("iterates", iterates), rank, standardized)
 
 
 def largest_scale(accuracy_at: Callable[[float], float], floor: float, start: float, upper: float = math.inf) -> float:

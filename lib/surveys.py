@@ -7,6 +7,7 @@ and losses are kept, so that memory does not grow with a map as a whole.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from lib.config import ConfigError
 from lib.data import Dataset, Split
 from lib.metrics import negative_log_likelihood, top_labels
 from lib.models import Network
+from lib.progress import PATIENCE, progress
 from lib.samples import STATISTICS_IMAGES
 from lib.weights import fresh_statistics, predict
 
@@ -53,7 +55,13 @@ class Survey:
         return (self.labels == labels).mean(axis=1)
 
 
-def survey(model: Network, blocks: Iterable[np.ndarray], dataset: Dataset, splits: Sequence[Split]) -> list[Survey]:
+def survey(
+    model: Network,
+    blocks: Iterable[np.ndarray],
+    dataset: Dataset,
+    splits: Sequence[Split],
+    num_blocks: int | None = None,
+) -> list[Survey]:
     """One `Survey` for each of the `splits`, of all networks of the `blocks`.
 
     Args:
@@ -61,14 +69,20 @@ def survey(model: Network, blocks: Iterable[np.ndarray], dataset: Dataset, split
         blocks: weights `(k, P)` each, k at will; made by a generator, only one block is in memory.
         dataset: BatchNorm statistics of every network come from its first training images.
         splits: labelled images to be evaluated on.
+        num_blocks: how many there are, so that progress can be shown.
     """
     parts: list[list[tuple]] = [[] for _ in splits]
-    for block in blocks:
-        statistics = _statistics(model, block, dataset)
-        for part, split in zip(parts, splits, strict=True):
-            probs = predict(model, block, split.images, statistics)
-            labels = top_labels(probs).astype(np.int16)
-            part.append((labels, labels == split.labels, negative_log_likelihood(probs, split.labels)))
+    known = nullcontext(lambda finished: None)
+    if num_blocks is not None:
+        known = progress("evaluating", num_blocks, "block", delay=PATIENCE)
+    with known as tell:
+        for number, block in enumerate(blocks, 1):
+            statistics = _statistics(model, block, dataset)
+            for part, split in zip(parts, splits, strict=True):
+                probs = predict(model, block, split.images, statistics)
+                labels = top_labels(probs).astype(np.int16)
+                part.append((labels, labels == split.labels, negative_log_likelihood(probs, split.labels)))
+            tell(number)
     return [Survey(*map(np.concatenate, zip(*part, strict=True))) for part in parts]
 
 

@@ -17,8 +17,9 @@ from lib.data import Dataset, pixel_statistics
 from lib.lockstep import CannotStack, Lockstep, part
 from lib.metrics import accuracy, negative_log_likelihood
 from lib.models import Dropout, Network, build_model
+from lib.provenance import commit
 from lib.sgmcmc import Chain
-from lib.store import ResumePoint, Run
+from lib.store import DamagedRun, ResumePoint, Run
 from lib.streaming import StreamedImages
 from lib.weights import as_pixels, default_device, flatten, flatten_statistics, load, predict
 
@@ -69,7 +70,10 @@ class Trajectory:
 def load_trajectory(run: Run) -> Trajectory:
     """Read a complete run; raises `DamagedRun` where a file is not what was written."""
     checkpoints = [run.read_epoch(epoch) for epoch in range(run.config.epochs + 1)]
-    weights, statistics = (np.stack([point[name] for point in checkpoints]) for name in ("weights", "statistics"))
+    try:
+        weights, statistics = (np.stack([point[name] for point in checkpoints]) for name in ("weights", "statistics"))
+    except (KeyError, ValueError) as error:
+        raise DamagedRun(f"the checkpoints do not fit together ({type(error).__name__})") from None
     return Trajectory(run.config, weights, statistics, run.read_history())
 
 
@@ -268,6 +272,7 @@ def _train_from(
     device: torch.device,
 ) -> None:
     """Train members that have all finished `first` epochs to their end."""
+    environment = {"device": str(device), "torch": torch.__version__, "commit": commit()}
     networks = [build_member_model(config, dataset).to(device) for config in configs]
     for network, point in zip(networks, points, strict=True):
         if point is not None:
@@ -312,7 +317,7 @@ def _train_from(
             }
             run.write_epoch(epoch + 1, checkpoints[number], states[number], row)
     for run in runs:
-        run.finish({"device": str(device), "torch": torch.__version__})
+        run.finish(environment)
 
 
 def _checkpoint(model: Network) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ What is sampled around a run is averaged first, so that each method has one pred
 over runs, whichever method it is of. Probabilities are averaged, not logits, and all runs count alike.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import combinations
 from math import comb
@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from lib import metrics
 from lib.config import ConfigError
 from lib.models import Network
+from lib.progress import PATIENCE, progress
 from lib.samples import Sampler, Samples
 from lib.subspaces import METHODS, NATURAL_SCALES
 from lib.training import Trajectory
@@ -69,13 +70,14 @@ def samples_of_runs(
     The largest scale of random directions and of dropout is found around the first run and serves all of them, as the
     authors have one scale for all runs; each run rejects by its own validation accuracy.
     """
-    samples = {}
-    for method in methods:
+
+    def around_all(method: str) -> Iterator[Samples]:
         largest = None
         if method in METHODS and method not in NATURAL_SCALES:
             largest = sampler.scale_at(runs[0], method, sampler.base_accuracy(runs[0]) - margin)
-        samples[method] = [sampler.near(run, method, count, largest, margin) for run in runs]
-    return samples
+        return (sampler.near(run, method, count, largest, margin) for run in runs)
+
+    return _shown(around_all, methods, len(runs))
 
 
 def spread_of_runs(
@@ -86,10 +88,25 @@ def spread_of_runs(
     The largest scale is where samples around the first run keep on average a `share` of its validation accuracy; it
     serves all runs.
     """
-    samples = {}
-    for method in methods:
+
+    def around_all(method: str) -> Iterator[Samples]:
         largest = sampler.scale_at(runs[0], method, share * sampler.base_accuracy(runs[0]))
-        samples[method] = [sampler.spread(run, method, count, largest) for run in runs]
+        return (sampler.spread(run, method, count, largest) for run in runs)
+
+    return _shown(around_all, methods, len(runs))
+
+
+def _shown(
+    around_all: Callable[[str], Iterator[Samples]], methods: Iterable[str], num_runs: int
+) -> dict[str, list[Samples]]:
+    """The samples around all runs of each method, with the progress of drawing them."""
+    methods, samples = list(methods), {}
+    with progress("sampling", len(methods) * num_runs, "set of sample", delay=PATIENCE) as tell:
+        for method in methods:
+            samples[method] = []
+            for own in around_all(method):
+                samples[method].append(own)
+                tell(sum(map(len, samples.values())))
     return samples
 
 

@@ -1,6 +1,7 @@
 """The bridge between the two spaces: networks as flat vectors, and what they predict."""
 
 import copy
+import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lib.models import Network
+from lib.progress import PATIENCE, progress
 
 #: Images in one forward pass: on a CPU small enough for the activations to stay in its cache.
 BATCH_SIZE = {"cpu": 128, "cuda": 4096}
@@ -97,21 +99,25 @@ def _for_each_row(model: nn.Module, count: int, evaluate: Callable[[nn.Module, i
     """
     threads = torch.get_num_threads() if next(model.parameters()).device.type == "cpu" else 1
     if not 1 < threads <= count:
-        for row in range(count):
-            evaluate(model, row)
-        return
+        threads = 1
+    finished = itertools.count(1)
 
     def share(first: int, own: nn.Module) -> None:
         for row in range(first, count, threads):
             evaluate(own, row)
+            tell(next(finished))
 
-    last = (count - 1) % threads  # the model itself ends with the last row, as it does on one thread
-    models = [model if first == last else copy.deepcopy(model) for first in range(threads)]
-    try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            list(pool.map(share, range(threads), models))
-    finally:
-        torch.set_num_threads(threads)
+    with progress("evaluating", count, "network", delay=PATIENCE) as tell:
+        if threads == 1:
+            share(0, model)
+            return
+        last = (count - 1) % threads  # the model itself ends with the last row, as it does on one thread
+        models = [model if first == last else copy.deepcopy(model) for first in range(threads)]
+        try:
+            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                list(pool.map(share, range(threads), models))
+        finally:
+            torch.set_num_threads(threads)
 
 
 def predict(

@@ -1,24 +1,25 @@
-"""What several test files need: notebooks executed once a session, as a reader would."""
+"""What several test files need: notebooks executed, and the book built, once a session, as a reader would."""
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pytest
+from filelock import FileLock
 from matplotlib.text import Text
 
 from lib.plots import use_style
 from lib.plots.style import SMALLEST_TYPE
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from book import build  # noqa: E402
-
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+# The workers of `make test`, and the processes that tests start, share the cores: each takes one thread.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture
@@ -45,19 +46,58 @@ def start(source: Path, folder: Path) -> subprocess.Popen:
 
 
 @pytest.fixture(scope="session")
-def executed_notebooks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A build folder with all notebooks executed at preset smoke, all at once on one new run store (`runs/` in it)."""
-    folder = tmp_path_factory.mktemp("build")
-    (folder / "params.yaml").write_text(f"runs_dir: {folder / 'runs'}\n")
-    others = [source for source in NOTEBOOKS if source != SCOREBOARD]
-    for sources in (others, [SCOREBOARD]):
-        for process in [start(source, folder) for source in sources]:
-            output, _ = process.communicate(timeout=300)
-            assert process.returncode == 0, output
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this session that all its workers see."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def once(folder: Path, make: Callable[[], object]) -> Path:
+    """The folder, which `make` fills for the first worker that asks; the others wait, and only read."""
+    begun, done = folder.with_suffix(".begun"), folder.with_suffix(".done")
+    with FileLock(folder.with_suffix(".lock")):
+        if not begun.exists():
+            begun.touch()
+            make()
+            done.touch()
+    assert done.exists(), f"{folder} could not be made: see the first test that needed it"
     return folder
 
 
 @pytest.fixture(scope="session")
+def compiled(shared: Path) -> None:
+    """Numba's kernels in their cache, so that processes started at once do not all compile them in a new checkout."""
+    from lib.config import Experiment
+    from lib.ensemble import train_ensemble
+
+    def train() -> None:
+        for precision in ("float32", "bf16"):
+            experiment = Experiment.from_preset("smoke", num_members=1, epochs=1, precision=precision)
+            train_ensemble(experiment, engine="sequential", store=shared / "compiled")
+
+    once(shared / "compiled", train)
+
+
+def execute_notebooks(folder: Path) -> None:
+    """All notebooks at preset smoke, all at once, on one new run store (`runs/` in the build folder)."""
+    folder.mkdir()
+    (folder / "params.yaml").write_text(f"runs_dir: {folder / 'runs'}\n")
+    others = [source for source in NOTEBOOKS if source != SCOREBOARD]
+    for sources in (others, [SCOREBOARD]):
+        for process in [start(source, folder) for source in sources]:
+            output, _ = process.communicate(timeout=600)
+            assert process.returncode == 0, output
+
+
+@pytest.fixture(scope="session")
+def executed_notebooks(shared: Path, compiled: None) -> Path:
+    """A build folder with all executed notebooks, their verdicts and their run store."""
+    return once(shared / "build", lambda: execute_notebooks(shared / "build"))
+
+
+@pytest.fixture(scope="session")
 def html(executed_notebooks: Path) -> Path:
-    """The folder of a whole book, built from those notebooks once a session."""
-    return build.build(ROOT, executed_notebooks).parent
+    """The folder of the book's pages, made of the executed notebooks."""
+    from book import build
+
+    return once(executed_notebooks / "html", lambda: build.build(ROOT, executed_notebooks))

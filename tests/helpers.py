@@ -10,6 +10,7 @@ import torch
 from lib.config import Experiment, MemberConfig
 from lib.data import Dataset, Split, load_dataset
 from lib.ensemble import train_ensemble
+from lib.store import RunStore
 
 # Networks this small are several times slower with threads that wait for one another on busy cores.
 torch.set_num_threads(1)
@@ -49,6 +50,24 @@ def assert_same(one, other):
         np.testing.assert_array_equal(left.weights, right.weights)
         np.testing.assert_array_equal(left.statistics, right.statistics)
         assert left.history.drop(columns="seconds").equals(right.history.drop(columns="seconds"))
+
+
+def checkpoints(root):
+    """What every checkpoint file is: written again, it would be another."""
+    stats = {path: path.stat() for path in Path(root).rglob("epoch_*.safetensors")}
+    return {path: (stat.st_ino, stat.st_mtime_ns) for path, stat in stats.items()}
+
+
+def finished_checkpoints(root):
+    """The checkpoints that will not be written again: those up to the resume state, or all of a complete run."""
+    finished = {}
+    for run in RunStore(root).runs():
+        found = checkpoints(run.folder)
+        if not run.is_complete():
+            done = run.resume()
+            found = {path: found[path] for path in sorted(found)[: done.epoch + 1 if done else 0]}
+        finished |= found
+    return finished
 
 
 def start_python(script, *arguments, **options) -> subprocess.Popen:

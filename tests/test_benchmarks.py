@@ -94,7 +94,7 @@ def test_floor_has_every_convolution_and_dense_layer():
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
+def results(tmp_path_factory, compiled):
     """What each script wrote and printed, at a tiny size; all run at once."""
     folder = tmp_path_factory.mktemp("results")
     running = {

@@ -416,6 +416,25 @@ def test_book_figures_have_captions(html):
         assert len(re.findall(r"<figcaption>", text)) == len(figures) > 0
 
 
+def test_book_figures_are_there_to_take_away(html):
+    for path in (html / "notebooks").glob("*.html"):
+        lines = re.findall(r'<p class="downloads">(.*?)</p>', path.read_text(encoding="utf-8"))
+        names = [
+            cell.metadata.mystnb.figure.name
+            for cell in nbformat.read(ROOT / "notebooks" / f"{path.stem}.ipynb", 4).cells
+            if "mystnb" in cell.metadata
+        ]
+        for line, name in zip(lines, names, strict=True):
+            links = re.findall(r'<a [^>]*download="" href="([^"]+)">(.*?)</a>', line)
+            assert [link.rpartition("/")[2] for link, _ in links] == [
+                f"{name}.{form}" for form in ("png", "svg", "csv")
+            ]
+            assert all((path.parent / link).is_file() for link, _ in links)
+            # What a screen reader says.
+            said = [re.sub(r"<[^>]*>", "", text) for _, text in links]
+            assert said == [f"{form} of figure {name}" for form in ("PNG", "SVG", "data (CSV)")]
+
+
 def test_book_shows_the_verdicts_of_its_notebooks(html, executed_notebooks):
     found = claims.read_results(executed_notebooks / "claims")
     text = (html / "book" / "scoreboard.html").read_text(encoding="utf-8")

@@ -1,11 +1,14 @@
 """`python -m lib`: what it shows, what it removes, and one line for every error."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 import time
 
 import pytest
+from conftest import NOTEBOOKS
 from helpers import CHECKOUT, member, subset
 
 from lib import __main__ as command_line
@@ -211,6 +214,105 @@ def test_datasets_lists_the_registry_without_downloading(lib, monkeypatch, tmp_p
         assert " not here " in lib("datasets")[1].splitlines()[-1]
         (tmp_path / "svhn" / file).touch()
     assert " not here " not in lib("datasets")[1].splitlines()[-1]
+
+
+# sweep
+
+SMALL = "preset: smoke\nepochs: 1\nruns_dir: runs\n"
+
+
+@pytest.fixture
+def sweep(lib, tmp_path, monkeypatch):
+    """A function that calls `python -m lib sweep` with a grid, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def called(text, *arguments, notebook=NOTEBOOKS[1], output="out"):
+        (tmp_path / "grid.yaml").write_text(text)
+        return lib("sweep", notebook, "grid.yaml", "--output", output, *arguments)
+
+    return called
+
+
+def test_sweep_dry_run_shows_cells_members_and_time_and_writes_nothing(sweep, tmp_path):
+    code, out, err = sweep(f"{SMALL}architectures: [small_cnn]\nnum_members: [2, 3]", "--dry-run", "--jobs", "2")
+    assert (code, err) == (0, "")
+    header, *rows = out.splitlines()
+    assert header.split() == ["cell", "state", "members", "missing", "training"]
+    for row, count in zip(rows, ("2", "3"), strict=False):
+        assert row.startswith(f"preset=smoke,architectures=small_cnn,num_members={count},epochs=1-")
+        assert row.split()[1:6] == ["to", "execute", count, "of", count]
+    assert rows[2] == "2 of 2 cells would be executed, 2 at a time"
+    assert re.fullmatch(r"3 members would be trained, in about .*; evaluation comes on top", rows[3])
+    assert os.listdir(tmp_path) == ["grid.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "line"),
+    [
+        ("num_member: [2, 3]", [], "unknown parameter 'num_member'; did you mean 'num_members'?"),
+        ("num_members: [2, two]", [], "parameter 'num_members' must be int, got 'two' (str)"),
+        ("num_members: [1, 2]", [], "num_members must be at least 2 on this page, which compares runs, got 1"),
+        ("architectures: [[small_cnn], [small]]", [], "unknown architecture 'small'; did you mean 'small_cnn'?"),
+        ("num_members: [2", [], "grid.yaml is not YAML: "),
+        ("seed: 1\nseed: 2", [], "grid.yaml: 'seed' is there twice"),
+        (f"seed: {list(range(200))}\nepochs: {list(range(1, 200))}", [], "the grid has up to 39,800 cells, more than"),
+        (SMALL, ["--engine", "loki"], "unknown engine 'loki'; did you mean 'loky'?"),
+        (SMALL, ["--jobs", "0"], "jobs must be an integer at least 1, got 0"),
+    ],
+)
+def test_sweep_that_is_not_allowed_is_one_line_and_writes_nothing(sweep, tmp_path, text, arguments, line):
+    code, out, err = sweep(text, *arguments)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: {line}")
+    assert err.count("\n") == 1
+    assert os.listdir(tmp_path) == ["grid.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("notebook", "output", "line"),
+    [
+        ("none.ipynb", "out", "cannot read none.ipynb: No such file or directory"),
+        ("grid.yaml", "out", "grid.yaml is not a Jupyter notebook"),
+        (NOTEBOOKS[1], "grid.yaml", r"cannot write .*grid.yaml: (File exists|Not a directory); choose another with"),
+        (NOTEBOOKS[1], "grid.yaml/out", "cannot write .*: Not a directory; choose another with --output"),
+        (NOTEBOOKS[1], ".", ".* is not empty, and of no sweep; choose another folder with --output"),
+    ],
+)
+def test_sweep_without_its_files_is_one_line_and_writes_nothing(sweep, tmp_path, notebook, output, line):
+    code, out, err = sweep(SMALL, notebook=notebook, output=output)
+    assert (code, out) == (1, "")
+    assert re.match(f"error: {line}", err)
+    assert err.count("\n") == 1
+    assert os.listdir(tmp_path) == ["grid.yaml"]
+    assert (tmp_path / "grid.yaml").read_text() == SMALL
+
+
+def test_sweep_goes_past_a_cell_that_fails_and_ends_with_a_table(sweep, tmp_path):
+    # Its set-up refuses what only the data can tell; no network is trained.
+    notebook = tmp_path / "notebooks" / "victim.ipynb"
+    notebook.parent.mkdir()
+    cells = [
+        {"cell_type": "code", "source": source, "metadata": {"tags": tags}, "execution_count": None, "outputs": []}
+        for source, tags in (("number: int = 1  # to divide by", ["parameters"]), ("1 / number", []))
+    ]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    notebook.write_text(json.dumps({"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 4}))
+    code, out, err = sweep("number: [0, 2]", "--engine", "sequential", notebook=notebook)
+    assert code == 1
+    summary, header, row = out.splitlines()
+    assert summary == f"1 of 2 cells are complete: {tmp_path / 'out' / 'index.html'}"
+    assert header.split() == ["cell", "why", "notebook"]
+    assert "ZeroDivisionError: division by zero" in row
+    kept = tmp_path / "out" / "notebooks" / f"{row.split()[0]}.failed.ipynb"
+    assert row.endswith(str(kept))
+    assert kept.is_file()
+    first, second, last = err.splitlines()
+    assert re.fullmatch(r"1/2 number=0-\w+: failed: ZeroDivisionError: division by zero; about .* left", first)
+    assert re.fullmatch(r"2/2 number=2-\w+: complete in \d+ s", second)
+    assert last == "error: 1 of 2 cells failed"
+    before = snapshot(tmp_path / "out" / "claims")
+    assert sweep("number: [2]", notebook=notebook)[:2] == (0, f"1 of 1 cells are complete: {tmp_path}/out/index.html\n")
+    assert snapshot(tmp_path / "out" / "claims") == before
 
 
 # Errors

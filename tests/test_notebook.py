@@ -4,6 +4,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from conftest import ROOT
 from helpers import assert_same
@@ -12,7 +13,9 @@ from lib import claims, notebook
 from lib.claims import Estimate
 from lib.config import PRESETS, ConfigError
 from lib.notebook import check_parameters, open_page
+from lib.provenance import commit
 from lib.store import StoreError
+from lib.subspaces import METHODS
 
 CELL = """preset: str = "quick"  # size
 architectures: list = None  # networks
@@ -173,8 +176,11 @@ def test_page_counts_samples_and_images_by_preset_or_parameter(open_with):
         ({"jobs": 0}, "jobs must be an integer at least 1, got 0"),
         ({"rank": 4}, "rank must be from 1 to 3, one less than the epochs, got 4"),
         ({"rank": 0}, "rank must be from 1 to 3"),
-        ({"scales": [1, 2]}, "scales must be 4, of random, dropout, diagonal-gaussian, low-rank-gaussian"),
-        ({"scales": [1, 2, None, None]}, "the scale of dropout must be a number above 0 and at most 0.99, got 2"),
+        ({"scales": [1, 2]}, f"scales must be {len(METHODS)}, of {', '.join(METHODS)}"),
+        (
+            {"scales": [1, 2, *[None] * (len(METHODS) - 2)]},
+            "the scale of dropout must be a number above 0 and at most 0.99, got 2",
+        ),
     ],
 )
 def test_open_page_refuses_with_one_line(open_with, tmp_path, parameters, line):
@@ -192,7 +198,50 @@ def test_page_shows_settings_verdicts_and_provenance(open_with, tmp_path, capsys
     page.verdicts()
     page.provenance()
     assert [result.verdict for result in page.results] == ["reproduced"]
+    assert [result.commit for result in claims.read_results(tmp_path / "claims")] == [commit()]
     assert len(list((tmp_path / "claims").rglob("*.json"))) == 1
+
+
+def shown_provenance(page, monkeypatch) -> dict[str, str]:
+    """The rows of the table under a page."""
+    tables = []
+    monkeypatch.setattr(notebook, "show", lambda table, name: tables.append(table))
+    page()
+    return dict(zip(tables[0][""], tables[0]["value"], strict=True))
+
+
+def test_provenance_counts_the_runs_and_arrays_of_other_commits(open_with, monkeypatch):
+    with monkeypatch.context() as earlier:
+        for module in ("lib.training", "lib.store"):
+            earlier.setattr(f"{module}.commit", lambda: "0123456789ab")
+        page = open_with(num_members=1, epochs=1, engine="sequential")
+        page.train(page.experiment)
+        page.store.cached("numbers", {}, lambda: {"one": np.ones(1)})
+    page = open_with(num_members=2, epochs=1, engine="sequential", seed=None)
+    page.train(page.experiment)
+    for recipe in ({}, {"other": 1}):
+        page.store.cached("numbers", recipe, lambda: {"one": np.ones(1)})
+    rows = shown_provenance(page.provenance, monkeypatch)
+    by = "by commit 0123456789ab"
+    assert rows["made by other commits"] == f"1 of 2 runs {by}; 1 of 2 derived arrays {by}"
+    assert rows["seeds"] == "0; first weights 0, 1; order of the data 0, 1"
+    assert rows["small_cnn runs, by key"] == ", ".join(key[:8] for key in page.trained)
+    assert rows["commit"] == commit()
+
+
+def test_provenance_of_one_commit_says_so(open_with, monkeypatch):
+    page = open_with(num_members=1, epochs=1, engine="sequential")
+    page.train(page.experiment)
+    rows = shown_provenance(page.provenance, monkeypatch)
+    assert rows["made by other commits"] == "nothing"
+    assert {"preset", "parameters given", "data", "device", "versions", "run"} <= set(rows)
+
+
+def test_origins_of_verdicts_count_those_of_other_commits(monkeypatch):
+    judged = [replace(record(), commit=name) for name in (commit(), "", commit())]
+    rows = shown_provenance(lambda: notebook.show_origins(judged), monkeypatch)
+    assert rows["made by other commits"] == "1 of 3 verdicts by a commit that is not known"
+    assert (rows["verdicts"], rows["presets"]) == (3, "smoke")
 
 
 def test_page_that_cannot_write_verdicts_names_the_parameter(open_with, tmp_path):

@@ -114,13 +114,14 @@ def test_notebooks_judge_every_claim(executed_notebooks):
 
 def test_scoreboard_has_every_verdict(executed_notebooks):
     results = read_results(executed_notebooks / "claims")
-    *_, table, said = [
+    *_, table, said, provenance = [
         output.data for cell in cells(executed_notebooks / "notebooks" / SCOREBOARD.name) for output in cell.outputs
     ]
     assert table["text/html"].count('class="verdict ') == len(results)
     unmet = {result.claim.id for result in results if result.verdict != "reproduced"}
     assert all(f"`{claim}`" in said["text/markdown"] for claim in unmet)
     assert "Page" in said["text/markdown"] or not unmet
+    assert "made by other commits" in provenance["text/html"]
 
 
 def experiments_of_the_pages() -> list[Experiment]:

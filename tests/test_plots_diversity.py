@@ -7,6 +7,7 @@ from helpers import legend_entries as entries
 
 from lib.diversity import Points
 from lib.metrics import flip_family_diversity, perturbed_limit, uncorrelated_limit
+from lib.plots import data_of
 from lib.plots import diversity as plots
 from lib.plots.style import METHOD_COLORS, METHOD_NAMES
 
@@ -57,6 +58,15 @@ def test_diversity_accuracy_holds_the_points_and_both_limits():
     assert entries(figure) == [*LIMITS, *(METHOD_NAMES[way] for way in given), "base solution"]
     assert axes.get_title() == "digits"
     assert labelled(figure)
+
+
+def test_diversity_accuracy_has_the_scales_in_its_data():
+    given = {"independent": points([0.74], [0.234]), "random": points([0.7, 0.4], [0.06, 0.48])}
+    figure = plots.diversity_accuracy({"digits": given}, {"digits": {"random": np.array([0.5, 2.0])}})
+    found = data_of(figure).set_index("series")["scale"]
+    assert found[METHOD_NAMES["random"]].tolist() == [0.5, 2.0]
+    assert found.drop(METHOD_NAMES["random"]).isna().all()
+    assert "scale" not in data_of(plots.diversity_accuracy({"digits": given}))
 
 
 def test_diversity_accuracy_has_a_panel_a_title_with_its_own_base():

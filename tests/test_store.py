@@ -13,14 +13,16 @@ import time
 import numpy as np
 import pytest
 import torch
-from helpers import member, run_python, start_python
+from helpers import CHECKOUT, member, run_python, start_python
 from safetensors import safe_open
 from safetensors.numpy import save
 from safetensors.torch import save as save_torch
 
+from lib import files as files_module
 from lib import store as store_module
 from lib.config import canonical_json
 from lib.data import load_dataset
+from lib.files import sha256
 from lib.store import DamagedRun, RunStore, StoreError, folder_size, last_written, write_atomically
 
 CONFIG = member(epochs=3)
@@ -447,7 +449,7 @@ def test_cached_file_is_where_it_says_and_holds_its_recipe(tmp_path):
         content = file.metadata()["recipe"]
     assert json.loads(content) == {"kind": "line", "recipe": RECIPE}
     assert content == canonical_json({"kind": "line", "recipe": RECIPE})
-    assert path.stem == store_module._sha256(content.encode())
+    assert path.stem == sha256(content.encode())
 
 
 @pytest.mark.parametrize(
@@ -629,7 +631,7 @@ def test_cached_reads_where_nothing_can_be_written(tmp_path, monkeypatch):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr(store_module.FileLock, "acquire", fail)
-    monkeypatch.setattr(store_module.tempfile, "mkstemp", fail)
+    monkeypatch.setattr(files_module.tempfile, "mkstemp", fail)
     assert_arrays(RunStore(tmp_path).cached("line", RECIPE, never))
     with pytest.raises(StoreError, match="Read-only file system; choose another folder"):
         RunStore(tmp_path).cached("plane", RECIPE, never)
@@ -672,6 +674,13 @@ def test_cached_what_is_no_array_of_numbers_is_refused(tmp_path, array):
     assert RunStore(tmp_path).derived() == []
 
 
+def test_default_folder_is_that_of_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("RUNS_DIR", str(tmp_path))
+    assert RunStore().root == tmp_path
+    monkeypatch.setenv("RUNS_DIR", "")
+    assert RunStore().root == CHECKOUT / "runs"
+
+
 def test_derived_arrays_are_no_runs(tmp_path):
     run, _ = pretend_training(tmp_path)
     path, another = fill(tmp_path), fill(tmp_path, {})
@@ -681,7 +690,7 @@ def test_derived_arrays_are_no_runs(tmp_path):
     assert [found.folder for found in store.runs()] == [run.folder]
     assert store.unreadable() == store.damaged() == []
     assert store.verify() == {}
-    flip(another, 300)
+    flip(another, -1)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     assert store.verify() == {another: f"{another.name} has another checksum"}
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before

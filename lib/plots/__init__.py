@@ -1,5 +1,6 @@
-"""Every figure of the book: one function a figure, arrays in, a matplotlib `Figure` out."""
+"""Every figure of the book: one function a figure, arrays in, a matplotlib `Figure` out, with the data behind it."""
 
+from lib.plots.downloads import data_of, take_away
 from lib.plots.similarity import (
     checkpoint_similarity,
     learning_curves,

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from lib.claims import Estimate
+from lib.plots.downloads import crossed, in_plane, numbers, paired, stacked, with_data
 from lib.plots.style import RUN_COLORS, RUN_MARKERS, legend_below
 
 #: Colour, marker and name in print of what differs between the two networks of a pair.
@@ -30,6 +31,7 @@ def sources_of_diversity(panels: Mapping[str, Mapping[str, Mapping[float, Estima
     """
     figure, grid = plt.subplots(len(panels), 1, figsize=(6.4, 3.1 * len(panels) + 1.2), sharex=True, squeeze=False)
     rates = sorted({rate for sources in panels.values() for own in sources.values() for rate in own})
+    tables = {}
     for axes, (label, sources) in zip(grid[:, 0], panels.items(), strict=True):
         shifts = np.geomspace(0.96, 1.04, len(sources))
         for (source, own), shift in zip(sources.items(), shifts, strict=True):
@@ -39,13 +41,15 @@ def sources_of_diversity(panels: Mapping[str, Mapping[str, Mapping[float, Estima
             bars = np.maximum((values[:, 1:].T - values[:, 0]) * [[-1], [1]], 0)
             look = {"color": color, "marker": marker, "markersize": 12 if marker == "*" else 8, "label": name}
             axes.errorbar(shift * np.array(sorted(own)), values[:, 0], yerr=bars, **look, linewidth=1.4, elinewidth=1.2)
+            columns = dict(zip(("value", "low", "high"), values.T, strict=True))
+            tables[label, name] = crossed({"learning rate": sorted(own)}, columns)
         axes.set(ylabel=label, xscale="log", ylim=(-0.05 * axes.get_ylim()[1], None))
     axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
     axes.minorticks_off()
     axes.set_xlabel("learning rate")
     legend_below(figure, grid[:, 0], ncols=2)
     sns.despine(figure)
-    return figure
+    return with_data(figure, stacked(tables, "measure", "series"))
 
 
 def chain_curves(accuracies: np.ndarray, titles: Sequence[str], ends: Sequence[int]) -> Figure:
@@ -68,7 +72,10 @@ def chain_curves(accuracies: np.ndarray, titles: Sequence[str], ends: Sequence[i
     grid[-1, 0].set_xlabel("epoch")
     legend_below(figure, grid[:, 0], ncols=3)
     sns.despine(figure)
-    return figure
+    _, chains, epochs = np.shape(accuracies)
+    places = {"network": titles, "chain": numbers(chains), "epoch": numbers(epochs)}
+    data = crossed(places, {"validation accuracy": accuracies})
+    return with_data(figure, data.assign(**{"end of a cycle": data["epoch"].isin(ends)}))
 
 
 def cycle_cosines(cosines: Mapping[str, np.ndarray], chains: int) -> Figure:
@@ -92,7 +99,11 @@ def cycle_cosines(cosines: Mapping[str, np.ndarray], chains: int) -> Figure:
         axes.set(title=title, xlabel="ends of cycles, first to last", ylabel="ends of cycles, first to last")
     bar = figure.colorbar(panels[0, 0].collections[0], ax=panels[0], location="bottom", aspect=30, shrink=0.8)
     bar.set_label("cosine similarity of weights")
-    return figure
+    tables = {}
+    for title, matrix in cosines.items():
+        places = {"chain": numbers(chains), "cycle": numbers(len(matrix) // chains)}
+        tables[title] = paired(places, {"cosine similarity of weights": matrix})
+    return with_data(figure, stacked(tables, "network"))
 
 
 def chains_in_plane(paths: Mapping[str, np.ndarray], ends: Sequence[int]) -> Figure:
@@ -119,4 +130,9 @@ def chains_in_plane(paths: Mapping[str, np.ndarray], ends: Sequence[int]) -> Fig
     handles.append(Line2D([], [], **point, marker="o", markersize=11, label="first weights"))
     handles.append(Line2D([], [], **point, marker="*", markersize=15, label="end of a cycle"))
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
-    return figure
+    tables = {}
+    for title, chains in paths.items():
+        places = {"chain": numbers(len(chains)), "epoch": range(chains.shape[1])}
+        own = crossed(places, in_plane(chains))
+        tables[title] = own.assign(**{"end of a cycle": own["epoch"].isin(ends)})
+    return with_data(figure, stacked(tables, "network"))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,10 +12,14 @@ from matplotlib.ticker import MaxNLocator
 
 from lib.diversity import Points
 from lib.metrics import flip_family_diversity, perturbed_limit, uncorrelated_limit
+from lib.plots.downloads import stacked, with_data
 from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES, legend_below
 
 #: How the two limits are drawn.
 UPPER, LOWER = {"color": "0.3", "linestyle": "--"}, {"color": "0.3", "linestyle": ":"}
+
+#: The axes of the plane.
+ACROSS, UP = "test accuracy", "disagreement with base / error"
 
 #: Members of the flip family in the paper's figure S6.
 EXPONENTS = (0.01, 0.2, 0.5, 1, 2, 10)
@@ -23,7 +28,7 @@ EXPONENTS = (0.01, 0.2, 0.5, 1, 2, 10)
 def _panels(titles: Sequence[str], height: float) -> tuple[Figure, Sequence[Axes]]:
     figure, grid = plt.subplots(len(titles), 1, figsize=(6.4, height * len(titles) + 1.2), squeeze=False)
     for axes, title in zip(grid[:, 0], titles, strict=True):
-        axes.set(title=title, xlabel="test accuracy", ylabel="disagreement with base / error")
+        axes.set(title=title, xlabel=ACROSS, ylabel=UP)
         axes.xaxis.set_major_locator(MaxNLocator(5))
     return figure, grid[:, 0]
 
@@ -35,30 +40,44 @@ def _reach(points: Mapping[str, Points]) -> tuple[float, float]:
     return max(0.0, shown.min() - 0.02), min(shown.max(), 0.999)  # without errors there is no diversity
 
 
-def diversity_accuracy(planes: Mapping[str, Mapping[str, Points]]) -> Figure:
+def _table(accuracies: np.ndarray, diversities: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame({ACROSS: accuracies, UP: diversities})
+
+
+def diversity_accuracy(
+    planes: Mapping[str, Mapping[str, Points]], scales: Mapping[str, Mapping[str, np.ndarray]] | None = None
+) -> Figure:
     """Figs. 6 and 7: how different networks are from a base solution, against how accurate they are; and both limits.
 
-    `planes` has one panel a title: its networks by method, of `METHOD_NAMES`, all beside the same base.
+    `planes` has one panel a title: its networks by method, of `METHOD_NAMES`, all beside the same base. `scales (N,)`
+    of those that have some, by the same titles and methods, go into the data behind the figure.
     """
     figure, panels = _panels(list(planes), 4.2)
-    for axes, points in zip(panels, planes.values(), strict=True):
+    tables = {}
+    for axes, (title, points) in zip(panels, planes.items(), strict=True):
         own = next(iter(points.values()))
         base, classes = own.reference_accuracy, own.num_classes
         low, high = _reach(points)
-        curve = np.linspace(low, high, 100)
-        axes.plot(curve, uncorrelated_limit(curve, base, classes), **UPPER, label="limit: independent errors")
+        limits = [("limit: independent errors", uncorrelated_limit, high, UPPER)]
         if base > 1 / classes:  # a base that guesses has no labels worth flipping
-            curve = np.linspace(low, min(base, high), 100)
-            axes.plot(curve, perturbed_limit(curve, base, classes), **LOWER, label="limit: flipped labels")
+            limits.append(("limit: flipped labels", perturbed_limit, min(base, high), LOWER))
+        for name, limit, end, look in limits:
+            curve = np.linspace(low, end, 100)
+            tables[title, name] = _table(curve, limit(curve, base, classes))
+            axes.plot(curve, tables[title, name][UP], **look, label=name)
         for way, own in points.items():
             look = {"color": METHOD_COLORS[way], "marker": METHOD_MARKERS[way], "label": METHOD_NAMES[way]}
             star = way == "independent"
             axes.scatter(own.accuracies, own.diversities, s=190 if star else 40, alpha=0.8, zorder=2 + star, **look)
+            table = _table(own.accuracies, own.diversities)
+            known = scales is not None and way in scales[title]
+            tables[title, METHOD_NAMES[way]] = table.assign(scale=scales[title][way]) if known else table
         axes.scatter(base, 0, s=110, color=METHOD_COLORS["single"], marker="X", zorder=4, label="base solution")
         axes.set_ylim(-0.06, None)
+        tables[title, "base solution"] = _table([base], [0.0])
     legend_below(figure, panels, ncols=2)
     sns.despine(figure)
-    return figure
+    return with_data(figure, stacked(tables, "panel", "series"))
 
 
 def flip_families(planes: Mapping[str, Mapping[str, Points]], exponents: Mapping[str, float]) -> Figure:
@@ -70,22 +89,26 @@ def flip_families(planes: Mapping[str, Mapping[str, Points]], exponents: Mapping
     """
     figure, panels = _panels(list(planes), 4.2)
     shades = sns.color_palette("viridis", len(EXPONENTS))
+    tables = {}
     for axes, (title, points) in zip(panels, planes.items(), strict=True):
         own = next(iter(points.values()))
         base, classes = own.reference_accuracy, own.num_classes
         for number, (way, samples) in enumerate(points.items()):
             look = {"color": "0.6", "marker": METHOD_MARKERS[way], "label": None if number else "samples"}
             axes.scatter(samples.accuracies, samples.diversities, s=26, **look)
+            tables[title, f"samples: {METHOD_NAMES[way]}"] = _table(samples.accuracies, samples.diversities)
         if base > 1 / classes:
             curve = np.linspace(_reach(points)[0], base, 200)
             for exponent, shade in zip(EXPONENTS, shades, strict=True):
                 family = flip_family_diversity(curve, exponent, base, classes)
                 axes.plot(curve, family, color=shade, linewidth=1.6, label=f"e = {exponent:g}")
+                tables[title, f"e = {exponent:g}"] = _table(curve, family)
         if np.isfinite(exponents[title]):
             best = flip_family_diversity(curve, exponents[title], base, classes)
             axes.plot(curve, best, color="black", linewidth=2.4, linestyle="--", label="best fit")
             axes.set_title(f"{title}: best fit e = {exponents[title]:.2g}")
+            tables[title, f"best fit: e = {exponents[title]:.4g}"] = _table(curve, best)
         axes.set_ylim(-0.06, None)
     legend_below(figure, panels, ncols=3)
     sns.despine(figure)
-    return figure
+    return with_data(figure, stacked(tables, "panel", "series"))

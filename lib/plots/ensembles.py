@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from lib.plots.downloads import crossed, numbers, stacked, with_data
 from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES, RUN_COLORS, RUN_MARKERS, legend_below
 
 #: How far the points of different methods at one size or severity are set apart, all together.
@@ -41,18 +42,22 @@ def ensemble_sizes(scores: Mapping[str, pd.DataFrame]) -> Figure:
     """
     metrics = [name for name in next(iter(scores.values())).columns if name != "size"]
     figure, grid = plt.subplots(-(-len(metrics) // 2), 2, figsize=(6.8, 7.4), sharex=True, squeeze=False)
+    tables = {}
     for axes, metric in zip(grid.flat, metrics, strict=False):
+        label = metric + UNITS.get(metric, "")
         for (way, table), offset in zip(scores.items(), _dodged(len(scores)), strict=True):
             groups = table.groupby("size")[metric]
-            mean = groups.mean()
-            _line(axes, way, mean.index + offset, mean, groups.std(ddof=0))
-        axes.set_ylabel(metric + UNITS.get(metric, ""))
+            mean, spread = groups.mean(), groups.std(ddof=0)
+            _line(axes, way, mean.index + offset, mean, spread)
+            columns = {"ensembles": groups.size(), "mean": mean, "standard deviation": spread}
+            tables[label, METHOD_NAMES[way]] = pd.DataFrame(columns).reset_index(names="runs in the ensemble")
+        axes.set_ylabel(label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in grid[-1]:
         axes.set_xlabel("runs in the ensemble")
     legend_below(figure, grid.ravel(), ncols=2)
     sns.despine(figure)
-    return figure
+    return with_data(figure, stacked(tables, "metric", "method"))
 
 
 def image_grid(images: np.ndarray, rows: Sequence[str], columns: Sequence[str], label: str) -> Figure:
@@ -79,7 +84,11 @@ def image_grid(images: np.ndarray, rows: Sequence[str], columns: Sequence[str], 
     axes.xaxis.set_label_position("top")
     axes.set_xlabel(label)
     axes.spines[:].set_visible(False)
-    return figure
+    # A row each line of pixels: one each pixel would be megabytes.
+    places = {"row": rows, label or "column": columns if any(columns) else numbers(width)}
+    places |= {"y": range(images.shape[2]), "channel": numbers(images.shape[4])}
+    pixels = {f"x = {x}": images[:, :, :, x] for x in range(images.shape[3])}
+    return with_data(figure, crossed(places, pixels))
 
 
 def _by_variant(titles: Sequence[str], labels: Sequence[str]) -> tuple[Figure, np.ndarray]:
@@ -106,19 +115,22 @@ def shifted_scores(values: Mapping[str, np.ndarray], titles: Sequence[str], labe
         labels: one a metric.
     """
     figure, grid = _by_variant(titles, labels)
+    tables = {}
     for metric, row in enumerate(grid):
         for variant, axes in enumerate(row):
             for way, all_values in values.items():
                 own = all_values[variant, metric]
-                severities, mean = np.arange(len(own)), own.mean(axis=-1)
+                severities, mean, spread = np.arange(len(own)), own.mean(axis=-1), own.std(axis=-1)
                 if way == "single":
-                    way, spread = _plain(variant), own.std(axis=-1)
+                    way = _plain(variant)
                     band = (severities[1:], (mean - spread)[1:], (mean + spread)[1:])
                     axes.fill_between(*band, color="0.85", linewidth=0)
                 _line(axes, way, severities, mean)
+                columns = {"mean": mean, "standard deviation": spread}
+                tables[labels[metric], titles[variant], METHOD_NAMES[way]] = crossed({"severity": severities}, columns)
     legend_below(figure, grid.ravel(), ncols=2)
     sns.despine(figure)
-    return figure
+    return with_data(figure, stacked(tables, "metric", "panel", "method"))
 
 
 def shifted_gains(values: Mapping[str, np.ndarray], titles: Sequence[str], labels: Sequence[str]) -> Figure:
@@ -131,18 +143,25 @@ def shifted_gains(values: Mapping[str, np.ndarray], titles: Sequence[str], label
         labels: as there.
     """
     figure, grid = _by_variant(titles, labels)
+    tables = {}
     for metric, row in enumerate(grid):
         for variant, axes in enumerate(row):
             axes.axhline(0, color="0.6", linewidth=1)
             for (way, all_values), offset in zip(values.items(), _dodged(len(values)), strict=True):
-                own = all_values[variant, metric]
-                error = own.std(axis=-1, ddof=1) / np.sqrt(own.shape[-1])
                 if (way, variant) != ("single", 0):
                     name = _plain(variant) if way == "single" else way
-                    _line(axes, name, np.arange(len(own)) + offset, own.mean(axis=-1), error)
+                    key = labels[metric], titles[variant], METHOD_NAMES[name]
+                    tables[key] = _mean_line(axes, name, all_values[variant, metric], offset)
     legend_below(figure, grid.ravel(), ncols=2)
     sns.despine(figure)
-    return figure
+    return with_data(figure, stacked(tables, "metric", "panel", "method"))
+
+
+def _mean_line(axes: Axes, way: str, values: np.ndarray, offset: float) -> pd.DataFrame:
+    """Draw the means over corruptions of `(severities from 0, corruptions)`, with standard errors; returns both."""
+    mean, error = values.mean(axis=-1), values.std(axis=-1, ddof=1) / np.sqrt(values.shape[-1])
+    _line(axes, way, np.arange(len(values)) + offset, mean, error)
+    return crossed({"severity": range(len(values))}, {"mean": mean, "standard error": error})
 
 
 def _plain(variant: int) -> str:
@@ -160,16 +179,17 @@ def shifted_divergence(values: Mapping[str, np.ndarray], foreign: Mapping[str, f
         name: of these, under the axis.
     """
     figure, (axes, beside) = plt.subplots(1, 2, figsize=(6.4, 5.6), sharey=True, width_ratios=(5, 1))
+    tables = {}
     for (way, own), offset in zip(values.items(), _dodged(len(values)), strict=True):
-        error = own.std(axis=-1, ddof=1) / np.sqrt(own.shape[-1])
-        _line(axes, way, np.arange(len(own)) + offset, own.mean(axis=-1), error)
+        tables[METHOD_NAMES[way], "test"] = _mean_line(axes, way, own, offset)
         _line(beside, way, np.array([offset]), np.array([foreign[way]]))
+        tables[METHOD_NAMES[way], name] = pd.DataFrame({"mean": [foreign[way]]})
     axes.set(xlabel="severity", ylabel="Jensen-Shannon divergence (nats)", ylim=(0, None))
     beside.set_xticks([0], [name])
     beside.set_xlim(-0.6, 0.6)
     legend_below(figure, [axes], ncols=2)
     sns.despine(figure)
-    return figure
+    return with_data(figure, stacked(tables, "method", "images"))
 
 
 def ensembles_under_shift(scores: pd.DataFrame) -> Figure:
@@ -188,4 +208,5 @@ def ensembles_under_shift(scores: pd.DataFrame) -> Figure:
     panels[1].set(xlabel="severity of the corruptions, 0: none", xticks=sorted(set(scores["severity"])))
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     sns.despine(figure)
-    return figure
+    data = scores[["severity", "size", "accuracy", "Brier score"]]
+    return with_data(figure, data.rename(columns={"size": "runs in the ensemble"}))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
+from lib.plots.downloads import crossed, in_plane, numbers, stacked, with_data
 from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES, RUN_COLORS, RUN_MARKERS
 
 #: The two paths of figure S2: colour, line and marker, distinguishable in grey.
@@ -74,6 +76,11 @@ def _names(runs: Sequence[int]) -> list[str]:
     return [f"run {run + 1}" for run in runs]
 
 
+def _on_grid(radii: np.ndarray, angles: np.ndarray, values: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """Maps `(R, A)` as a table."""
+    return crossed({"radius": radii, "angle (radians)": angles}, values)
+
+
 def radial_maps(
     radii: np.ndarray,
     angles: np.ndarray,
@@ -128,7 +135,14 @@ def radial_maps(
     beside.legend(handles=handles, loc="upper left", borderaxespad=0)
     label = "fraction of test images"
     figure.colorbar(mesh, ax=beside, location="bottom", aspect=14, fraction=0.1, ticks=SIMILARITY_TICKS, label=label)
-    return figure
+    shares = [f"share of {name}'s solution" for name in (first, second)]
+    tables = {"map": _on_grid(radii, angles, maps)}
+    for name, path in zip((first, second), paths, strict=True):
+        tables[name] = crossed({"epoch": range(len(path))}, dict(zip(shares, path.T, strict=True)))
+    for name, own in zip((first, second), samples, strict=True):
+        columns = {"times as far": np.full(len(own), exaggeration), **dict(zip(shares, own.T, strict=True))}
+        tables[f"{METHOD_NAMES[method]}, {name}"] = crossed({"sample": numbers(len(own))}, columns)
+    return with_data(figure, stacked(tables, "series"))
 
 
 def radial_surfaces(
@@ -164,7 +178,10 @@ def radial_surfaces(
         axes.set_title(title)
     for axes in grid[-1]:
         axes.set_xlabel(_names(runs)[0])
-    return figure
+    tables = {}
+    for column, title in enumerate(columns):
+        tables[title] = _on_grid(radii, angles, {label: values[column] for label, values, *_ in rows})
+    return with_data(figure, stacked(tables, "images"))
 
 
 def ray_profiles(
@@ -189,7 +206,7 @@ def ray_profiles(
     axes.set_xlabel("radius (1: final solution)")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     sns.despine(figure)
-    return figure
+    return with_data(figure, crossed({"ray of run": [run + 1 for run in runs], "radius": radii}, values))
 
 
 def path_profiles(
@@ -225,7 +242,11 @@ def path_profiles(
     handles = [*loss.get_legend_handles_labels()[0], *lower[0].get_legend_handles_labels()[0]]
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     sns.despine(figure)
-    return figure
+    names = [" and ".join(_names(pair)) for pair in pairs]
+    values = {"loss (nats)": losses, "accuracy": accuracies}
+    for end, name in enumerate(("first", "second")):
+        values[f"labels that differ from the {name} run's"] = differences[:, :, end]
+    return with_data(figure, crossed({"pair": names, "path": list(PATHS), "place on the path": t}, values))
 
 
 def tunnel_functions(paths: Sequence[np.ndarray], tunnel: np.ndarray, runs: Sequence[int]) -> Figure:
@@ -251,7 +272,10 @@ def tunnel_functions(paths: Sequence[np.ndarray], tunnel: np.ndarray, runs: Sequ
     handles.append(Line2D([], [], **point, marker="*", markersize=15, label="final solution"))
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     axes.set(xlabel="t-SNE axis 1", ylabel="t-SNE axis 2", xticks=[], yticks=[])
-    return figure
+    tables = {"path of low loss": crossed({"point": numbers(len(whole))}, in_plane(whole))}
+    for name, path in zip(_names(runs), paths, strict=True):
+        tables[name] = crossed({"epoch": range(len(path))}, in_plane(path))
+    return with_data(figure, stacked(tables, "series"))
 
 
 def stitched_fans(
@@ -278,4 +302,4 @@ def stitched_fans(
     figure.colorbar(
         mesh, ax=panels, location="bottom", aspect=30, ticks=SIMILARITY_TICKS, label="fraction of test images"
     )
-    return figure
+    return with_data(figure, crossed({"radius": radii, "place on the path": positions}, maps))

@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lib.claims import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Result
+from lib.claims import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Result, numbers
+from lib.plots.downloads import with_data
 
 #: Colour and marker of each verdict, distinguishable in grey.
 LOOKS = {
@@ -89,4 +90,5 @@ def forest(results: Sequence[Result]) -> Figure:
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     sns.despine(figure, left=True, bottom=True)
-    return figure
+    drawn = dict(zip(("place of low", "place of value", "place of high"), places.T, strict=True))
+    return with_data(figure, numbers(results).assign(**drawn))

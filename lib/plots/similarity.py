@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from lib.plots.downloads import crossed, in_plane, numbers, paired, stacked, with_data
 from lib.plots.style import RUN_COLORS, RUN_MARKERS
 
 
@@ -42,9 +43,11 @@ def checkpoint_similarity(matrix: np.ndarray, runs: int, label: str, similar_is_
         cbar_kws={"label": label},
         rasterized=True,
     )
-    _blocks(axes, runs, len(matrix) // runs)
+    length = len(matrix) // runs
+    _blocks(axes, runs, length)
     axes.set(xlabel="checkpoints, from first to last", ylabel="checkpoints, from first to last")
-    return figure
+    places = {"run": numbers(runs), "checkpoint": numbers(length)}
+    return with_data(figure, paired(places, {label: matrix}))
 
 
 def trajectories_in_plane(points: np.ndarray, accuracies: np.ndarray) -> Figure:
@@ -70,7 +73,8 @@ def trajectories_in_plane(points: np.ndarray, accuracies: np.ndarray) -> Figure:
     handles.append(Line2D([], [], **point, marker="*", markersize=15, label="final solution"))
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     axes.set(xlabel="t-SNE axis 1", ylabel="t-SNE axis 2", xticks=[], yticks=[])
-    return figure
+    places = {"run": numbers(len(points)), "epoch": range(points.shape[1])}
+    return with_data(figure, crossed(places, in_plane(points) | {"test accuracy": accuracies}))
 
 
 def learning_curves(accuracies: np.ndarray) -> Figure:
@@ -84,7 +88,8 @@ def learning_curves(accuracies: np.ndarray) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside lower center", ncols=3)
     sns.despine(figure)
-    return figure
+    places = {"run": numbers(len(accuracies)), "epoch": epochs}
+    return with_data(figure, crossed(places, {"validation accuracy": accuracies}))
 
 
 def solution_similarity(
@@ -122,7 +127,11 @@ def solution_similarity(
         axes.tick_params(axis="y", rotation=0)
     bar = figure.colorbar(grid[0, 0].collections[0], ax=grid[0], location="bottom", aspect=30, shrink=0.7)
     bar.set_label(label)
-    return figure
+    tables = {
+        title: paired({"run": numbers(len(matrix))}, {label: matrix})
+        for title, matrix in zip(titles, matrices, strict=True)
+    }
+    return with_data(figure, stacked(tables, "network"))
 
 
 def pair_distances(values: Sequence[np.ndarray], names: Sequence[str], label: str) -> Figure:
@@ -135,11 +144,14 @@ def pair_distances(values: Sequence[np.ndarray], names: Sequence[str], label: st
     """
     figure, axes = plt.subplots(figsize=(6.4, 1.6 + 0.8 * len(values)))
     rng = np.random.default_rng(0)
-    for row, pairs in enumerate(values):
+    tables = {}
+    for row, (name, pairs) in enumerate(zip(names, values, strict=True)):
         heights = row + rng.uniform(-0.18, 0.18, len(pairs))
         axes.scatter(pairs, heights, color=RUN_COLORS[row], marker=RUN_MARKERS[row], s=45, alpha=0.8)
         axes.vlines(np.mean(pairs), row - 0.35, row + 0.35, color="black", linewidth=2)
+        own = {label: pairs, "mean of the row": np.full(len(pairs), np.mean(pairs))}
+        tables[" ".join(name.split())] = crossed({"pair": numbers(len(pairs))}, own)
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel=label, xlim=(0, None), ylim=(len(names) - 0.4, -0.6))
     sns.despine(figure)
-    return figure
+    return with_data(figure, stacked(tables, "row"))

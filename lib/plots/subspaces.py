@@ -4,10 +4,12 @@ from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lib.plots.downloads import crossed, in_plane, numbers, stacked, with_data
 from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES, RUN_COLORS
 
 
@@ -46,7 +48,12 @@ def samples_in_plane(paths: np.ndarray, samples: Mapping[str, np.ndarray], near:
     handles.append(Line2D([], [], **dot, color="black", label="sample as accurate"))
     handles.append(Line2D([], [], **dot, **point, label="sample less accurate"))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, columnspacing=1, handletextpad=0.5)
-    return figure
+    runs, epochs = numbers(len(paths)), range(paths.shape[1])
+    tables = {"checkpoint": crossed({"run": runs, "epoch": epochs}, in_plane(paths))}
+    for method, places in samples.items():
+        own = in_plane(places) | {"as accurate": near[method]}
+        tables[METHOD_NAMES[method]] = crossed({"run": runs, "sample": numbers(places.shape[1])}, own)
+    return with_data(figure, stacked(tables, "series"))
 
 
 def distance_from_base(
@@ -77,6 +84,11 @@ def distance_from_base(
     handles.append(Line2D([], [], color="black", linestyle="--", linewidth=1.3, label="between runs"))
     handles.append(Line2D([], [], color="0.6", linestyle=":", linewidth=1.3, label=f"{margin:g} points lost"))
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
-    axes.set(xlabel="validation accuracy lost (points)", ylabel="disagreement / between runs", ylim=(0, None))
+    across, up = "validation accuracy lost (points)", "disagreement / between runs"
+    axes.set(xlabel=across, ylabel=up, ylim=(0, None))
     sns.despine(figure)
-    return figure
+    tables = {
+        METHOD_NAMES[way]: pd.DataFrame({across: own, up: apart[way], "nearest to another run": ~stayed[way]})
+        for way, own in lost.items()
+    }
+    return with_data(figure, stacked(tables, "method"))

@@ -1,0 +1,241 @@
+"""What happens to a sweep in `faults.py`: kills, damaged files, a dead holder of locks, disks that take no more.
+
+Signals go to processes that were started here, and to their children; mounts and folders are gone at the end.
+"""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from lib.store import DERIVED
+
+ROOT = Path(__file__).resolve().parents[1]
+
+#: What is killed; a sweep dies with its workers, while its kernels may live on for a moment, as after a real crash.
+VICTIMS = ("worker", "kernel", "sweep")
+
+
+class Sweeping:
+    """One `python -m lib sweep` in a process group of its own.
+
+    Args:
+        notebook, grid, output: of the sweep.
+        log: what it says is added to that file.
+    """
+
+    def __init__(self, notebook: Path, grid: Path, output: Path, log: Path):
+        command = [sys.executable, "-m", "lib", "sweep", notebook, grid, "--output", output, "--jobs", "2"]
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        with log.open("ab") as file:
+            self.process = subprocess.Popen(
+                list(map(str, command)),
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.seen: dict[int, psutil.Process] = {}
+
+    def running(self) -> bool:
+        """Whether it has not ended; looks at its processes, too."""
+        for child in self._children():
+            self.seen[child.pid] = child
+        return self.process.poll() is None
+
+    def victims(self, victim: str) -> list[psutil.Process]:
+        """Its processes of one of the kinds of `VICTIMS`."""
+        if victim == "sweep":
+            return [psutil.Process(self.process.pid)] if self.process.poll() is None else []
+        return [child for child in self._children() if _kind(child) == victim]
+
+    def kill(self, victim: str, numbers: random.Random) -> bool:
+        """Kill -9 one of `VICTIMS`; false where there is none at the moment."""
+        if not self.running():
+            return False
+        if victim == "sweep":
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            return True
+        found = self.victims(victim)
+        with suppress(psutil.NoSuchProcess):
+            if found:
+                numbers.choice(found).kill()
+                return True
+        return False
+
+    def end(self) -> None:
+        """Kill whatever is left of it."""
+        self.running()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        for child in self.seen.values():
+            with suppress(psutil.NoSuchProcess):
+                child.kill()  # which looks whether the number is that of another process by now
+        psutil.wait_procs(self.seen.values(), timeout=10)
+
+    def _children(self) -> list[psutil.Process]:
+        try:
+            return psutil.Process(self.process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+
+
+def _kind(process: psutil.Process) -> str:
+    try:
+        command = " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+    if "ipykernel" in command:
+        return "kernel"
+    return "worker" if "loky" in command and "resource_tracker" not in command else ""
+
+
+# Files
+
+
+def files_by_kind(store: Path, outputs: list[Path]) -> dict[str, list[Path]]:
+    """The files that a sweep reads again, by what they are."""
+    found = {
+        "configuration": store.glob("*/*/*/config.json"),
+        "checkpoint": store.glob("*/*/*/epoch_*.safetensors"),
+        "history": store.glob("*/*/*/history.csv"),
+        "manifest": store.glob("*/*/*/manifest.json"),
+        "resume state": store.glob("*/*/*/resume.safetensors"),
+        "derived arrays": store.glob(f"{DERIVED}/*/*.safetensors"),
+        "executed notebook": (path for output in outputs for path in output.glob("notebooks/*.ipynb")),
+        "verdict": (path for output in outputs for path in output.glob("claims/**/*.json")),
+    }
+    kept = {kind: sorted(path for path in paths if ".damaged" not in str(path)) for kind, paths in found.items()}
+    return {kind: paths for kind, paths in kept.items() if paths}
+
+
+def damage(path: Path, numbers: random.Random) -> str | None:
+    """Turn one bit of a file, or cut it off somewhere; returns which, or None where it is gone or empty by now."""
+    try:
+        content = bytearray(path.read_bytes())
+        if not content:
+            return None
+        if numbers.random() < 0.5:
+            os.truncate(path, numbers.randrange(len(content)))
+            return "truncation"
+        content[numbers.randrange(len(content))] ^= 1 << numbers.randrange(8)
+        with path.open("r+b") as file:
+            file.write(content)
+        return "byte flip"
+    except OSError:
+        return None
+
+
+def last_change(folders: list[Path]) -> float:
+    """When an entry of a folder at any depth was made, renamed or removed the last time; 0 for none."""
+    times = [0.0]
+    for folder in folders:
+        for below, _, _ in os.walk(folder):
+            with suppress(OSError):
+                times.append(os.stat(below).st_mtime)
+    return max(times)
+
+
+def leave_locks(store: Path, like: Path) -> int:
+    """Have a process hold locks in a store, of all runs that another store has, and kill it; how many it leaves."""
+    script = """
+import sys
+from contextlib import ExitStack
+from lib.store import RunStore
+with ExitStack() as stack:
+    for run in RunStore(sys.argv[2]).runs():
+        stack.enter_context(RunStore(sys.argv[1]).run(run.config).lock())
+    print("holding", flush=True)
+    sys.stdin.read()
+"""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", script, str(store), str(like)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        held = holder.stdout.readline() == "holding\n"
+    finally:
+        holder.kill()
+        holder.communicate()
+    return len(list(store.glob(".locks/*.lock"))) if held else 0
+
+
+# Disks
+
+
+def can_mount() -> bool:
+    """Whether this process may mount a file system."""
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        return False
+    probe = ["unshare", "--mount", "mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "/mnt"]
+    try:
+        return subprocess.run(probe, capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+@contextmanager
+def small_disk(folder: Path, size: int) -> Iterator[None]:
+    """A file system in memory of so many bytes at a new folder."""
+    folder.mkdir()
+    _mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder)
+    try:
+        yield
+    finally:
+        _unmount(folder)
+
+
+def enlarge(folder: Path, size: int) -> None:
+    """Give a `small_disk` so many bytes."""
+    _mount("-o", f"remount,size={size}", folder)
+
+
+@contextmanager
+def read_only(folder: Path, mounting: bool) -> Iterator[None]:
+    """Have nobody write below a folder: by a mount, or for users other than root by permissions."""
+    if mounting:
+        _mount("--bind", folder, folder)
+        try:
+            _mount("-o", "remount,bind,ro", folder)
+            yield
+        finally:
+            _unmount(folder)
+        return
+    modes = {path: path.stat().st_mode for path in [folder, *folder.rglob("*")]}
+    try:
+        for path, mode in modes.items():
+            path.chmod(mode & ~0o222)
+        yield
+    finally:
+        for path, mode in modes.items():
+            path.chmod(mode)
+
+
+def _mount(*arguments: object) -> None:
+    subprocess.run(["mount", *map(str, arguments)], check=True, capture_output=True)
+
+
+def _unmount(folder: Path) -> None:
+    # Whoever has a file open there still is a process that is about to end.
+    for _ in range(50):
+        if subprocess.run(["umount", str(folder)], capture_output=True).returncode == 0:
+            return
+        time.sleep(0.2)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True, capture_output=True)

@@ -1,0 +1,318 @@
+"""A sweep that is killed, damaged and starved, until it is complete: is every result the same as without all that?
+
+    python benchmarks/faults.py
+
+An undisturbed sweep of a small page comes first. The same sweep, with two workers, is then killed with -9 again and
+again, half of the time at a random moment and half of it just after a file was written: a worker, a kernel, or the
+sweep with all of its workers; often with a second sweep on the same run store. In between files are damaged. It begins
+with locks that a dead process held. At last that sweep goes on to its end, beside one that begins; another one reads a
+store that cannot be written, and one writes to a disk that is full for a while.
+
+Results are compared to the bit: all checkpoints, the verdicts as JSON, and `results.csv`.
+"""
+
+import hashlib
+import json
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import nbformat
+import pandas as pd
+import typer
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import disturbance
+from benchmarks.disturbance import VICTIMS, Sweeping
+from benchmarks.report import Report, say
+from lib.config import canonical_json
+from lib.store import RunStore, StoreError
+
+#: The page that is swept: it trains, keeps derived arrays and judges; what it judges by need only be numbers that
+#: everything before decides.
+PAGE = (
+    """preset: str = "smoke"  # size of everything
+dataset: str = None  # None: by preset
+architecture: str = None  # None: by preset
+num_members: int = None  # None: by preset
+epochs: int = None  # None: by preset
+seed: int = None  # None: 0
+num_images: int = None  # None: all
+rank: int = None  # None: by epochs
+standardized: bool = True  # directions of the subspaces
+runs_dir: str = None  # the run store
+results_dir: str = None  # for the verdicts
+data_dir: str = None  # of datasets
+engine: str = None  # of training
+jobs: int = None  # of training""",
+    """import numpy as np
+from lib import claims, metrics, notebook
+page = notebook.open_page(min_members=2)
+runs = page.train(page.experiment)""",
+    """labels = metrics.top_labels(page.predict_final(runs, page.test.images))
+apart = claims.bootstrap(
+    lambda members, images: metrics.disagreement(labels[members][:, images]).mean(),
+    members=len(runs),
+    images=len(page.test.labels),
+)
+page.judge("independent/disagree", apart, page.experiment)""",
+    """sampler = page.sampler(runs)
+accuracies = np.stack([sampler.samples(run, "random", np.linspace(0.1, 1, 4)).val_accuracies for run in runs])
+stays = claims.bootstrap(lambda members: accuracies[members].mean(), members=len(runs))
+page.judge("subspaces/random/stays", stays, page.experiment)""",
+)
+
+#: Seconds that an undisturbed sweep may take before something hangs.
+PATIENCE = 900
+
+
+def write_page(path: Path) -> None:
+    """Write `PAGE` as a notebook."""
+    cells = [nbformat.v4.new_code_cell(source, id=str(number)) for number, source in enumerate(PAGE)]
+    cells[0].metadata["tags"] = ["parameters"]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
+
+
+def results(store: Path, output: Path) -> dict[str, str]:
+    """Checksums of all that a sweep found, by what it is; what says where it was found is left out."""
+    found = {}
+    for run in RunStore(store).runs():
+        try:
+            run.open()
+            for epoch in range(run.config.epochs + 1):
+                arrays = run.read_epoch(epoch)
+                content = b"".join(name.encode() + arrays[name].tobytes() for name in sorted(arrays))
+                found[f"checkpoint {run.config.key} {epoch}"] = hashlib.sha256(content).hexdigest()
+        except StoreError as error:
+            found[f"checkpoints of {run.config.key}"] = str(error)
+    for path in sorted((output / "claims").rglob("*.json")):
+        cell, *rest = path.relative_to(output / "claims").parts
+        # A cell's key is also of the folder of the store.
+        found[f"verdict {cell.rpartition('-')[0]} {'/'.join(rest)}"] = canonical_json(json.loads(path.read_bytes()))
+    table = pd.read_csv(output / "results.csv", dtype=str).drop(columns="cell")
+    found["results.csv"] = table.sort_values(list(table.columns)).to_csv(index=False)
+    return found
+
+
+class Soak:
+    """The sweeps of one soak below one folder.
+
+    Args:
+        folder: an empty one.
+        seed: of all that happens.
+        grid: of the sweep, without its store.
+        gap: mean seconds between kills at random moments.
+        deadline: of `time.monotonic`, when the kills end.
+    """
+
+    def __init__(self, folder: Path, seed: int, grid: dict, gap: float, deadline: float):
+        self.folder, self.numbers, self.grid = folder, random.Random(seed), grid
+        self.gap, self.deadline = gap, deadline
+        self.store, self.log, self.page = folder / "runs", folder / "log", folder / "page.ipynb"
+        self.kills, self.damages, self.ended = Counter(), Counter(), Counter()
+        self.started: list[Sweeping] = []
+        self.expected: dict[str, str] = {}
+        self.wrong: list[str] = []
+        write_page(self.page)
+
+    def sweeping(self, output: str, store: Path | None = None, **changes: object) -> Sweeping:
+        """Begin a sweep into a folder of that name."""
+        grid = self.folder / f"{output}.yaml"
+        grid.write_text(yaml.safe_dump(self.grid | changes | {"runs_dir": str(store or self.store)}))
+        self.started.append(Sweeping(self.page, grid, self.folder / output, self.log))
+        return self.started[-1]
+
+    def end(self) -> None:
+        """Kill what is left of all sweeps that have ended."""
+        for sweep in self.started:
+            if not sweep.running():
+                sweep.end()
+
+    def undisturbed(self, *outputs: str, store: Path | None = None, **changes: object) -> list[int]:
+        """Run sweeps, at once where there are several, to their end; returns their exit codes."""
+        with ExitStack() as stack:
+            sweeps = [self.sweeping(output, store, **changes) for output in outputs]
+            for sweep in sweeps:
+                stack.callback(sweep.end)
+            end = time.monotonic() + PATIENCE
+            while any([sweep.running() for sweep in sweeps]) and time.monotonic() < end:
+                time.sleep(0.1)
+            return [124 if sweep.running() else sweep.process.returncode for sweep in sweeps]
+
+    def disturb(self, kills: int) -> None:
+        """Kill sweeps at random moments, and damage files in between, until they were killed so often."""
+        slots: dict[str, Sweeping] = {}
+        with ExitStack() as stack:
+            while self.kills.total() < kills and time.monotonic() < self.deadline:
+                self._begin(slots, stack)
+                victim = self.numbers.choice(VICTIMS)
+                self._wait(slots, victim)
+                running = {name: sweep for name, sweep in slots.items() if sweep.running()}
+                for name in set(slots) - set(running):
+                    self._ended(name, slots.pop(name), alone=not running and len(slots) == 0)
+                if not running:
+                    continue
+                if running[self.numbers.choice(sorted(running))].kill(victim, self.numbers):
+                    self.kills[victim] += 1
+                    say(f"kill {self.kills.total()} of {kills}: {victim}")
+                    if self.numbers.random() < 0.5:
+                        self._damage()
+
+    def _begin(self, slots: dict[str, Sweeping], stack: ExitStack) -> None:
+        for name, chance in (("first", 1.0), ("second", 0.25)):
+            if name not in slots and self.numbers.random() < chance:
+                slots[name] = self.sweeping(name)
+                stack.callback(slots[name].end)
+
+    def _wait(self, slots: dict[str, Sweeping], victim: str) -> None:
+        """Until the next kill of something that is there, or until a sweep has ended."""
+        after_a_write = self.numbers.random() < 0.5
+        folders = [self.store, *(self.folder / name / part for name in slots for part in ("claims", "notebooks"))]
+        before = disturbance.last_change(folders)
+        # A kill that waits for a write waits for a start of everything at most.
+        end = time.monotonic() + (60 if after_a_write else self.numbers.expovariate(1 / self.gap))
+        while all([sweep.running() for sweep in slots.values()]):
+            if after_a_write and disturbance.last_change(folders) != before:
+                time.sleep(self.numbers.expovariate(10))
+                end = 0
+            if time.monotonic() > end and any(sweep.victims(victim) for sweep in slots.values()):
+                return
+            time.sleep(0.02)
+
+    def _ended(self, name: str, sweep: Sweeping, alone: bool) -> None:
+        """Give a sweep something to do again that has none left."""
+        code = sweep.process.returncode
+        self.ended["killed" if code < 0 else "complete" if code == 0 else "with failed cells"] += 1
+        # Kernels of a sweep that was killed live on for a moment, and may meet those of the next one.
+        if code >= 0 or self.numbers.random() < 0.5:
+            sweep.end()
+        if code == 0:
+            shutil.rmtree(self.folder / name)
+            if alone:
+                self.end()
+                shutil.rmtree(self.store)
+
+    def _damage(self) -> None:
+        found = disturbance.files_by_kind(self.store, [self.folder / "first", self.folder / "second"])
+        if found:
+            kind = self.numbers.choice(sorted(found))
+            if how := disturbance.damage(self.numbers.choice(found[kind]), self.numbers):
+                self.damages[kind, how] += 1
+
+    def check(self, report: Report, case: str, codes: list[int], output: str, store: Path | None = None) -> None:
+        """Add whether sweeps ended well, and how one of them differs from the undisturbed one."""
+        report.target(f"{case}: sweeps with failed cells", sum(code != 0 for code in codes), at_most=0)
+        found = results(store or self.store, self.folder / output)
+        wrong = sorted(
+            name for name in self.expected.keys() | found.keys() if self.expected.get(name) != found.get(name)
+        )
+        report.target(f"{case}: results that differ, of {len(self.expected)}", len(wrong), at_most=0)
+        self.wrong += wrong
+
+
+def settle(soak: Soak, report: Report) -> None:
+    """After all kills: two sweeps at once, one that goes on and one that begins."""
+    codes = soak.undisturbed("first", "third")
+    for output, case in (("first", "after all faults"), ("third", "a second sweep at the same time, from nothing")):
+        soak.check(report, case, codes, output)
+
+
+def read_only(soak: Soak, report: Report, mounting: bool) -> None:
+    """On a store that cannot be written: what it has is read, what it has not fails, and nothing changes."""
+    with disturbance.read_only(soak.store, mounting):
+        before = {path: path.stat().st_mtime_ns for path in soak.store.rglob("*")}
+        soak.check(report, "read-only store", soak.undisturbed("fourth"), "fourth")
+        said = soak.log.stat().st_size
+        (code,) = soak.undisturbed("fifth", seed=[10**6])
+        refused = code == 1 and "cannot write" in soak.log.read_text()[said:]
+        report.target("read-only store: a sweep of what it has not fails with one line", refused, at_least=1)
+        changed = before != {path: path.stat().st_mtime_ns for path in soak.store.rglob("*")}
+        report.target("read-only store: changed files", changed, at_most=0)
+
+
+def full_disk(soak: Soak, report: Report, reference: Path) -> None:
+    """On a disk that has room for half of the store, and then for all of it."""
+    disk = soak.folder / "disk"
+    pages = sum(-(-path.stat().st_size // 4096) for path in reference.rglob("*") if path.is_file())
+    with disturbance.small_disk(disk, 4096 * pages // 2):
+        said = soak.log.stat().st_size
+        (code,) = soak.undisturbed("sixth", store=disk / "runs")
+        refused = code == 1 and "No space left on device; free some space" in soak.log.read_text()[said:]
+        report.target("full disk: a sweep fails with one line", refused, at_least=1)
+        disturbance.enlarge(disk, 4096 * pages * 4 + 2**26)
+        soak.check(
+            report, "full disk, enlarged", soak.undisturbed("sixth", store=disk / "runs"), "sixth", disk / "runs"
+        )
+
+
+def count(soak: Soak, report: Report) -> None:
+    """A row for everything that happened."""
+    for victim in VICTIMS:
+        report.add("killed with -9", victim, "times", [soak.kills[victim]])
+    for (kind, how), times in sorted(soak.damages.items()):
+        report.add(how, kind, "times", [times])
+    for how, times in sorted(soak.ended.items()):
+        report.add("sweeps meanwhile", how, "times", [times])
+
+
+def main(
+    kills: Annotated[int, typer.Option(help="How often something is killed.")] = 100,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    seeds: Annotated[int, typer.Option(help="Cells for each number of epochs.")] = 2,
+    epochs: Annotated[list[int], typer.Option(help="Epochs of the members, one number for each cell.")] = (4, 6),
+    members: Annotated[int, typer.Option(help="Members of a cell.")] = 2,
+    gap: Annotated[float, typer.Option(help="Mean seconds to a kill at a random moment.")] = 3.0,
+    minutes: Annotated[float, typer.Option(help="After which nothing more is killed.")] = 30,
+    disks: Annotated[bool, typer.Option(help="Mount a disk and fill it, too, which needs root.")] = True,
+    output: Annotated[Path | None, typer.Option(help="Instead of results/faults.json.")] = None,
+) -> None:
+    """Kill, damage and starve a sweep, and compare its results with those of an undisturbed one."""
+    # So that what was mounted and started is cleaned up as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    options = {"kills": kills, "seed": seed, "seeds": seeds, "epochs": list(epochs), "members": members, "gap": gap}
+    report = Report("faults", "faults", options, 1)
+    grid = {"preset": "smoke", "num_members": members, "epochs": list(epochs), "seed": list(range(seeds))}
+    with tempfile.TemporaryDirectory(prefix="faults-") as name:
+        folder = Path(name).resolve()
+        soak = Soak(folder, seed, grid, gap, time.monotonic() + 60 * minutes)
+        reference = folder / "reference-runs"
+        say("an undisturbed sweep")
+        codes = soak.undisturbed("reference", store=reference)
+        if codes != [0]:
+            sys.exit(f"the undisturbed sweep failed:\n{soak.log.read_text()}")
+        soak.expected = results(reference, folder / "reference")
+        locks = disturbance.leave_locks(soak.store, reference)
+        soak.disturb(kills)
+        say("to the end, undisturbed")
+        settle(soak, report)
+        mounting = disturbance.can_mount()
+        say("on a store that cannot be written")
+        read_only(soak, report, mounting)
+        if mounting and disks:
+            say("on a full disk")
+            full_disk(soak, report, reference)
+        else:
+            report.note("No disk was filled, which needs the right to mount one.")
+        count(soak, report)
+        report.add("left by a dead process", "lock", "times", [locks])
+        report.target("kills", soak.kills.total(), at_least=kills)
+        if soak.wrong:
+            say(soak.log.read_text()[-20_000:])
+            say("\n".join(soak.wrong[:40]))
+    report.finish(output)
+    if not all(target["met"] for target in report.content["targets"]):
+        sys.exit("not all results are what they were to be")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,189 @@
+"""Colab: copies of the notebooks that know which repository and commit to install, and the buttons that open them.
+
+The copies lie in the built site under `colab/`. Colab opens notebooks from GitHub only, and from a branch: that is the
+one to which the site is published. As a Sphinx extension this module puts the buttons on the pages of notebooks.
+"""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import nbformat
+
+#: The branch that holds the published site.
+BRANCH = "gh-pages"
+
+#: The variable by which Sphinx learns the address of the repository, where there is one.
+VARIABLE = "BOOK_REPOSITORY"
+
+#: What the first code cell of every notebook says, and what a copy says instead.
+BLANKS = {"repository": '""', "commit": '"HEAD"'}
+
+#: Asks Colab for a GPU.
+METADATA = {"accelerator": "GPU", "colab": {"gpuType": "T4", "provenance": []}}
+
+#: `user@host:path`, as git writes addresses for ssh.
+SSH = re.compile(r"(?:[\w.-]+@)?(?P<host>[\w.-]+\.[\w-]+):(?P<path>[^/].*)")
+
+
+class ColabError(Exception):
+    """The copies for Colab cannot be made; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the package can be installed from.
+
+    Attributes:
+        repository: an address that everybody can use, see `public_address`; empty where nobody knows one.
+        commit: the full name of the commit.
+        remarks: what whoever publishes the book should know, one line each.
+    """
+
+    repository: str
+    commit: str
+    remarks: list[str]
+
+
+def public_address(given: str) -> str:
+    """The address of a repository as everybody can use it: `https://HOST/PATH`, or `file:///PATH` as it is.
+
+    Names, passwords and ports for ssh are left out, and so is `.git` at the end.
+
+    Raises:
+        ColabError: `given` is none. The message does not repeat it, as it may hold a password.
+    """
+    given = given.strip()
+    if ssh := SSH.fullmatch(given):
+        given = f"https://{ssh['host']}/{ssh['path']}"
+    try:
+        parts = urlsplit(given)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        parts, host, port = urlsplit(""), "", None
+    path = parts.path.strip("/")
+    # No letter that means something in a shell, or to pip.
+    if re.fullmatch(r"[\w.~+/-]+", path) and not parts.query and not parts.fragment:
+        if parts.scheme == "file" and not host:
+            return f"file:///{path}"
+        if parts.scheme in ("https", "http", "ssh", "git") and re.fullmatch(r"[\w.-]+", host):
+            place = host if port is None or parts.scheme == "ssh" else f"{host}:{port}"
+            return f"https://{place}/{path.removesuffix('.git')}"
+    raise ColabError("REPOSITORY must be the address of a git repository, like https://github.com/OWNER/NAME")
+
+
+def colab_folder(repository: str) -> str | None:
+    """Where Colab opens what lies in `colab/` of the published site; `None` for a repository that is not on GitHub."""
+    match = re.fullmatch(r"https://github\.com/([\w.-]+)/([\w.-]+)", repository)
+    return match and f"https://colab.research.google.com/github/{match[1]}/{match[2]}/blob/{BRANCH}/colab"
+
+
+def find_origin(root: Path, given: str = "") -> Origin:
+    """The repository that was given, else git's remote `origin`, with the commit of the checkout.
+
+    Raises:
+        ColabError: `given` is no address.
+    """
+    repository = public_address(given) if given.strip() else _remote(root)
+    commit = _git(root, "rev-parse", "HEAD") if (root / ".git").exists() else ""
+    if not commit:
+        return Origin("", "", ["no Colab buttons: this is not a git checkout, so there is no commit to install"])
+    if not repository:
+        hint = "REPOSITORY=https://github.com/OWNER/NAME names one"
+        return Origin("", commit, [f"no Colab buttons: git has no remote `origin` that others can reach; {hint}"])
+    return Origin(repository, commit, list(_remarks(root, repository, commit)))
+
+
+def _remote(root: Path) -> str:
+    """The address of git's remote `origin`, or nothing where it is none for others, such as a folder."""
+    try:
+        address = public_address(_git(root, "remote", "get-url", "origin"))
+    except ColabError:
+        return ""
+    return address if address.startswith("https:") else ""
+
+
+def _remarks(root: Path, repository: str, commit: str) -> Iterator[str]:
+    if colab_folder(repository) is None:
+        yield f"no Colab buttons: Colab opens notebooks from GitHub only, and {repository} is elsewhere"
+    if _git(root, "status", "--porcelain", "--untracked-files=no"):
+        yield f"Colab will install commit {commit[:12]}, without the changes in this checkout: commit them first"
+    elif not _git(root, "branch", "--remotes", "--contains", commit):
+        yield f"Colab will install commit {commit[:12]}, which is on no remote branch that git knows of: push it"
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """What git says, or nothing where it fails."""
+    command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def stamped(notebook: nbformat.NotebookNode, origin: Origin) -> nbformat.NotebookNode:
+    """A copy whose first code cell installs the package from there, without outputs, for a machine with a GPU.
+
+    Raises:
+        ColabError: the notebook has no such cell.
+    """
+    copy = deepcopy(notebook)
+    code = [cell for cell in copy.cells if cell.cell_type == "code"]
+    for cell in code:
+        cell.outputs, cell.execution_count = [], None
+    source = code[0].source if code else ""
+    for name, value in {"repository": origin.repository, "commit": origin.commit}.items():
+        blank = f"{name} = {BLANKS[name]}"
+        if source.count(blank) != 1:
+            raise ColabError(f"the first code cell must have one line `{blank}`")
+        source = source.replace(blank, f"{name} = {json.dumps(value)}")
+    code[0].source = source
+    copy.metadata.update(METADATA)
+    return copy
+
+
+def write_copies(notebooks: Iterable[Path], folder: Path, origin: Origin) -> None:
+    """Write stamped copies of notebooks, if the repository is known; `ColabError` names one that cannot be stamped."""
+    for path in notebooks if origin.repository else []:
+        try:
+            copy = stamped(nbformat.read(path, as_version=4), origin)
+        except ColabError as error:
+            raise ColabError(f"{path}: {error}") from None
+        folder.mkdir(parents=True, exist_ok=True)
+        nbformat.write(copy, folder / path.name)
+
+
+# The Sphinx extension
+
+
+def name_repository(app, config):
+    """Have the theme link to the repository and its issues, where it knows the host."""
+    repository = os.environ.get(VARIABLE, "")
+    if colab_folder(repository):
+        config.html_theme_options |= {
+            "repository_url": repository,
+            "use_repository_button": True,
+            "use_issues_button": True,
+        }
+
+
+def add_button(app, pagename, templatename, context, doctree):
+    """The button of a notebook's page that opens its stamped copy."""
+    folder = colab_folder(os.environ.get(VARIABLE, ""))
+    if folder and doctree is not None and pagename.startswith("notebooks/"):
+        button = {"type": "link", "text": "Open in Colab", "icon": "_static/images/logo_colab.png"}
+        button |= {"url": f"{folder}/{pagename.removeprefix('notebooks/')}.ipynb", "label": "launch-colab"}
+        context["header_buttons"].insert(0, button | {"tooltip": "Run this page in Google Colab"})
+
+
+def setup(app):
+    """Register with Sphinx; the theme makes its list of buttons at priority 500."""
+    app.connect("config-inited", name_repository)
+    app.connect("html-page-context", add_button, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

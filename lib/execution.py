@@ -1,0 +1,273 @@
+"""The cells of a sweep executed: papermill in the workers of an engine, past those that fail or die.
+
+Sweep → open_folder → run → executed notebooks and verdicts in the sweep's folder
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import BrokenExecutor, Future, as_completed
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+import lib
+from lib.engines import open_engine
+from lib.sweep import LOCK, Cell, Sweep, SweepError, duration, seal
+
+
+@dataclass
+class Outcome:
+    """How the execution of a cell ended.
+
+    Attributes:
+        why: the one line why it failed; empty where it is complete.
+        died: whether a process of it was killed, which may be chance.
+        seconds: that it took.
+    """
+
+    why: str = ""
+    died: bool = False
+    seconds: float = 0.0
+
+
+def _environment() -> None:
+    """Set up this process so that kernels which it starts find this package, and use one core each."""
+    above = Path(lib.__file__).resolve().parents[1]
+    # An installed package is found anyway; and its folder, in front, would hide the standard library.
+    if above.name not in ("site-packages", "dist-packages"):
+        folders = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([str(above), *filter(None, folders)]))
+    # Cells are executed side by side; and the same result needs the same number of threads.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def execute_cell(text: str, parameters: dict[str, Any], target: str, records: str, working: str) -> Outcome:
+    """Execute a notebook with papermill; runs in a worker.
+
+    Args:
+        text: the notebook.
+        parameters: that papermill passes.
+        target: where the executed notebook goes, in one step, when no cell failed; one that failed is kept beside it
+            under a name ending in `.failed.ipynb`.
+        records: folder of its verdicts, which is emptied.
+        working: the working directory of its kernel.
+    """
+    import nbformat
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    start, end = time.monotonic(), Path(target)
+    # A name of its own, as a process that outlived its sweep may still write to an older one.
+    unfinished = end.with_name(f".{end.stem}.{os.getpid()}-{time.time_ns()}.running.ipynb")
+    outcome = Outcome()
+    try:
+        unfinished.touch()
+        _environment()
+        for old in Path(records).glob("**/*.json"):
+            old.unlink(missing_ok=True)
+        Path(records).mkdir(parents=True, exist_ok=True)  # a page may judge nothing
+        source = nbformat.reads(text, as_version=4)
+        output = str(unfinished).replace("{", "{{").replace("}", "}}")  # papermill formats paths
+        # Kernels warn of how they talk to papermill, which would break into the progress.
+        quiet = {"progress_bar": False, "extra_arguments": ["--log-level=ERROR"]}
+        papermill.execute_notebook(source, output, parameters, cwd=working, **quiet)
+        seal(unfinished, Path(records))
+        unfinished.replace(end)
+        end.with_suffix(".failed.ipynb").unlink(missing_ok=True)
+    except PapermillExecutionError as error:
+        outcome.why = _one_line(f"{error.ename}: {error.evalue}")
+    except DeadKernelError:
+        outcome.why, outcome.died = "its kernel died, of too little memory perhaps", True
+    except Exception as error:  # whatever papermill, the kernel or the disk say: the other cells go on
+        outcome.why = _one_line(f"{type(error).__name__}: {error}")
+    if outcome.why:
+        with suppress(OSError):
+            unfinished.replace(end.with_suffix(".failed.ipynb"))
+    outcome.seconds = time.monotonic() - start
+    return outcome
+
+
+def _one_line(message: str) -> str:
+    line = " ".join(message.split())
+    return line if len(line) <= 500 else f"{line[:500]} …"
+
+
+class _Progress:
+    """What is done and what is running: a bar in a terminal; elsewhere a line a cell."""
+
+    def __init__(self, sweep: Sweep, todo: list[Cell]):
+        self.sweep, self.todo, self.start = sweep, todo, time.monotonic()
+        self.finished, self.lock, self.stop = 0, threading.Lock(), threading.Event()
+        total, hidden = len(sweep.cells), not sys.stderr.isatty()
+        self.bar = tqdm(total=total, initial=total - len(todo), unit="cell", disable=hidden, dynamic_ncols=True)
+        self.watcher = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "_Progress":
+        self.watcher.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.watcher.join()
+        self.bar.close()
+
+    def _watch(self) -> None:
+        while not self.bar.disable and not self.stop.wait(1.0):
+            running = [self.sweep.label(cell) for cell in self.todo if self.sweep.unfinished(cell)]
+            self.bar.set_postfix_str(f"running: {'; '.join(running)}" if running else "")
+
+    def done(self, cell: Cell, outcome: Outcome) -> None:
+        """Say that a cell is complete, or failed."""
+        if outcome.why:
+            self.sweep.failures[cell.name] = outcome.why
+        with self.lock:
+            self.finished += 1
+            self.bar.update()
+            if self.bar.disable:
+                left = len(self.todo) - self.finished
+                seconds = (time.monotonic() - self.start) / self.finished * left
+                number = len(self.sweep.cells) - left
+                state = f"failed: {outcome.why}" if outcome.why else f"complete in {outcome.seconds:.0f} s"
+                rest = f"; about {duration(seconds)} left" if left else ""
+                print(f"{number}/{len(self.sweep.cells)} {cell.name}: {state}{rest}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def open_folder(folder: Path) -> Iterator[None]:
+    """Hold the folder of a sweep, which is made where it does not exist.
+
+    Raises:
+        SweepError: it cannot be written, belongs to something else, or another sweep holds it.
+    """
+    try:
+        if folder.is_dir() and any(folder.iterdir()) and not (folder / LOCK).exists():
+            raise SweepError(f"{folder} is not empty, and of no sweep; choose another folder with --output")
+        for part in ("notebooks", "claims"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        held = FileLock(folder / LOCK, blocking=False)
+        held.acquire()
+    except Timeout:
+        raise SweepError(f"another sweep is writing to {folder}; wait for it, or choose another folder") from None
+    except OSError as error:
+        raise SweepError(f"cannot write {folder}: {error.strerror or error}; choose another with --output") from None
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def run(sweep: Sweep) -> None:
+    """Execute the cells that are not complete, each in a worker, within `open_folder`; failures go to `sweep.failures`.
+
+    A worker that dies takes others with it on some engines: cells that were running then are executed again, one at a
+    time, and one that loses its process a second time fails. Being stopped (Ctrl-C, SIGTERM) stops the workers too.
+
+    Raises:
+        SweepError: workers die before they begin.
+    """
+    todo = [cell for cell in sweep.cells if sweep.results(cell) is None]
+    for cell in todo:
+        _drop(sweep, cell)
+    waiting, suspects, idle = todo, [], 0
+    with _Progress(sweep, todo) as progress, _stopped_by_sigterm():
+        while waiting or suspects:
+            alone = not waiting
+            batch = waiting or [suspects.pop(0)]
+            waiting = []
+            for cell, outcome in _execute(sweep, batch, {"jobs": 1} if alone else {}, progress):
+                if outcome is not None and not outcome.died:
+                    continue
+                started = outcome is not None or bool(sweep.unfinished(cell))
+                if alone and started:
+                    _keep(sweep, cell)
+                    progress.done(cell, Outcome("its process died twice, of too little memory perhaps"))
+                else:
+                    (suspects if started else waiting).append(cell)
+                    _drop(sweep, cell)
+            idle = idle + 1 if len(waiting) == len(batch) else 0
+            if idle == 3:
+                raise SweepError("workers die before they begin to execute a cell; call again with fewer jobs")
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Have SIGTERM, which schedulers send, do what Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _keep(sweep: Sweep, cell: Cell) -> None:
+    """Keep what there is of a cell whose process died."""
+    for path in sweep.unfinished(cell):
+        with suppress(OSError):
+            path.replace(sweep.failed(cell))
+
+
+def _drop(sweep: Sweep, cell: Cell) -> None:
+    for path in sweep.unfinished(cell):
+        path.unlink(missing_ok=True)
+
+
+def _execute(
+    sweep: Sweep, batch: list[Cell], changed: dict[str, Any], progress: _Progress
+) -> list[tuple[Cell, Outcome | None]]:
+    """How the cells of a batch ended; `None` for those whose worker is gone."""
+    outcomes: dict[Cell, Outcome | None] = {}
+
+    def finish(cell: Cell, future: Future) -> None:
+        outcome = _outcome(future)
+        complete = sweep.results(cell) is not None
+        if outcome is None and complete:  # the worker died, of another cell, between its last step and its answer
+            outcome = Outcome()
+        if outcome is not None and not outcome.why and not complete:
+            outcome = Outcome(f"its worker wrote it where this process does not see it: {sweep.folder} must be shared")
+        outcomes[cell] = outcome
+        if outcome is not None and not outcome.died:
+            progress.done(cell, outcome)
+
+    with open_engine(tasks=len(batch), shared=sweep.folder, **sweep.options | changed) as executor:
+        futures: dict[Future, Cell] = {}
+        # A pool that breaks in between takes no more.
+        with suppress(BrokenExecutor):
+            for cell in batch:
+                future = executor.submit(execute_cell, *_task(sweep, cell))
+                futures[future] = cell
+                if future.done():  # at once where the engine is this process
+                    finish(futures[future], future)
+        for future in as_completed(futures):
+            if futures[future] not in outcomes:
+                finish(futures[future], future)
+    return [(cell, outcomes.get(cell)) for cell in batch]
+
+
+def _outcome(future: Future) -> Outcome | None:
+    try:
+        return future.result()
+    except BrokenExecutor:
+        return None
+    except Exception as error:  # of the engine: a worker that died again and again, a result that was lost
+        return Outcome(_one_line(f"{type(error).__name__}: {error}"))
+
+
+def _task(sweep: Sweep, cell: Cell) -> Iterable[Any]:
+    records = sweep.folder / "claims" / cell.name
+    passed = dict(cell.parameters)
+    # Workers may run elsewhere, where a folder that is left out would be another one.
+    folders = {"results_dir": str(records), "runs_dir": str(sweep.store.root)}
+    passed |= {name: folder for name, folder in folders.items() if name in sweep.source.annotations}
+    # Cells are side by side already.
+    if cell.given.get("engine", "") is None and cell.given.get("scheduler") is None:
+        passed["engine"] = "sequential"
+    return sweep.source.text, passed, str(sweep.notebook(cell)), str(records), os.getcwd()

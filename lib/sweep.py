@@ -1,0 +1,223 @@
+"""One notebook over a grid of parameters: which cells are complete, who executes the others, and what failed.
+
+NotebookSource, Grid → plan → Sweep → run (papermill in the workers of an engine) → lib.sweep_page
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from lib import claims
+from lib.config import TRAINING_VERSION, ConfigError, Experiment, OneLineError, canonical_json
+from lib.data import DATASETS, load_dataset
+from lib.engines import check_engine
+from lib.files import DamagedRun, read_file, sha256, write_atomically
+from lib.grid import Grid, cells
+from lib.parameters import NotebookSource, check_types
+from lib.store import RunStore
+
+#: Parameters that the sweep chooses for each cell.
+CHOSEN = ("results_dir",)
+
+#: Parameters that say where or how something is computed, and are left out of the cells' names.
+UNNAMED = ("runs_dir", "data_dir", "engine", "scheduler", "jobs", "batch_workers")
+
+#: Members that an experiment of a cell may have: each of them has a key to compute.
+MOST_MEMBERS = 10_000
+
+#: Characters of a cell's name before its key, which has as many digits as follow.
+NAME_LENGTH, KEY_LENGTH = 100, 12
+
+#: Of one sweep at a time, and the sign that a folder is one of a sweep.
+LOCK = ".sweep.lock"
+
+
+class SweepError(OneLineError):
+    """A sweep cannot begin or go on; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the notebook.
+
+    Attributes:
+        name: of its files: its parameters, and a key of all that decides whether it is complete.
+        parameters: what the grid says, by name, in the order of the notebook.
+        given: all parameters of the notebook.
+        experiments: what it trains, where that is known.
+    """
+
+    name: str
+    parameters: dict[str, Any] = field(hash=False)
+    given: dict[str, Any] = field(hash=False)
+    experiments: list[Experiment] = field(hash=False)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The cells of a sweep and its folder, which has `notebooks/<cell>.ipynb` and `claims/<cell>/`.
+
+    Attributes:
+        source: the notebook.
+        cells: each once.
+        folder: of all results.
+        options: of `lib.engines.open_engine`.
+        failures: why cells failed in `run`, by their names.
+    """
+
+    source: NotebookSource
+    cells: list[Cell]
+    folder: Path
+    options: dict[str, Any] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def store(self) -> RunStore:
+        """The run store that all cells share."""
+        return RunStore(self.cells[0].given.get("runs_dir"))
+
+    @property
+    def varied(self) -> list[str]:
+        """The parameters that are not the same in all cells, in the notebook's order."""
+        return varied(self.cells)
+
+    def label(self, cell: Cell) -> str:
+        """What sets a cell apart from the others."""
+        return ", ".join(f"{name} = {value_text(cell.given[name])}" for name in self.varied) or cell.name
+
+    def notebook(self, cell: Cell) -> Path:
+        """Where the executed notebook of a cell is when it is complete."""
+        return self.folder / "notebooks" / f"{cell.name}.ipynb"
+
+    def failed(self, cell: Cell) -> Path:
+        """Where the notebook of a cell is that failed."""
+        return self.folder / "notebooks" / f"{cell.name}.failed.ipynb"
+
+    def unfinished(self, cell: Cell) -> list[Path]:
+        """Notebooks of a cell that is running, or whose process died."""
+        return sorted((self.folder / "notebooks").glob(f".{cell.name}.*.running.ipynb"))
+
+    def results(self, cell: Cell) -> list[claims.Result] | None:
+        """The verdicts of a cell that is complete; `None` for one that is not, or whose files are damaged."""
+        folder = self.folder / "claims" / cell.name
+        try:
+            content = json.loads(read_file(self.notebook(cell)))
+            written = content["metadata"].pop("checksums")
+            executed = content["metadata"]["papermill"]["exception"] is None and folder.is_dir()
+            whole = executed and written == _checksums(content, folder)
+            return claims.read_results(folder) if whole else None
+        except (OSError, DamagedRun, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            return None
+
+
+def seal(notebook: Path, records: Path) -> None:
+    """Write the checksums of an executed notebook and of its verdicts into it, by which `Sweep.results` knows damage.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    content = json.loads(notebook.read_bytes())
+    content["metadata"]["checksums"] = _checksums(content, records)
+    write_atomically(notebook, json.dumps(content, indent=1, ensure_ascii=False).encode())
+
+
+def _checksums(content: dict[str, Any], records: Path) -> dict[str, str]:
+    verdicts = {str(path.relative_to(records)): sha256(read_file(path)) for path in sorted(records.rglob("*.json"))}
+    return verdicts | {"notebook": sha256(json.dumps(content, sort_keys=True).encode())}
+
+
+def plan(
+    notebook: str | Path,
+    grid: Grid,
+    folder: str | Path,
+    engine: str | None = None,
+    jobs: int | None = None,
+    scheduler: str | None = None,
+) -> Sweep:
+    """The sweep of a notebook over a grid, once everything about it is right; nothing is written.
+
+    Args:
+        notebook: its file.
+        grid: of `lib.grid.read_grid`.
+        folder: where all results go.
+        engine, jobs, scheduler: of `lib.engines.open_engine`, for the cells; each trains its members in its own
+            process, one after the other, unless the grid says otherwise.
+
+    Raises:
+        OneLineError: a name, a type or a value that is not allowed, in any cell, or data that do not exist.
+    """
+    check_engine(engine, jobs, scheduler)
+    if find_spec("papermill") is None:
+        raise SweepError("sweeps need papermill: install ensemble-landscapes[book]")
+    source = NotebookSource.read(notebook)
+    chosen: dict[str, Cell] = {}
+    for parameters in cells(grid, source.annotations):
+        cell = _cell(source, parameters)
+        chosen.setdefault(cell.name, cell)
+    stores = {str(cell.given.get("runs_dir")) for cell in chosen.values()}
+    if len(stores) > 1:
+        raise ConfigError(f"runs_dir must be the same in all cells, which share one run store, got {sorted(stores)}")
+    options = {"engine": engine, "jobs": jobs, "scheduler": scheduler}
+    return Sweep(source, list(chosen.values()), Path(folder).expanduser().absolute(), options)
+
+
+def _cell(source: NotebookSource, parameters: Mapping[str, Any]) -> Cell:
+    for name in CHOSEN:
+        if name in parameters:
+            raise ConfigError(f"{name} cannot be in a grid: a sweep gives each cell its own, below its output folder")
+    check_types(parameters, source.annotations)
+    given = source.defaults | dict(parameters)
+    check_engine(given.get("engine"), given.get("jobs"), given.get("scheduler"))
+    experiments = source.experiments(given)
+    if any(experiment.num_members > MOST_MEMBERS for experiment in experiments):
+        raise ConfigError(f"num_members must be at most {MOST_MEMBERS:,} in a grid, got {given['num_members']}")
+    # 1 for 1.0 is the same cell, and so is one that says what the notebook says by itself.
+    floats = [name for name, annotation in source.annotations.items() if annotation == "float"]
+    content = given | {name: float(given[name]) for name in floats if given[name] is not None}
+    recipe = {
+        "code": source.cells,
+        "parameters": content,
+        "training_version": TRAINING_VERSION,
+        "data": _content_hash(given, experiments),
+    }
+    key = hashlib.sha256(canonical_json(recipe).encode()).hexdigest()[:KEY_LENGTH]
+    ordered = {name: parameters[name] for name in source.annotations if name in parameters}
+    said = {name: value for name, value in content.items() if value != source.defaults[name] and name not in UNNAMED}
+    words = [f"{name}={value_text(value)}" for name, value in said.items()]
+    # No path of the machine's, and nothing that a shell or an address would have to quote.
+    readable = re.sub(r"[^A-Za-z0-9._,=+-]+", "_", ",".join(words) or source.path.stem)
+    return Cell(f"{readable[:NAME_LENGTH]}-{key}", ordered, given, experiments)
+
+
+def _content_hash(given: Mapping[str, Any], experiments: list[Experiment]) -> str | None:
+    """Checksum of a cell's data, where these are files of the user's that may change; raises for data that are none."""
+    if not experiments or experiments[0].dataset in DATASETS:
+        return None
+    return load_dataset(experiments[0].dataset, given.get("data_dir"), experiments[0].validation_size).content_hash
+
+
+def varied(cells: Sequence[Cell]) -> list[str]:
+    """The parameters that are not the same in all of some cells."""
+    return [name for name in cells[0].given if len({value_text(cell.given[name]) for cell in cells}) > 1]
+
+
+def value_text(value: Any) -> str:
+    """A parameter's value as a few words."""
+    if isinstance(value, list):
+        return "+".join(map(value_text, value))
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    return "none" if value is None else str(value)
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that fits it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
