@@ -1,15 +1,20 @@
 """The book: its table of contents, its computed parts, what it refuses, and a whole one made at preset smoke."""
 
+import base64
+import io
 import re
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import nbformat
+import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 from lib import claims
 from lib.config import PRESETS, PROTOCOLS, Experiment
@@ -19,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import report  # noqa: E402
-from book import build, fragments  # noqa: E402
+from book import build, cartoon, fragments, landing  # noqa: E402
 
 
 def result(claim="trajectories/modes", value=1.0, architecture="small_cnn", dataset="digits"):
@@ -76,11 +81,78 @@ def test_learning_rates_are_those_of_the_paper():
     assert "less every epoch" in fragments.learning_rates(Experiment.from_preset("paper", architecture="resnet18"))
 
 
-def test_glance_counts_verdicts_and_puts_networks_side_by_side():
-    links = {"trajectories/modes": "[Modes](../notebooks/01_trajectories.ipynb)"}
-    text = fragments.glance([result(), result(architecture="resnet8_v1", value=0.5)], links)
+def test_counts_are_those_of_the_verdicts_and_name_what_they_were_computed_on():
+    text = landing.counts([result(), result(architecture="resnet8_v1", value=0.5)])
     assert "1 [✓ reproduced]" in text
     assert "0 [? inconclusive]" in text
+    assert "`digits`, preset `smoke`" in text
+
+
+def test_card_links_to_its_page_and_counts_its_verdicts():
+    notebook = ROOT / "notebooks" / "01_trajectories.ipynb"
+    text = landing.card(1, notebook, [result(), result(value=0.5), result(value=0.4)], "Six paths")
+    assert text.startswith(f"::::{{grid-item-card}} 1. {fragments.page_title(notebook)}\n:link: ../notebooks/01_traj")
+    assert ":img-alt: Six paths" in text
+    assert "[✓ 1 reproduced]{.verdict .verdict-reproduced} [✗ 2 not reproduced]" in text
+    assert "inconclusive" not in text
+    assert "no verdict in this copy" in landing.card(1, notebook, [], "Six paths")
+
+
+def figure_cell(color, size, tags=()):
+    """A cell that shows one picture of one colour."""
+    picture = io.BytesIO()
+    Image.new("RGB", size, color).save(picture, "png")
+    shown = new_output("display_data", data={"image/png": base64.b64encode(picture.getvalue()).decode()})
+    return new_code_cell("1", outputs=[shown], metadata={"tags": [*tags], "mystnb": {"image": {"alt": f"all {color}"}}})
+
+
+def test_thumbnail_is_the_tagged_figure_or_the_last_and_of_one_size(tmp_path):
+    path = tmp_path / "one.ipynb"
+    tall, wide = figure_cell("red", (400, 800), [landing.TAG]), figure_cell("blue", (800, 200))
+    save(path, new_notebook(cells=[new_markdown_cell("# One"), tall, wide]))
+    image, alt = landing.thumbnail(path)
+    assert (alt, image.size) == ("all red", landing.SIZE)
+    assert image.convert("RGB").getcolors() == [(640 * 480, (255, 0, 0))]
+    save(path, new_notebook(cells=[wide]))
+    image, alt = landing.thumbnail(path)
+    assert (alt, image.size) == ("all blue", landing.SIZE)
+    assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+    save(path, new_notebook())
+    with pytest.raises(ValueError, match="has no figure"):
+        landing.thumbnail(path)
+
+
+def test_hypothesis_has_its_solutions_on_the_floors_of_the_training_loss():
+    solutions = cartoon.solutions()
+    floors = cartoon.training_loss(solutions)
+    for step in (-0.05, 0.05):
+        assert (cartoon.training_loss(solutions + step) > floors).all()
+    deep = list(cartoon.SEVERAL)
+    assert np.ptp(floors[deep]) < 0.02 < np.ptp(cartoon.validation_loss(solutions[deep]))
+    assert (cartoon.validation_loss(solutions) > floors).all()
+
+
+def test_hypothesis_is_named_and_described_for_those_who_do_not_see_it():
+    panels = list(ElementTree.fromstring(cartoon.hypothesis()).iter("svg"))
+    assert [panel.get("role") for panel in panels] == ["img", "img"]
+    for panel in panels:
+        texts = {part.get("id"): part.text for part in panel if part.tag in ("title", "desc")}
+        assert all(texts[name] for name in panel.get("aria-labelledby").split())
+    runs = [sum("run" in circle.get("class") and circle.get("r") == "6" for circle in p.iter("circle")) for p in panels]
+    assert runs == [1, len(cartoon.SEVERAL)]
+
+
+def test_first_page_shows_the_hypothesis_and_a_card_for_every_finding(html):
+    text = (html / "book" / "index.html").read_text(encoding="utf-8")
+    assert text.count('<svg role="img"') == 2
+    for stem in landing.findings(ROOT):
+        assert f"{stem}.png" in text
+        assert f'href="../notebooks/{stem}.html"' in text
+
+
+def test_glance_puts_networks_side_by_side():
+    links = {"trajectories/modes": "[Modes](../notebooks/01_trajectories.ipynb)"}
+    text = fragments.glance([result(), result(architecture="resnet8_v1", value=0.5)], links)
     (row,) = [line for line in text.splitlines() if "claim-trajectories-modes" in line]
     assert row.index("✓ reproduced") < row.index("✗ not reproduced")
     claim = claims.CLAIMS["trajectories/modes"]

@@ -7,6 +7,7 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
@@ -22,11 +23,17 @@ from lib.plots.style import SMALLEST_TYPE
 WIDE, PHONE = 1280, 390
 THEMES = {"light": PHONE, "dark": WIDE}
 
+#: What axe looks for: a dark page has the same elements as a light one, in other colours.
+RULES = {"light": {}, "dark": {"runOnly": ["color-contrast", "link-in-text-block"]}}
+
 #: CSS pixels that the smallest type of a figure needs.
 LEGIBLE = 7
 
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 AXE_OPTIONS = {"resultTypes": ["violations"], "preload": False, "elementRef": False}
+
+#: Where axe need not look: sections of the API reference after the first, which are all made alike.
+ALIKE = {"exclude": [[".bd-article:has(dl.py) > section > section ~ section"]]}
 
 #: Every image with its alternative; of the figures of notebooks also the pixels that they are wide.
 IMAGES = """() => [...document.images].map(image => {
@@ -64,17 +71,14 @@ def chromium() -> str | None:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def executable() -> str:
     path = chromium()
     if path is None:
         missing = "no Chromium on this machine: install it (apt-get install chromium) to look at the pages"
         if os.environ.get("CI") == "true" or os.environ.get("REQUIRE_BROWSER"):
             pytest.fail(missing)
         pytest.skip(missing)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
+    return path
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -101,9 +105,19 @@ def pages(html: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def faults(browser: Browser, address: str, pages: list[str], html: Path) -> list[Fault]:
-    """Everything that is wrong with any page; the tests below ask for one kind each."""
-    return [fault for theme in THEMES for fault in look(browser, address, pages, html, theme)]
+def faults(executable: str, address: str, pages: list[str], html: Path) -> list[Fault]:
+    """Everything that is wrong with any page; the tests below ask for one kind each. A browser for each theme."""
+
+    def look_in(theme: str) -> list[Fault]:
+        with sync_playwright() as playwright:
+            # Chromium refuses its sandbox to root; the pages are our own.
+            browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
+            found = [*look(browser, address, pages, html, theme)]
+            browser.close()
+        return found
+
+    with ThreadPoolExecutor() as pool:
+        return [fault for found in pool.map(look_in, THEMES) for fault in found]
 
 
 def look(browser: Browser, address: str, pages: list[str], html: Path, theme: str) -> Iterator[Fault]:
@@ -126,7 +140,7 @@ def look(browser: Browser, address: str, pages: list[str], html: Path, theme: st
             page.set_viewport_size({"width": width, "height": 900})
             found += [("sideways", what) for what in page.evaluate(SIDEWAYS)] + image_faults(page, html)
             if width == first and is_checked(name):
-                found += [("accessibility", what) for what in accessibility(page)]
+                found += [("accessibility", what) for what in accessibility(page, RULES[theme])]
             yield from (Fault(kind, name, theme, width, what) for kind, what in found)
             found = []
         yield from (Fault(kind, name, theme, first, what) for kind, what in noted)
@@ -139,10 +153,11 @@ def is_checked(name: str) -> bool:
     return not name.startswith("_modules/") or name.endswith("/metrics.html")
 
 
-def accessibility(page: Page) -> list[str]:
-    """What axe finds that is serious or critical."""
+def accessibility(page: Page, rules: dict) -> list[str]:
+    """What axe finds that is serious or critical, by all rules or by those named."""
     page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate(f"async () => (await axe.run(document, {json.dumps(AXE_OPTIONS)})).violations")
+    where, options = (json.dumps(given) for given in (ALIKE, AXE_OPTIONS | rules))
+    found = page.evaluate(f"async () => (await axe.run({where}, {options})).violations")
     return [
         f"{violation['id']}: {node['target']} {node['failureSummary']}"
         for violation in found
