@@ -1,13 +1,14 @@
-"""One notebook over a grid of parameters: which cells are complete, who executes the others, and what failed.
+"""One notebook over a grid of parameters: its cells, their names, and which of them are complete.
 
-NotebookSource, Grid → plan → Sweep → run (papermill in the workers of an engine) → lib.sweep_page
+NotebookSource, Grid → plan → Sweep → lib.execution → lib.sweep_page
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -156,8 +157,9 @@ def plan(
         raise SweepError("sweeps need papermill: install ensemble-landscapes[book]")
     source = NotebookSource.read(notebook)
     chosen: dict[str, Cell] = {}
+    content_hash = lru_cache(_content_hash)  # for this call alone, as the data may have changed before the next one
     for parameters in cells(grid, source.annotations):
-        cell = _cell(source, parameters)
+        cell = _cell(source, parameters, content_hash)
         chosen.setdefault(cell.name, cell)
     stores = {str(cell.given.get("runs_dir")) for cell in chosen.values()}
     if len(stores) > 1:
@@ -166,7 +168,7 @@ def plan(
     return Sweep(source, list(chosen.values()), Path(folder).expanduser().absolute(), options)
 
 
-def _cell(source: NotebookSource, parameters: Mapping[str, Any]) -> Cell:
+def _cell(source: NotebookSource, parameters: Mapping[str, Any], content_hash: Callable[..., str | None]) -> Cell:
     for name in CHOSEN:
         if name in parameters:
             raise ConfigError(f"{name} cannot be in a grid: a sweep gives each cell its own, below its output folder")
@@ -176,6 +178,7 @@ def _cell(source: NotebookSource, parameters: Mapping[str, Any]) -> Cell:
     experiments = source.experiments(given)
     if any(experiment.num_members > MOST_MEMBERS for experiment in experiments):
         raise ConfigError(f"num_members must be at most {MOST_MEMBERS:,} in a grid, got {given['num_members']}")
+    first = experiments[0] if experiments else None
     # 1 for 1.0 is the same cell, and so is one that says what the notebook says by itself.
     floats = [name for name, annotation in source.annotations.items() if annotation == "float"]
     content = given | {name: float(given[name]) for name in floats if given[name] is not None}
@@ -183,7 +186,7 @@ def _cell(source: NotebookSource, parameters: Mapping[str, Any]) -> Cell:
         "code": source.cells,
         "parameters": content,
         "training_version": TRAINING_VERSION,
-        "data": _content_hash(given, experiments),
+        "data": content_hash(first.dataset, given.get("data_dir"), first.validation_size) if first else None,
     }
     key = hashlib.sha256(canonical_json(recipe).encode()).hexdigest()[:KEY_LENGTH]
     ordered = {name: parameters[name] for name in source.annotations if name in parameters}
@@ -194,11 +197,9 @@ def _cell(source: NotebookSource, parameters: Mapping[str, Any]) -> Cell:
     return Cell(f"{readable[:NAME_LENGTH]}-{key}", ordered, given, experiments)
 
 
-def _content_hash(given: Mapping[str, Any], experiments: list[Experiment]) -> str | None:
-    """Checksum of a cell's data, where these are files of the user's that may change; raises for data that are none."""
-    if not experiments or experiments[0].dataset in DATASETS:
-        return None
-    return load_dataset(experiments[0].dataset, given.get("data_dir"), experiments[0].validation_size).content_hash
+def _content_hash(dataset: str, data_dir: str | None, validation_size: int | None) -> str | None:
+    """Checksum of data that are the user's files and may change; raises for data that are none."""
+    return None if dataset in DATASETS else load_dataset(dataset, data_dir, validation_size).content_hash
 
 
 def varied(cells: Sequence[Cell]) -> list[str]:
