@@ -13,6 +13,7 @@ Results are compared to the bit: all checkpoints, the verdicts as JSON, and `res
 """
 
 import hashlib
+import itertools
 import json
 import random
 import shutil
@@ -213,11 +214,9 @@ class Soak:
     def damage_all(self) -> None:
         """Damage a file of every run, and all files of every other kind, so that nothing is complete any more."""
         found = self._files()
-        for number, run in enumerate(RunStore(self.store).runs()):
-            kinds = ("configuration", "checkpoint", "history", "manifest")
-            self._damage_one(
-                kinds[number % 4], [path for path in found[kinds[number % 4]] if path.parent == run.folder]
-            )
+        kinds = itertools.cycle(("configuration", "checkpoint", "history", "manifest"))
+        for run, kind in zip(list(RunStore(self.store).runs()), kinds, strict=False):
+            self._damage_one(kind, [path for path in found[kind] if path.parent == run.folder])
         for kind in ("derived arrays", "executed notebook", "verdict"):
             for path in found[kind]:
                 self._damage_one(kind, [path])
@@ -236,9 +235,8 @@ class Soak:
         """Add whether sweeps ended well, and how one of them differs from the undisturbed one."""
         report.target(f"{case}: sweeps with failed cells", sum(code != 0 for code in codes), at_most=0)
         found = results(store or self.store, self.folder / output)
-        wrong = sorted(
-            name for name in self.expected.keys() | found.keys() if self.expected.get(name) != found.get(name)
-        )
+        names = sorted(self.expected.keys() | found.keys())
+        wrong = [name for name in names if self.expected.get(name) != found.get(name)]
         report.target(f"{case}: results that differ, of {len(self.expected)}", len(wrong), at_most=0)
         self.wrong += wrong
 
@@ -272,9 +270,8 @@ def full_disk(soak: Soak, report: Report, pages: int) -> None:
         refused = code == 1 and "No space left on device; free some space" in soak.log.read_text()[said:]
         report.target("full disk: a sweep fails with one line", refused, at_least=1)
         disturbance.enlarge(disk, 4096 * pages * 4 + 2**26)
-        soak.check(
-            report, "full disk, enlarged", soak.undisturbed({"sixth": {}}, disk / "runs"), "sixth", disk / "runs"
-        )
+        codes = soak.undisturbed({"sixth": {}}, disk / "runs")
+        soak.check(report, "full disk, enlarged", codes, "sixth", disk / "runs")
 
 
 def count(soak: Soak, report: Report) -> None:
