@@ -59,6 +59,7 @@ MODULES = (
     "notebook",
     "grid",
     "sweep",
+    "cell",
     "execution",
     "forecast",
     "sweep_page",

@@ -174,8 +174,9 @@ def _cell(source: NotebookSource, parameters: Mapping[str, Any], content_hash: C
     key = hashlib.sha256(canonical_json(recipe).encode()).hexdigest()[:KEY_LENGTH]
     ordered = {name: parameters[name] for name in source.annotations if name in parameters}
     said = {name: value for name, value in content.items() if value != source.defaults[name] and name not in UNNAMED}
-    words = [f"{name}={value_text(value)}" for name, value in said.items()]
-    # No path of the machine's, and nothing that a shell or an address would have to quote.
+    # Of a path its end: the rest says more of the machine than of the cell.
+    words = [f"{name}={value_text(value).rstrip('/').rpartition('/')[2]}" for name, value in said.items()]
+    # Nothing that a shell or an address would have to quote.
     readable = re.sub(r"[^A-Za-z0-9._,=+-]+", "_", ",".join(words) or source.path.stem)
     return Cell(f"{readable[:NAME_LENGTH]}-{key}", ordered, given, experiments)
 
