@@ -60,6 +60,7 @@ MODULES = (
     "notebook",
     "grid",
     "sweep",
+    "cell",
     "execution",
     "forecast",
     "sweep_page",

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from lib import claims
+from lib.cell import checksums
 from lib.config import TRAINING_VERSION, ConfigError, Experiment, OneLineError, canonical_json
 from lib.data import DATASETS, load_dataset
 from lib.ensemble import check_engine
-from lib.files import DamagedRun, read_file, sha256, write_atomically
+from lib.files import DamagedRun, read_file
 from lib.grid import Grid, cells
 from lib.parameters import NotebookSource, check_types
 from lib.store import RunStore
@@ -110,26 +111,10 @@ class Sweep:
             content = json.loads(read_file(self.notebook(cell)))
             written = content["metadata"].pop("checksums")
             executed = content["metadata"]["papermill"]["exception"] is None and folder.is_dir()
-            whole = executed and written == _checksums(content, folder)
+            whole = executed and written == checksums(content, folder)
             return claims.read_results(folder) if whole else None
         except (OSError, DamagedRun, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None
-
-
-def seal(notebook: Path, records: Path) -> None:
-    """Write the checksums of an executed notebook and of its verdicts into it, by which `Sweep.results` knows damage.
-
-    Raises:
-        StoreError: it cannot be written.
-    """
-    content = json.loads(notebook.read_bytes())
-    content["metadata"]["checksums"] = _checksums(content, records)
-    write_atomically(notebook, json.dumps(content, indent=1, ensure_ascii=False).encode())
-
-
-def _checksums(content: dict[str, Any], records: Path) -> dict[str, str]:
-    verdicts = {str(path.relative_to(records)): sha256(read_file(path)) for path in sorted(records.rglob("*.json"))}
-    return verdicts | {"notebook": sha256(json.dumps(content, sort_keys=True).encode())}
 
 
 def plan(
@@ -191,8 +176,9 @@ def _cell(source: NotebookSource, parameters: Mapping[str, Any], content_hash: C
     key = hashlib.sha256(canonical_json(recipe).encode()).hexdigest()[:KEY_LENGTH]
     ordered = {name: parameters[name] for name in source.annotations if name in parameters}
     said = {name: value for name, value in content.items() if value != source.defaults[name] and name not in UNNAMED}
-    words = [f"{name}={value_text(value)}" for name, value in said.items()]
-    # No path of the machine's, and nothing that a shell or an address would have to quote.
+    # Of a path its end: the rest says more of the machine than of the cell.
+    words = [f"{name}={value_text(value).rstrip('/').rpartition('/')[2]}" for name, value in said.items()]
+    # Nothing that a shell or an address would have to quote.
     readable = re.sub(r"[^A-Za-z0-9._,=+-]+", "_", ",".join(words) or source.path.stem)
     return Cell(f"{readable[:NAME_LENGTH]}-{key}", ordered, given, experiments)
 

@@ -13,6 +13,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import disturbance, faults  # noqa: E402
 from lib import claims, sweep  # noqa: E402
+from lib.cell import seal  # noqa: E402
 from lib.grid import Grid  # noqa: E402
 
 
@@ -138,7 +139,7 @@ def test_any_bit_of_an_executed_notebook_or_verdict_is_noticed(tmp_path):
     estimate = claims.Estimate(0.5, 0.4, 0.6, 10, "members")
     verdict = claims.write_result(claims.judge("independent/disagree", estimate, context), records)
     assert planned.results(cell) is None
-    sweep.seal(path, records)
+    seal(path, records)
     assert len(planned.results(cell)) == 1
     numbers = random.Random(0)
     for file in (path, verdict):
