@@ -60,7 +60,15 @@ MODULES = (
     "plots.ensembles",
     "plots.appendix",
     "plots.scoreboard",
+    "plots.sweep",
+    "parameters",
     "notebook",
+    "grid",
+    "sweep",
+    "cell",
+    "execution",
+    "forecast",
+    "sweep_page",
 )
 
 #: Seconds that a notebook may take of `make book` at preset quick, on two cores with another notebook beside it; the
