@@ -18,7 +18,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -322,12 +321,11 @@ class _Cluster(Executor):
         # dask's own futures until they are done: while one is held, a result that dies with its worker is made anew.
         self._inner: dict[Future, Future] = {}
 
-    def submit(self, function, /, *args, **kwargs) -> Future:
-        import cloudpickle
-
+    def submit(self, function, /, *args) -> Future:
+        """A function by its name, which workers import, and plain values: what a worker cannot read it never begins."""
         outer: Future = Future()
-        call = partial(_call_in_agreement, *self._agreement, function, *args, **kwargs)
-        inner = self._executor.submit(_unpack_and_call(), cloudpickle.dumps(call))
+        name = (function.__module__, function.__qualname__)
+        inner = self._executor.submit(_call_by_name(), *self._agreement, *name, *args)
 
         def pass_on(done: Future) -> None:
             if not outer.set_running_or_notify_cancel():
@@ -365,31 +363,29 @@ class _Cluster(Executor):
         return TrainingError(str(error)) if isinstance(error, ImportError) else error
 
 
-def _unpack_and_call() -> Callable[[bytes], Any]:
-    """A function for workers that may have another version of this package, or none.
+def _call_by_name() -> Callable:
+    """A function for workers that may have another version of this package, or none: it travels as its code."""
 
-    As it has no place in a module it travels as its code, and the call as bytes: what a worker cannot unpickle by
-    itself it waits for without a word.
-    """
-
-    def unpack_and_call(content: bytes) -> Any:
-        import pickle
+    def call_by_name(version: int, token: str | None, module: str, name: str, *args) -> Any:
+        import importlib
         import platform
 
         try:
-            call = pickle.loads(content)
+            agree = importlib.import_module("lib.engines").agree
+            function = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError) as error:
             raise ImportError(
                 f"the worker on {platform.node()} has another version of this package, or none ({error}): install the "
                 "same package for all workers"
             ) from None
-        return call()
+        agree(version, token)
+        return function(*args)
 
-    return unpack_and_call
+    return call_by_name
 
 
-def _call_in_agreement(version: int, token: str | None, function: Callable, *args, **kwargs) -> Any:
-    """Call a function, in a worker that has the version of the package, and the folder, of whoever submitted it."""
+def agree(version: int, token: str | None) -> None:
+    """Raise, in a worker, unless it has the version of the package, and the folder, of whoever submitted a call."""
     if version != config.TRAINING_VERSION:
         raise ConfigError(
             f"the worker on {platform.node()} has training version {config.TRAINING_VERSION} of this package, and it "
@@ -400,7 +396,6 @@ def _call_in_agreement(version: int, token: str | None, function: Callable, *arg
             f"the worker on {platform.node()} does not see what is written to {Path(token).parent}: workers must have "
             "that folder in common with whoever starts them"
         )
-    return function(*args, **kwargs)
 
 
 def appears(path: Path, within: float) -> bool:

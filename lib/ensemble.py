@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import as_completed
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -25,15 +26,15 @@ SEEN_WITHIN = 90.0
 
 
 def _train_task(
-    configs: list[MemberConfig],
+    members: list[dict],
     dataset: str,
     data_root: str | None,
     validation_size: int | None,
     runs_dir: str,
     batch_workers: int | None = None,
 ) -> None:
-    """Train members, or wait for another process that does; runs in a worker."""
-    store = RunStore(runs_dir)
+    """Train members, each the fields of its configuration, or wait for another process that does; runs in a worker."""
+    configs, store = [MemberConfig(**member) for member in members], RunStore(runs_dir)
     with ExitStack() as locks:
         # In one order everywhere, so that two processes cannot each wait for the other.
         for config in sorted(configs, key=lambda config: config.key):
@@ -142,7 +143,7 @@ def train_ensemble(
         on_cluster = engine_name(engine, scheduler) == "dask"
         alone = on_cluster or isinstance(dataset, StreamedDataset) or default_device().type == "cpu"
         together = 1 if alone else math.ceil(len(missing) / (jobs or 1))
-        groups = [[run.config for run in missing[i : i + together]] for i in range(0, len(missing), together)]
+        groups = [[asdict(run.config) for run in missing[i : i + together]] for i in range(0, len(missing), together)]
         with (
             _watching(missing, experiment.epochs, description),
             open_engine(engine, jobs, len(groups), scheduler, store.root) as executor,

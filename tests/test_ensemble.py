@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import assert_same, checkpoints, experiment, finished_checkpoints, subset, train
+from helpers import assert_same, checkpoints, experiment, finished_checkpoints, processes_of_group, subset, train
 
 from lib import ensemble, training
 from lib.config import ConfigError
@@ -58,19 +58,6 @@ def wait_for_checkpoints(root, count, process):
         assert process.exitcode is None
         assert time.monotonic() < deadline
         time.sleep(0.002)
-
-
-def processes_of_group(group):
-    """Process ids whose group it is, zombies left out."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, number = stat.read_text().rpartition(")")[2].split()[:3]
-        except (OSError, ValueError):
-            continue
-        if int(number) == group and state != "Z":
-            found.append(int(stat.parent.name))
-    return found
 
 
 # Results
