@@ -148,20 +148,18 @@ def last_change(folders: list[Path]) -> float:
     return max(times)
 
 
-def leave_locks(store: Path, like: Path) -> int:
-    """Have a process hold locks in a store, of all runs that another store has, and kill it; how many it leaves."""
+def leave_locks(store: Path) -> int:
+    """Have a process hold the locks of all runs of a store, and kill it; returns how many it held."""
     script = """
 import sys
 from contextlib import ExitStack
 from lib.store import RunStore
 with ExitStack() as stack:
-    for run in RunStore(sys.argv[2]).runs():
-        stack.enter_context(RunStore(sys.argv[1]).run(run.config).lock())
-    print("holding", flush=True)
+    print(len([stack.enter_context(run.lock()) for run in RunStore(sys.argv[1]).runs()]), flush=True)
     sys.stdin.read()
 """
     holder = subprocess.Popen(
-        [sys.executable, "-c", script, str(store), str(like)],
+        [sys.executable, "-c", script, str(store)],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
@@ -170,11 +168,10 @@ with ExitStack() as stack:
         start_new_session=True,
     )
     try:
-        held = holder.stdout.readline() == "holding\n"
+        return int(holder.stdout.readline() or 0)
     finally:
         holder.kill()
         holder.communicate()
-    return len(list(store.glob(".locks/*.lock"))) if held else 0
 
 
 # Disks

@@ -2,16 +2,18 @@
 
     python benchmarks/faults.py
 
-An undisturbed sweep of a small page comes first. The same sweep, with two workers, is then killed with -9 again and
-again, half of the time at a random moment and half of it just after a file was written: a worker, a kernel, or the
-sweep with all of its workers; often with a second sweep on the same run store. In between files are damaged. It begins
-with locks that a dead process held. At last that sweep goes on to its end, beside one that begins; another one reads a
-store that cannot be written, and one writes to a disk that is full for a while.
+An undisturbed sweep of a small page comes first. Then a process dies that holds all locks, and a file of every run and
+all other results are damaged. The same sweep, with two workers, is now killed with -9 again and again, half of the time
+at a random moment and half of it just after a file was written: a worker, a kernel, or the sweep with all of its
+workers; often with a second sweep on the same run store. In between files are damaged. At last that sweep goes on to
+its end, beside one that begins; another one reads a store that cannot be written, and one writes to a disk that is full
+for a while.
 
 Results are compared to the bit: all checkpoints, the verdicts as JSON, and `results.csv`.
 """
 
 import hashlib
+import itertools
 import json
 import random
 import shutil
@@ -138,10 +140,15 @@ class Soak:
             if not sweep.running():
                 sweep.end()
 
-    def undisturbed(self, *outputs: str, store: Path | None = None, **changes: object) -> list[int]:
-        """Run sweeps, at once where there are several, to their end; returns their exit codes."""
+    def undisturbed(self, outputs: dict[str, dict], store: Path | None = None) -> list[int]:
+        """Run sweeps, at once where there are several, to their end; returns their exit codes.
+
+        Args:
+            outputs: what each changes in the grid, by the name of its folder.
+            store: of all of them.
+        """
         with ExitStack() as stack:
-            sweeps = [self.sweeping(output, store, **changes) for output in outputs]
+            sweeps = [self.sweeping(output, store, **changes) for output, changes in outputs.items()]
             for sweep in sweeps:
                 stack.callback(sweep.end)
             end = time.monotonic() + PATIENCE
@@ -165,8 +172,7 @@ class Soak:
                 if running[self.numbers.choice(sorted(running))].kill(victim, self.numbers):
                     self.kills[victim] += 1
                     say(f"kill {self.kills.total()} of {kills}: {victim}")
-                    if self.numbers.random() < 0.5:
-                        self._damage()
+                    self._damage()
 
     def _begin(self, slots: dict[str, Sweeping], stack: ExitStack) -> None:
         for name, chance in (("first", 1.0), ("second", 0.25)):
@@ -187,7 +193,7 @@ class Soak:
                 end = 0
             if time.monotonic() > end and any(sweep.victims(victim) for sweep in slots.values()):
                 return
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def _ended(self, name: str, sweep: Sweeping, alone: bool) -> None:
         """Give a sweep something to do again that has none left."""
@@ -202,27 +208,42 @@ class Soak:
                 self.end()
                 shutil.rmtree(self.store)
 
+    def _files(self) -> dict[str, list[Path]]:
+        return disturbance.files_by_kind(self.store, [self.folder / "first", self.folder / "second"])
+
+    def damage_all(self) -> None:
+        """Damage a file of every run, and all files of every other kind, so that nothing is complete any more."""
+        found = self._files()
+        kinds = itertools.cycle(("configuration", "checkpoint", "history", "manifest"))
+        for run, kind in zip(list(RunStore(self.store).runs()), kinds, strict=False):
+            self._damage_one(kind, [path for path in found[kind] if path.parent == run.folder])
+        for kind in ("derived arrays", "executed notebook", "verdict"):
+            for path in found[kind]:
+                self._damage_one(kind, [path])
+
     def _damage(self) -> None:
-        found = disturbance.files_by_kind(self.store, [self.folder / "first", self.folder / "second"])
+        found = self._files()
         if found:
             kind = self.numbers.choice(sorted(found))
-            if how := disturbance.damage(self.numbers.choice(found[kind]), self.numbers):
-                self.damages[kind, how] += 1
+            self._damage_one(kind, found[kind])
+
+    def _damage_one(self, kind: str, paths: list[Path]) -> None:
+        if how := disturbance.damage(self.numbers.choice(paths), self.numbers):
+            self.damages[kind, how] += 1
 
     def check(self, report: Report, case: str, codes: list[int], output: str, store: Path | None = None) -> None:
         """Add whether sweeps ended well, and how one of them differs from the undisturbed one."""
         report.target(f"{case}: sweeps with failed cells", sum(code != 0 for code in codes), at_most=0)
         found = results(store or self.store, self.folder / output)
-        wrong = sorted(
-            name for name in self.expected.keys() | found.keys() if self.expected.get(name) != found.get(name)
-        )
+        names = sorted(self.expected.keys() | found.keys())
+        wrong = [name for name in names if self.expected.get(name) != found.get(name)]
         report.target(f"{case}: results that differ, of {len(self.expected)}", len(wrong), at_most=0)
         self.wrong += wrong
 
 
 def settle(soak: Soak, report: Report) -> None:
     """After all kills: two sweeps at once, one that goes on and one that begins."""
-    codes = soak.undisturbed("first", "third")
+    codes = soak.undisturbed({"first": {}, "third": {}})
     for output, case in (("first", "after all faults"), ("third", "a second sweep at the same time, from nothing")):
         soak.check(report, case, codes, output)
 
@@ -231,28 +252,26 @@ def read_only(soak: Soak, report: Report, mounting: bool) -> None:
     """On a store that cannot be written: what it has is read, what it has not fails, and nothing changes."""
     with disturbance.read_only(soak.store, mounting):
         before = {path: path.stat().st_mtime_ns for path in soak.store.rglob("*")}
-        soak.check(report, "read-only store", soak.undisturbed("fourth"), "fourth")
         said = soak.log.stat().st_size
-        (code,) = soak.undisturbed("fifth", seed=[10**6])
-        refused = code == 1 and "cannot write" in soak.log.read_text()[said:]
+        good, bad = soak.undisturbed({"fourth": {}, "fifth": {"seed": [10**6]}})
+        soak.check(report, "read-only store", [good], "fourth")
+        refused = bad == 1 and "cannot write" in soak.log.read_text()[said:]
         report.target("read-only store: a sweep of what it has not fails with one line", refused, at_least=1)
         changed = before != {path: path.stat().st_mtime_ns for path in soak.store.rglob("*")}
         report.target("read-only store: changed files", changed, at_most=0)
 
 
-def full_disk(soak: Soak, report: Report, reference: Path) -> None:
-    """On a disk that has room for half of the store, and then for all of it."""
+def full_disk(soak: Soak, report: Report, pages: int) -> None:
+    """On a disk that has room for half of the store, which needs so many pages of 4 KiB, and then for all of it."""
     disk = soak.folder / "disk"
-    pages = sum(-(-path.stat().st_size // 4096) for path in reference.rglob("*") if path.is_file())
     with disturbance.small_disk(disk, 4096 * pages // 2):
         said = soak.log.stat().st_size
-        (code,) = soak.undisturbed("sixth", store=disk / "runs")
+        (code,) = soak.undisturbed({"sixth": {}}, disk / "runs")
         refused = code == 1 and "No space left on device; free some space" in soak.log.read_text()[said:]
         report.target("full disk: a sweep fails with one line", refused, at_least=1)
         disturbance.enlarge(disk, 4096 * pages * 4 + 2**26)
-        soak.check(
-            report, "full disk, enlarged", soak.undisturbed("sixth", store=disk / "runs"), "sixth", disk / "runs"
-        )
+        codes = soak.undisturbed({"sixth": {}}, disk / "runs")
+        soak.check(report, "full disk, enlarged", codes, "sixth", disk / "runs")
 
 
 def count(soak: Soak, report: Report) -> None:
@@ -285,13 +304,13 @@ def main(
     with tempfile.TemporaryDirectory(prefix="faults-") as name:
         folder = Path(name).resolve()
         soak = Soak(folder, seed, grid, gap, time.monotonic() + 60 * minutes)
-        reference = folder / "reference-runs"
         say("an undisturbed sweep")
-        codes = soak.undisturbed("reference", store=reference)
-        if codes != [0]:
+        if soak.undisturbed({"first": {}}) != [0]:
             sys.exit(f"the undisturbed sweep failed:\n{soak.log.read_text()}")
-        soak.expected = results(reference, folder / "reference")
-        locks = disturbance.leave_locks(soak.store, reference)
+        soak.expected = results(soak.store, folder / "first")
+        pages = sum(-(-path.stat().st_size // 4096) for path in soak.store.rglob("*") if path.is_file())
+        locks = disturbance.leave_locks(soak.store)
+        soak.damage_all()
         soak.disturb(kills)
         say("to the end, undisturbed")
         settle(soak, report)
@@ -300,7 +319,7 @@ def main(
         read_only(soak, report, mounting)
         if mounting and disks:
             say("on a full disk")
-            full_disk(soak, report, reference)
+            full_disk(soak, report, pages)
         else:
             report.note("No disk was filled, which needs the right to mount one.")
         count(soak, report)

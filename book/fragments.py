@@ -60,7 +60,15 @@ MODULES = (
     "plots.ensembles",
     "plots.appendix",
     "plots.scoreboard",
+    "plots.sweep",
+    "parameters",
     "notebook",
+    "grid",
+    "sweep",
+    "cell",
+    "execution",
+    "forecast",
+    "sweep_page",
 )
 
 #: Seconds that a notebook may take of `make book` at preset quick, on two cores with another notebook beside it; the
@@ -395,7 +403,7 @@ def sizing() -> str:
         for plan in plans.values():
             network = (plan.experiment.architecture, plan.image_shape)
             if network not in rates:
-                rates[network] = training_rate(plan)
+                rates[network] = training_rate(plan, batch_size=32)
             hours.append(plan.hours(rates[network]))
         for (title, plan), own in zip(plans.items(), hours, strict=True):
             sizes = (plan.images / 1e6, plan.images * plan.flops / 1e15, own, plan.disk / 1e9)
@@ -405,9 +413,7 @@ def sizing() -> str:
         rows.append(["", "**all**", "", "", "", "", *(f"**{_three_digits(size)}**" for size in total)])
     on_gpu = default_device().type == "cuda"
     measured_on = device_name() if on_gpu else f"one core of {machine()['processor']}"
-    remark = (
-        f"Hours are those of {measured_on}: images divided by a rate measured on a few steps as this page was made."
-    )
+    remark = f"Hours are those of {measured_on}: images by a rate that was measured on a few steps for this copy."
     if not on_gpu:
         remark += " GPU-hours: **not measured**, see below."
     unit = "GPU-hours" if on_gpu else "core-hours"

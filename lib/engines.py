@@ -9,7 +9,9 @@ import os
 import platform
 import re
 import shutil
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -178,8 +180,8 @@ def _open_dask(scheduler: str, jobs: int | None, tasks: int, shared: str | Path 
             address = stack.enter_context(_slurm_cluster(jobs, tasks))
         else:
             address = scheduler
-        token = None if shared is None else stack.enter_context(_token(Path(shared)))
         client = stack.enter_context(_connect(address))
+        token = None if shared is None else stack.enter_context(_token(Path(shared)))
         stack.enter_context(_noticing_absence(client, scheduler))
         # Not pure: a call with equal arguments is another call, and not the result, or the error, of the one before.
         executor = client.get_executor(pure=False)
@@ -274,8 +276,19 @@ def _slurm_cluster(jobs: int | None, tasks: int) -> Iterator[Any]:
         scheduler_options={"dashboard": False, "dashboard_address": ":0"} | given["scheduler-options"],
     )
     with cluster:
+        _check_job(cluster.job_script())
         cluster.scale(jobs=jobs or -(-tasks // processes))
         yield cluster
+
+
+def _check_job(script: str) -> None:
+    """Raise a `ConfigError` where Slurm would not take a job: once submitted, its refusal is not heard."""
+    with tempfile.NamedTemporaryFile("w", suffix=".sh") as file:
+        file.write(script)
+        file.flush()
+        done = subprocess.run(["sbatch", "--test-only", file.name], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise ConfigError(f"Slurm refuses the job of jobqueue.slurm: {' '.join(done.stderr.split())}")
 
 
 @contextmanager

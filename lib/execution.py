@@ -11,94 +11,15 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Future, as_completed
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-import lib
+from lib.cell import Outcome, execute_cell, one_line
 from lib.engines import open_engine
-from lib.sweep import LOCK, Cell, Sweep, SweepError, duration, seal
-
-
-@dataclass
-class Outcome:
-    """How the execution of a cell ended.
-
-    Attributes:
-        why: the one line why it failed; empty where it is complete.
-        died: whether a process of it was killed, which may be chance.
-        seconds: that it took.
-    """
-
-    why: str = ""
-    died: bool = False
-    seconds: float = 0.0
-
-
-def _environment() -> None:
-    """Set up this process so that kernels which it starts find this package, and use one core each."""
-    above = Path(lib.__file__).resolve().parents[1]
-    # An installed package is found anyway; and its folder, in front, would hide the standard library.
-    if above.name not in ("site-packages", "dist-packages"):
-        folders = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-        os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([str(above), *filter(None, folders)]))
-    # Cells are executed side by side; and the same result needs the same number of threads.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-
-def execute_cell(text: str, parameters: dict[str, Any], target: str, records: str, working: str) -> Outcome:
-    """Execute a notebook with papermill; runs in a worker.
-
-    Args:
-        text: the notebook.
-        parameters: that papermill passes.
-        target: where the executed notebook goes, in one step, when no cell failed; one that failed is kept beside it
-            under a name ending in `.failed.ipynb`.
-        records: folder of its verdicts, which is emptied.
-        working: the working directory of its kernel.
-    """
-    import nbformat
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-    from papermill.exceptions import PapermillExecutionError
-
-    start, end = time.monotonic(), Path(target)
-    # A name of its own, as a process that outlived its sweep may still write to an older one.
-    unfinished = end.with_name(f".{end.stem}.{os.getpid()}-{time.time_ns()}.running.ipynb")
-    outcome = Outcome()
-    try:
-        unfinished.touch()
-        _environment()
-        for old in Path(records).glob("**/*.json"):
-            old.unlink(missing_ok=True)
-        Path(records).mkdir(parents=True, exist_ok=True)  # a page may judge nothing
-        source = nbformat.reads(text, as_version=4)
-        output = str(unfinished).replace("{", "{{").replace("}", "}}")  # papermill formats paths
-        # Kernels warn of how they talk to papermill, which would break into the progress.
-        quiet = {"progress_bar": False, "extra_arguments": ["--log-level=ERROR"]}
-        papermill.execute_notebook(source, output, parameters, cwd=working, **quiet)
-        seal(unfinished, Path(records))
-        unfinished.replace(end)
-        end.with_suffix(".failed.ipynb").unlink(missing_ok=True)
-    except PapermillExecutionError as error:
-        outcome.why = _one_line(f"{error.ename}: {error.evalue}")
-    except DeadKernelError:
-        outcome.why, outcome.died = "its kernel died, of too little memory perhaps", True
-    except Exception as error:  # whatever papermill, the kernel or the disk say: the other cells go on
-        outcome.why = _one_line(f"{type(error).__name__}: {error}")
-    if outcome.why:
-        with suppress(OSError):
-            unfinished.replace(end.with_suffix(".failed.ipynb"))
-    outcome.seconds = time.monotonic() - start
-    return outcome
-
-
-def _one_line(message: str) -> str:
-    line = " ".join(message.split())
-    return line if len(line) <= 500 else f"{line[:500]} …"
+from lib.sweep import LOCK, Cell, Sweep, SweepError, duration
 
 
 class _Progress:
@@ -258,7 +179,7 @@ def _outcome(future: Future) -> Outcome | None:
     except BrokenExecutor:
         return None
     except Exception as error:  # of the engine: a worker that died again and again, a result that was lost
-        return Outcome(_one_line(f"{type(error).__name__}: {error}"))
+        return Outcome(one_line(f"{type(error).__name__}: {error}"))
 
 
 def _task(sweep: Sweep, cell: Cell) -> Iterable[Any]:

@@ -14,7 +14,7 @@ import numpy as np
 from lib.config import ConfigError, Experiment
 from lib.cost import Plan, training_rate
 from lib.data import SOURCES, Dataset, default_data_root, load_dataset, locate
-from lib.ensemble import usable_cores
+from lib.engines import usable_cores
 from lib.store import Run, StoreError
 from lib.sweep import Cell, Sweep, duration
 

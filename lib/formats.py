@@ -219,6 +219,16 @@ def read_image(path: str | Path, mode: str | None = None) -> "tuple[tuple[int, i
         raise DatasetError(f"{path}: not an image that can be read ({one_line(error)})") from error
 
 
+def check_links(folder: Path) -> None:
+    """Raise DatasetError for a link to a folder that it lies in: two of them would be followed for ever."""
+    for below, names, _ in os.walk(folder, followlinks=True):
+        for path in (Path(below, name) for name in names):
+            if path.is_symlink():
+                above = [parent for parent in path.parents if parent == folder or folder in parent.parents]
+                if any(path.samefile(parent) for parent in above):
+                    raise DatasetError(f"{path}: a link to a folder that it lies in")
+
+
 def read_image_folder(folder: Path) -> RawDataset:
     """Read `train/<class>/*`, `test/<class>/*` and, where there is one, `val/<class>/*`: images of one size.
 
@@ -230,6 +240,7 @@ def read_image_folder(folder: Path) -> RawDataset:
     for name in names:
         if not (folder / name).is_dir():
             raise DatasetError(f"{folder}: no folder {name!r}; expected images in train/<class>/ and test/<class>/")
+    check_links(folder)
     try:
         splits = {name: ImageFolder(str(folder / name)) for name in names}
     except (FileNotFoundError, NotADirectoryError) as error:

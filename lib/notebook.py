@@ -212,7 +212,9 @@ class Page:
 
     def train_again(self, experiment: Experiment) -> list[Trajectory]:
         """The trajectories of all members trained from nothing, whatever the store has; they are not kept."""
-        with tempfile.TemporaryDirectory() as folder:
+        # In the store, which all workers of a cluster see.
+        self.store.root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".again-", dir=self.store.root) as folder:
             return self._train(experiment, RunStore(folder))
 
     def _train(self, experiment: Experiment, store: RunStore) -> list[Trajectory]:

@@ -3,6 +3,7 @@
 Beside them lie arrays that can be computed again, `RunStore.cached`.
 """
 
+import errno
 import io
 import json
 import os
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock, Timeout
+from filelock import FileLock, SoftFileLock, Timeout
 from numpy.typing import ArrayLike
 from safetensors import SafetensorError
 from safetensors.numpy import save
@@ -499,6 +500,10 @@ def _locked(path: Path) -> Iterator[None]:
         lock.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(lock)
         held.acquire()
+        if isinstance(held, SoftFileLock):
+            # What it is then would be left behind by a process that dies, and waited for for ever.
+            held.release()
+            raise OSError(errno.ENOSYS, "its file system has no flock")
     except (OSError, NotImplementedError) as error:
         reason = getattr(error, "strerror", None) or error
         raise StoreError(f"cannot write {lock}: {reason}; choose another folder") from None

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 
 from lib.config import ConfigError
 from lib.data import Dataset, Split, validation_count
-from lib.formats import DatasetError, folder_name, one_line, read_image
+from lib.formats import DatasetError, check_links, folder_name, one_line, read_image
 
 #: Height and width of the images that a network gets, unless the name of the dataset says another.
 SIZE = 224
@@ -254,6 +254,7 @@ def _open(
         return Split(StreamedImages(Path(listed.root), relative, size, round(size * MARGIN), workers), labels)
 
     try:
+        check_links(folder)
         train, val = (ImageFolder(os.fspath(folder / part)) for part in ("train", "val"))
         if len(train.classes) < 2:
             raise DatasetError(f"{folder}: expected at least 2 classes in train/<class>/, got {len(train.classes)}")

@@ -1,22 +1,24 @@
-"""One notebook over a grid of parameters: which cells are complete, who executes the others, and what failed.
+"""One notebook over a grid of parameters: its cells, their names, and which of them are complete.
 
-NotebookSource, Grid → plan → Sweep → run (papermill in the workers of an engine) → lib.sweep_page
+NotebookSource, Grid → plan → Sweep → lib.execution → lib.sweep_page
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from lib import claims
+from lib.cell import checksums
 from lib.config import TRAINING_VERSION, ConfigError, Experiment, OneLineError, canonical_json
 from lib.data import DATASETS, load_dataset
 from lib.engines import check_engine
-from lib.files import DamagedRun, read_file, sha256, write_atomically
+from lib.files import DamagedRun, read_file
 from lib.grid import Grid, cells
 from lib.parameters import NotebookSource, check_types
 from lib.store import RunStore
@@ -109,26 +111,10 @@ class Sweep:
             content = json.loads(read_file(self.notebook(cell)))
             written = content["metadata"].pop("checksums")
             executed = content["metadata"]["papermill"]["exception"] is None and folder.is_dir()
-            whole = executed and written == _checksums(content, folder)
+            whole = executed and written == checksums(content, folder)
             return claims.read_results(folder) if whole else None
         except (OSError, DamagedRun, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None
-
-
-def seal(notebook: Path, records: Path) -> None:
-    """Write the checksums of an executed notebook and of its verdicts into it, by which `Sweep.results` knows damage.
-
-    Raises:
-        StoreError: it cannot be written.
-    """
-    content = json.loads(notebook.read_bytes())
-    content["metadata"]["checksums"] = _checksums(content, records)
-    write_atomically(notebook, json.dumps(content, indent=1, ensure_ascii=False).encode())
-
-
-def _checksums(content: dict[str, Any], records: Path) -> dict[str, str]:
-    verdicts = {str(path.relative_to(records)): sha256(read_file(path)) for path in sorted(records.rglob("*.json"))}
-    return verdicts | {"notebook": sha256(json.dumps(content, sort_keys=True).encode())}
 
 
 def plan(
@@ -156,8 +142,9 @@ def plan(
         raise SweepError("sweeps need papermill: install ensemble-landscapes[book]")
     source = NotebookSource.read(notebook)
     chosen: dict[str, Cell] = {}
+    content_hash = lru_cache(_content_hash)  # for this call alone, as the data may have changed before the next one
     for parameters in cells(grid, source.annotations):
-        cell = _cell(source, parameters)
+        cell = _cell(source, parameters, content_hash)
         chosen.setdefault(cell.name, cell)
     stores = {str(cell.given.get("runs_dir")) for cell in chosen.values()}
     if len(stores) > 1:
@@ -166,7 +153,7 @@ def plan(
     return Sweep(source, list(chosen.values()), Path(folder).expanduser().absolute(), options)
 
 
-def _cell(source: NotebookSource, parameters: Mapping[str, Any]) -> Cell:
+def _cell(source: NotebookSource, parameters: Mapping[str, Any], content_hash: Callable[..., str | None]) -> Cell:
     for name in CHOSEN:
         if name in parameters:
             raise ConfigError(f"{name} cannot be in a grid: a sweep gives each cell its own, below its output folder")
@@ -176,6 +163,7 @@ def _cell(source: NotebookSource, parameters: Mapping[str, Any]) -> Cell:
     experiments = source.experiments(given)
     if any(experiment.num_members > MOST_MEMBERS for experiment in experiments):
         raise ConfigError(f"num_members must be at most {MOST_MEMBERS:,} in a grid, got {given['num_members']}")
+    first = experiments[0] if experiments else None
     # 1 for 1.0 is the same cell, and so is one that says what the notebook says by itself.
     floats = [name for name, annotation in source.annotations.items() if annotation == "float"]
     content = given | {name: float(given[name]) for name in floats if given[name] is not None}
@@ -183,22 +171,21 @@ def _cell(source: NotebookSource, parameters: Mapping[str, Any]) -> Cell:
         "code": source.cells,
         "parameters": content,
         "training_version": TRAINING_VERSION,
-        "data": _content_hash(given, experiments),
+        "data": content_hash(first.dataset, given.get("data_dir"), first.validation_size) if first else None,
     }
     key = hashlib.sha256(canonical_json(recipe).encode()).hexdigest()[:KEY_LENGTH]
     ordered = {name: parameters[name] for name in source.annotations if name in parameters}
     said = {name: value for name, value in content.items() if value != source.defaults[name] and name not in UNNAMED}
-    words = [f"{name}={value_text(value)}" for name, value in said.items()]
-    # No path of the machine's, and nothing that a shell or an address would have to quote.
+    # Of a path its end: the rest says more of the machine than of the cell.
+    words = [f"{name}={value_text(value).rstrip('/').rpartition('/')[2]}" for name, value in said.items()]
+    # Nothing that a shell or an address would have to quote.
     readable = re.sub(r"[^A-Za-z0-9._,=+-]+", "_", ",".join(words) or source.path.stem)
     return Cell(f"{readable[:NAME_LENGTH]}-{key}", ordered, given, experiments)
 
 
-def _content_hash(given: Mapping[str, Any], experiments: list[Experiment]) -> str | None:
-    """Checksum of a cell's data, where these are files of the user's that may change; raises for data that are none."""
-    if not experiments or experiments[0].dataset in DATASETS:
-        return None
-    return load_dataset(experiments[0].dataset, given.get("data_dir"), experiments[0].validation_size).content_hash
+def _content_hash(dataset: str, data_dir: str | None, validation_size: int | None) -> str | None:
+    """Checksum of data that are the user's files and may change; raises for data that are none."""
+    return None if dataset in DATASETS else load_dataset(dataset, data_dir, validation_size).content_hash
 
 
 def varied(cells: Sequence[Cell]) -> list[str]:

@@ -83,7 +83,7 @@ class Layout:
     _own: dict[Cell, str]
 
     @classmethod
-    def of(cls, results: _Results) -> "Layout":
+    def of(cls, results: _Results, numbers: dict[Cell, int]) -> "Layout":
         """Along the parameter of most values; along the numbers of the cells where there are too many series."""
         cells = list(results)
         names = varied(cells)
@@ -97,15 +97,14 @@ class Layout:
             layout = cls(axis, ticks, places, _series(results, own), own)
             if len(layout.series) <= len(plots.SERIES_COLORS):
                 return layout
-        numbers = [str(number + 1) for number in range(len(cells))]
-        own = dict.fromkeys(cells, "")
-        series = _series(results, own)[: len(plots.SERIES_COLORS)]
-        return cls("number of the cell", numbers, {cell: n for n, cell in enumerate(cells)}, series, own)
+        ticks, own = [str(numbers[cell]) for cell in cells], dict.fromkeys(cells, "")
+        places = {cell: place for place, cell in enumerate(cells)}
+        return cls("number of the cell", ticks, places, _series(results, own), own)
 
     def series_of(self, cell: Cell, result: claims.Result) -> int:
-        """The number of a result's series; the last one where there are too many."""
-        name = _series_name(self._own[cell], result, self.series)
-        return self.series.index(name) if name in self.series else len(self.series) - 1
+        """The number of a result's series."""
+        own = self._own[cell]
+        return self.series.index(own if own in self.series else _joined(own, result.context["architecture"]))
 
     def order(self, cell: Cell) -> tuple[int, int]:
         """Where a cell stands beside the others: those that differ along the axis alone come together."""
@@ -123,15 +122,15 @@ def _series(results: _Results, own: dict[Cell, str]) -> list[str]:
     """The names of all series: what cells say beside the axis, and the network where a cell compares several."""
     compares = any(len({one.context["architecture"] for one in several}) > 1 for several in results.values())
     names = {
-        ", ".join(filter(None, [own[cell], one.context["architecture"] if compares else ""])): None
+        _joined(own[cell], one.context["architecture"] if compares else ""): None
         for cell, several in results.items()
         for one in several
     }
     return list(names)
 
 
-def _series_name(own: str, result: claims.Result, series: list[str]) -> str:
-    return own if own in series else ", ".join(filter(None, [own, result.context["architecture"]]))
+def _joined(*parts: str) -> str:
+    return ", ".join(filter(None, parts))
 
 
 def page(sweep: Sweep, results: _Results) -> str:
@@ -142,7 +141,8 @@ def page(sweep: Sweep, results: _Results) -> str:
     names = sweep.varied
     shared = {name: value for name, value in sweep.cells[0].parameters.items() if name not in (*names, *UNNAMED)}
     judged = {cell: own for cell, own in results.items() if own}
-    layout = Layout.of(judged) if judged else None
+    numbers = {cell: number for number, cell in enumerate(sweep.cells, 1)}
+    layout = Layout.of(judged, numbers) if judged else None
     counts = pd.Series([one.verdict for own in judged.values() for one in own], dtype=str).value_counts()
     shown = sorted(judged, key=layout.order)[:MOST_CELLS] if layout else list(results)[:MOST_CELLS]
     return environment.get_template("sweep.html").render(
@@ -184,9 +184,7 @@ def _panels(results: _Results, layout: Layout) -> Iterator[dict[str, Any]]:
             {"tick": layout.ticks[place], "series": layout.series[number], **row}
             for place, number, row in zip(places, series, claims.table(own).to_dict("records"), strict=True)
         ]
-        said = "; ".join(
-            f"{', '.join(filter(None, [row['tick'], row['series']]))}: {row['value']}, {row['verdict']}" for row in rows
-        )
+        said = "; ".join(f"{_joined(row['tick'], row['series'])}: {row['value']}, {row['verdict']}" for row in rows)
         yield {
             "claim": claim,
             "sentence": _capital(own[0].claim.sentence),

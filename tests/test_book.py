@@ -18,6 +18,7 @@ from PIL import Image
 
 from lib import claims
 from lib.config import PRESETS, PROTOCOLS, Experiment
+from lib.cost import preset_plans
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -202,6 +203,17 @@ def test_parameters_table_names_notebooks_only_where_they_differ():
     assert table["`num_members`"][-1] == "all"
     assert table["`architectures`"][-1] != "all"
     assert all(len(row[1]) > 5 for row in table.values())
+
+
+def test_sizing_has_the_hours_and_disk_of_every_plan(monkeypatch):
+    monkeypatch.setattr(fragments, "training_rate", lambda plan, batch_size: 1000.0)
+    table = rows(fragments.sizing().split("\n\n")[0])[2:]
+    for preset in PRESETS:
+        for title, plan in preset_plans(preset).items():
+            (row,) = [row for row in table if row[:2] == [f"`{preset}`", title]]
+            assert float(row[6].replace(",", "")) == pytest.approx(plan.images / 1000 / 3600, rel=0.01)
+            assert float(row[7].replace(",", "")) == pytest.approx(plan.disk / 1e9, rel=0.01)
+    assert [row[1] for row in table].count("**all**") == len(PRESETS)
 
 
 def test_performance_says_not_measured_without_results(tmp_path):

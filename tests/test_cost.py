@@ -12,8 +12,9 @@ from helpers import experiment
 from PIL import Image
 
 from lib import cost
-from lib.config import Experiment
-from lib.cost import PLANS, Plan, reading_rate, table, training_rate
+from lib.config import PRESETS, Experiment
+from lib.cost import PLANS, Plan, preset_plans, reading_rate, table, training_rate
+from lib.data import load_dataset
 from lib.streaming import StreamedImages
 
 SMALL = Plan(experiment(num_members=3, epochs=4, batch_size=8), (8, 8, 1), 10, train_images=7200)
@@ -21,6 +22,40 @@ SMALL = Plan(experiment(num_members=3, epochs=4, batch_size=8), (8, 8, 1), 10, t
 
 def test_hours_are_those_of_all_members_and_epochs():
     assert SMALL.hours(2.0) == 3 * 4 * 7200 / 2 / 3600 == 12
+
+
+def test_flops_are_those_of_a_forward_and_a_backward_pass():
+    # Two operations a product; 3 x 3 convolutions on 8 x 8, 4 x 4 and 2 x 2 pixels, and a dense layer. Backward takes
+    # twice as many, but for the first layer, whose inputs need no gradient.
+    products = (64 * 9 * 16, 16 * 9 * 16 * 32, 4 * 9 * 32 * 32, 32 * 10)
+    assert SMALL.flops == 2 * (3 * sum(products) - products[0])
+
+
+def test_images_are_seen_by_every_member_in_every_epoch():
+    assert SMALL.images == 3 * 4 * 7200
+
+
+@pytest.mark.parametrize("preset", ["smoke", "quick"])
+def test_plans_of_a_preset_are_about_its_data(preset):
+    dataset = load_dataset(PRESETS[preset]["dataset"])
+    plans = preset_plans(preset)
+    assert [*plans][:2] == [f"findings, {name}" for name in PRESETS[preset]["architectures"]]
+    for plan in plans.values():
+        found = (plan.image_shape, plan.num_classes, plan.train_images)
+        assert found == (dataset.image_shape, dataset.num_classes, len(dataset.train.labels))
+
+
+def test_plans_of_the_paper_preset_train_what_its_pages_compare():
+    runs = {
+        title: (plan.experiment.num_members, plan.experiment.epochs) for title, plan in preset_plans("paper").items()
+    }
+    assert runs == {
+        "findings, small_cnn": (10, 40),
+        "findings, resnet20_v1": (10, 200),
+        "findings, medium_cnn": (10, 40),
+        "appendix B, small_cnn": (3 * 9, 40),
+        "appendix C, resnet18": (4, 150),
+    }
 
 
 def test_disk_is_four_bytes_a_number_of_every_checkpoint():

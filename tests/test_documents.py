@@ -1,4 +1,4 @@
-"""What README, the rerun page and the notebooks tell people to type is run, and what they point to is there."""
+"""What README, two pages and the notebooks tell people to type is run, and what they point to is there."""
 
 import os
 import re
@@ -22,7 +22,9 @@ SMALL = {"preset": "smoke", "epochs": "2", "num_members": "2", "engine": "sequen
 
 
 def documents() -> dict[str, str]:
-    texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "book/rerun.md")}
+    texts = {
+        name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "book/rerun.md", "book/cluster.md")
+    }
     for path in NOTEBOOKS:
         cells = nbformat.read(path, as_version=4).cells
         texts[path.name] = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
@@ -64,7 +66,13 @@ def small(command: str) -> list[str]:
     if "--help-notebook" in command:
         return []
     known = papermill.inspect_notebook(str(ROOT / shlex.split(command)[1]))
-    return [word for name, value in SMALL.items() if name in known for word in ("-p", name, value)]
+    chosen = SMALL | ({"engine": "dask"} if "-p scheduler" in command else {})
+    return [word for name, value in chosen.items() if name in known for word in ("-p", name, value)]
+
+
+def here(command: str) -> str:
+    """The command with workers of this machine in place of a cluster."""
+    return re.sub(r"scheduler (slurm|tcp://\S+)", "scheduler local", command)
 
 
 def run(command: str, checkout: Path, *extra: str) -> str:
@@ -88,7 +96,7 @@ def test_documented_papermill_lines_work(checkout):
     executions = []
     for number, line in enumerate(lines):
         extra = [] if "--help-notebook" in line else [*small(line), "-p", "runs_dir", str(checkout / "runs")]
-        executions.append((line.replace("out.ipynb", f"out{number}.ipynb"), checkout, *extra))
+        executions.append((here(line).replace("out.ipynb", f"out{number}.ipynb"), checkout, *extra))
     # What reads the verdicts of the others comes when they are done.
     last = [given for given in executions if SCOREBOARD.name in given[0]]
     problems = []
@@ -110,6 +118,14 @@ def test_documented_python_line_works(command, checkout):
 def test_documented_make_target_exists(command, checkout):
     # The rules themselves run whenever the book or the tests do; here it matters that targets and files exist.
     assert run(command, checkout, "--dry-run") == ""
+
+
+@pytest.mark.parametrize("command", commands("dask"))
+def test_documented_dask_line_has_options_that_there_are(command):
+    _, program, *words = shlex.split(command)
+    module = f"distributed.cli.dask_{program}"
+    known = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=True).stdout
+    assert [word for word in words if word.startswith("--") and not re.search(rf"{word}\b", known)] == []
 
 
 @pytest.mark.parametrize("name", ["README.md", "lib/assets/README.md"])

@@ -24,7 +24,7 @@ def notebook(*cells, tags=("parameters",)):
         {"cell_type": "code", "source": source, "metadata": {"tags": list(tags)} if number == 0 else {}}
         for number, source in enumerate(cells)
     ]
-    return json.dumps({"cells": made, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    return json.dumps({"cells": made, "metadata": {}, "nbformat": 4, "nbformat_minor": 4})
 
 
 @pytest.fixture

@@ -359,6 +359,16 @@ def test_lock_lets_one_at_a_time(tmp_path):
     assert order[0][0] == order[1][0]
 
 
+def test_lock_that_would_outlive_its_process_is_refused(tmp_path, monkeypatch):
+    def missing(*_):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr("fcntl.flock", missing)
+    with pytest.warns(UserWarning, match="flock"), pytest.raises(StoreError, match="its file system has no flock"):
+        RunStore(tmp_path).run(CONFIG).lock().__enter__()
+    assert not list(tmp_path.rglob("*.lock"))
+
+
 def test_lock_of_another_member_is_another(tmp_path):
     with RunStore(tmp_path).run(CONFIG).lock(), RunStore(tmp_path).run(member(1, epochs=3)).lock():
         pass

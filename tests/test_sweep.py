@@ -21,6 +21,7 @@ from lib import claims, execution, sweep, sweep_page
 from lib.config import OneLineError
 from lib.forecast import Forecast
 from lib.grid import Grid
+from lib.plots import sweep as plots
 
 PAGE = NOTEBOOKS[0]
 
@@ -315,7 +316,7 @@ def test_cells_survive_the_workers_and_kernels_that_others_kill(victims, capfd):
     assert all(done.failed(cell).exists() == bool(why[cell.given["number"]]) for cell in done.cells)
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 6
-    assert all(re.match(r"[1-6]/6 number=", line) for line in lines)
+    assert all(re.match(r"[1-6]/6 \S+: (complete|failed)", line) for line in lines)
 
 
 def is_alive(process):
@@ -335,7 +336,7 @@ def test_stopped_sweep_keeps_what_is_complete_and_stops_its_workers(victims, tmp
     process = subprocess.Popen(list(map(str, command)), cwd=CHECKOUT, start_new_session=True, **pipes)
     marks, notebooks = victims.marks, tmp_path / "out" / "notebooks"
     deadline = time.monotonic() + 300
-    while not ((marks / "1-waits").exists() and list(notebooks.glob("number=0*.ipynb"))):
+    while not ((marks / "1-waits").exists() and list(notebooks.glob("[!.]*.ipynb"))):
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.05)
@@ -360,7 +361,7 @@ def test_workers_that_die_before_they_begin_are_one_line(victims, monkeypatch):
         os.kill(os.getpid(), signal.SIGKILL)
 
     monkeypatch.setattr(execution, "execute_cell", die)
-    with pytest.raises(sweep.SweepError, match=r"^workers die before they begin"):
+    with pytest.raises(sweep.SweepError, match="workers die before they begin"):
         perform(victims(None, None))
 
 
@@ -389,6 +390,10 @@ def result(claim, value, low, high, architecture="small_cnn"):
     return claims.judge(claim, claims.Estimate(value, low, high, 2000, "members"), context)
 
 
+def layout_of(cells):
+    return sweep_page.Layout.of(cells, {cell: number for number, cell in enumerate(cells, 7)})
+
+
 def made(given, several):
     """Cells with results that were never executed."""
     return {
@@ -399,7 +404,7 @@ def made(given, several):
 
 def test_layout_is_along_the_parameter_of_most_values():
     given = [{"network": name, "count": count} for name in ("a", "b") for count in (10, 9, 2)]
-    layout = sweep_page.Layout.of(made(given, [[result("trajectories/modes", 1, 1, 1)]] * 6))
+    layout = layout_of(made(given, [[result("trajectories/modes", 1, 1, 1)]] * 6))
     assert (layout.label, layout.ticks, layout.series) == ("count", ["2", "9", "10"], ["network = a", "network = b"])
     assert list(layout.places.values()) == [2, 1, 0, 2, 1, 0]
 
@@ -407,15 +412,34 @@ def test_layout_is_along_the_parameter_of_most_values():
 def test_layout_has_a_series_a_network_that_a_cell_compares():
     both = [result("independent/orthogonal", 0.01, 0, 0.1, name) for name in ("small_cnn", "resnet8_v1")]
     cells = made([{"seed": 1}, {"seed": 2}], [both, both])
-    layout = sweep_page.Layout.of(cells)
+    layout = layout_of(cells)
     assert layout.series == ["small_cnn", "resnet8_v1"]
     assert [layout.series_of(next(iter(cells)), one) for one in both] == [0, 1]
 
 
 def test_layout_of_too_many_series_is_along_the_cells():
     given = [{"a": a, "b": b, "c": c} for a in range(3) for b in range(3) for c in range(3)]
-    layout = sweep_page.Layout.of(made(given, [[result("trajectories/modes", 1, 1, 1)]] * 27))
-    assert (layout.label, len(layout.ticks), layout.series) == ("number of the cell", 27, [""])
+    layout = layout_of(made(given, [[result("trajectories/modes", 1, 1, 1)]] * 27))
+    assert (layout.label, layout.series) == ("number of the cell", [""])
+    assert layout.ticks == [str(number) for number in range(7, 34)]
+
+
+def test_panel_shows_interval_verdict_and_criterion(clean_style):
+    values = [(0.95, 0.9, 1), (0.7, 0.6, 0.9), (0.1, 0, 0.2), (np.nan, np.nan, np.nan)]
+    results = [result("trajectories/weights-align", *numbers) for numbers in values]
+    figure = plots.claim_over_cells(results, [0, 1, 0, 1], [0, 0, 1, 1], ["2", "3"], "num_members")
+    (axes,) = figure.axes
+    drawn = [line.get_marker() for line in axes.lines]
+    assert [marker for marker in drawn if marker != "None"] == ["o", "s", "X", "s"]
+    intervals = [
+        tuple(line.get_ydata()) for line in axes.lines if len(set(line.get_xdata())) == 1 < len(line.get_xdata())
+    ]
+    assert intervals[:3] == [(0.9, 1), (0.6, 0.9), (0, 0.2)]
+    assert 0.8 in [line.get_ydata()[0] for line in axes.lines]
+    assert [text.get_text() for text in axes.texts] == ["no value"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["2", "3"]
+    low, high = axes.get_ylim()
+    assert low < 0 < 1 < high
 
 
 def test_table_of_no_results_is_empty():

@@ -771,6 +771,16 @@ def test_image_that_is_no_file_is_never_waited_for(tmp_path, make):
     assert "it is not a file" in fails(tmp_path)
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_links_in_a_circle_are_not_followed_for_ever(tmp_path, streamed):
+    root = picture_folder(tmp_path / "pictures", encoded(Image.new("L", (4, 4)), "PNG"))
+    (root / "test").rename(root / ("val" if streamed else "test"))
+    for kind, other in ("ab", "ba"):
+        for number in range(2):
+            (root / "train" / kind / f"link{number}").symlink_to(root / "train" / other)
+    assert "a link to a folder that it lies in" in fails(f"imagefolder@8:{root}" if streamed else root)
+
+
 def test_dataset_that_is_a_pipe_is_never_waited_for(tmp_path):
     os.mkfifo(tmp_path / "data.npz")
     assert "not an .npz file" in fails(tmp_path / "data.npz")

@@ -19,8 +19,8 @@ SERIES_DASHES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
 #: Of each verdict.
 MARKERS = {REPRODUCED: "o", INCONCLUSIVE: "s", NOT_REPRODUCED: "X"}
 
-#: How far series stand apart, in places of the axis.
-APART = 0.13
+#: How far series stand apart, in places of the axis, and how many places are named.
+APART, MOST_TICKS = 0.13, 12
 
 
 def claim_over_cells(
@@ -63,8 +63,11 @@ def claim_over_cells(
         above = criterion.operator in (">", ">=")
         axes.axhspan(*((criterion.threshold, high) if above else (low, criterion.threshold)), color=MET, zorder=0)
     axes.set(xlim=(-0.5, len(ticks) - 0.5), ylim=(low, high), xlabel=label)
-    turned = max(map(len, ticks)) * len(ticks) > 40
-    axes.set_xticks(range(len(ticks)), ticks, rotation=35 if turned else 0, ha="right" if turned else "center")
+    shown = range(0, len(ticks), -(-len(ticks) // MOST_TICKS))
+    turned = max(map(len, ticks)) * len(shown) > 40
+    axes.set_xticks(
+        shown, [ticks[place] for place in shown], rotation=35 if turned else 0, ha="right" if turned else "center"
+    )
     axes.tick_params(colors=INK, labelsize=8)
     axes.xaxis.label.set_color(INK)
     sns.despine(figure)
