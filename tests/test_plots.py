@@ -50,11 +50,12 @@ def test_learning_curves():
     assert labelled(figure)
 
 
-@pytest.mark.parametrize("panels", [1, 2])
+@pytest.mark.parametrize("panels", [1, 2, 3])
 def test_solution_similarity(panels):
     matrices = [symmetric(4) for _ in range(panels)]
-    figure = plots.solution_similarity(matrices, ["a", "b"][:panels], "cosine", (0, 1), "viridis")
-    assert [axes.get_title() for axes in figure.axes[:panels]] == ["a", "b"][:panels]
+    figure = plots.solution_similarity(matrices, ["a", "b", "c"][:panels], "cosine", (0, 1), "viridis")
+    assert [axes.get_title() for axes in figure.axes[:panels]] == ["a", "b", "c"][:panels]
+    assert figure.get_figwidth() < 9
     assert figure.axes[0].texts[1].get_text() == f"{matrices[0][0, 1]:.2f}"
 
 

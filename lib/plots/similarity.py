@@ -104,9 +104,12 @@ def solution_similarity(
         limits: of the colours, the same for all panels.
         colors: name of a colour map.
     """
-    panels = len(matrices)
-    figure, grid = plt.subplots(1, panels, figsize=(1 + 3.7 * panels, 5), squeeze=False)
-    for axes, matrix, title in zip(grid[0], matrices, titles, strict=True):
+    columns = min(len(matrices), 2)  # more would be too narrow for a phone
+    rows = -(-len(matrices) // columns)
+    figure, grid = plt.subplots(rows, columns, figsize=(0.8 + 3.6 * columns, 1 + 4 * rows), squeeze=False)
+    for axes in grid.flat[len(matrices) :]:
+        axes.remove()
+    for axes, matrix, title in zip(list(figure.axes), matrices, titles, strict=True):
         names = np.arange(1, len(matrix) + 1)
         low, high = limits
         sns.heatmap(
@@ -125,7 +128,7 @@ def solution_similarity(
         )
         axes.set(title=title, xlabel="run", ylabel="run")
         axes.tick_params(axis="y", rotation=0)
-    bar = figure.colorbar(grid[0, 0].collections[0], ax=grid[0], location="bottom", aspect=30, shrink=0.7)
+    bar = figure.colorbar(grid[0, 0].collections[0], ax=figure.axes, location="bottom", aspect=30, shrink=0.7)
     bar.set_label(label)
     tables = {
         title: paired({"run": numbers(len(matrix))}, {label: matrix})
