@@ -1,6 +1,7 @@
 """One cell of a sweep executed by papermill, in a worker, which needs little else of this package for it."""
 
 import json
+import logging
 import os
 import time
 from contextlib import suppress
@@ -28,12 +29,16 @@ class Outcome:
 
 
 def _environment() -> None:
-    """Set up this process so that kernels which it starts find this package, and use one core each."""
+    """Set up this process so that kernels which it starts find this package and use one core each, quietly."""
     above = Path(lib.__file__).resolve().parents[1]
     # An installed package is found anyway; and its folder, in front, would hide the standard library.
     if above.name not in ("site-packages", "dist-packages"):
         folders = os.environ.get("PYTHONPATH", "").split(os.pathsep)
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([str(above), *filter(None, folders)]))
+    # What it logs is said by the outcome, and would break into the progress.
+    logger = logging.getLogger("papermill")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
     # Cells are executed side by side; and the same result needs the same number of threads.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -189,7 +189,7 @@ def _panels(results: _Results, layout: Layout) -> Iterator[dict[str, Any]]:
             "claim": claim,
             "sentence": _capital(own[0].claim.sentence),
             "statistic": _capital(rows[0]["statistic"]),
-            "criterion": rows[0]["criterion"],
+            "criterion": rows[0]["criterion"].replace(" ", "\N{NO-BREAK SPACE}"),
             "label": layout.label,
             "rows": [row | {"interval": row["95 % interval"], "sign": VERDICT_SIGNS[row["verdict"]]} for row in rows],
             "image": _picture(own, places, series, layout),
