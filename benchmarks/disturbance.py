@@ -33,8 +33,13 @@ class Sweeping:
     """
 
     def __init__(self, notebook: Path, grid: Path, output: Path, log: Path):
-        command = [sys.executable, "-m", "lib", "sweep", notebook, grid, "--output", output, "--jobs", "2"]
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        # Named, as a single cell would be executed without a worker.
+        options = ["--output", output, "--engine", "loky", "--jobs", "2"]
+        command = [sys.executable, "-m", "lib", "sweep", notebook, grid, *options]
+        # What those leave that are killed goes with the soak's own folder.
+        temporary = log.with_name("temporary")
+        temporary.mkdir(exist_ok=True)
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TMPDIR": str(temporary)}
         with log.open("ab") as file:
             self.process = subprocess.Popen(
                 list(map(str, command)),

@@ -1,6 +1,7 @@
 """The soak of sweeps, small: kills, damage, locks of the dead and a store that cannot be written change nothing."""
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -25,13 +26,13 @@ def soaked(tmp_path_factory) -> tuple[dict, str]:
     done = subprocess.run(
         [sys.executable, "benchmarks/faults.py", *options.split(), "--output", str(output)],
         cwd=ROOT,
-        env={**disturbance.os.environ, "TMPDIR": str(temporary)},
+        env=os.environ | {"TMPDIR": str(temporary)},
         capture_output=True,
         text=True,
         timeout=900,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert list(temporary.iterdir()) == []
+    assert list(temporary.glob("faults-*")) == list(temporary.glob("*.json")) == []
     return json.loads(output.read_text()), done.stdout
 
 
