@@ -13,3 +13,14 @@ document.addEventListener("DOMContentLoaded", () => {
     link.setAttribute("download", "");
   }
 });
+
+// A formula that is wider than the page scrolls by itself: with the keyboard, too.
+function reachWideFormulas() {
+  for (const formula of document.querySelectorAll('mjx-container[display="true"]')) {
+    if (formula.scrollWidth > formula.clientWidth) formula.tabIndex = 0;
+    else formula.removeAttribute("tabindex");
+  }
+}
+
+addEventListener("load", () => window.MathJax?.startup?.promise?.then(reachWideFormulas));
+addEventListener("resize", reachWideFormulas);
