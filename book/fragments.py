@@ -410,7 +410,7 @@ def sizing() -> str:
             counts = (plan.experiment.num_members, plan.experiment.epochs)
             rows.append([code(preset), title, *counts, *map(_three_digits, sizes)])
         total = (sum(hours), sum(plan.disk for plan in plans.values()) / 1e9)
-        rows.append(["", "**all**", "", "", "", "", *(f"**{_three_digits(size)}**" for size in total)])
+        rows.append([code(preset), "**all**", "", "", "", "", *(f"**{_three_digits(size)}**" for size in total)])
     on_gpu = default_device().type == "cuda"
     measured_on = device_name() if on_gpu else f"one core of {machine()['processor']}"
     remark = f"Hours are those of {measured_on}: images by a rate that was measured on a few steps for this copy."

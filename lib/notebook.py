@@ -387,7 +387,7 @@ def open_page(min_members: int = 1, networks: str = "architectures", study: str 
     """
     given = _given()
     experiments = experiments_of(given, min_members, networks, study)
-    check_engine(given["engine"], given["jobs"], given["scheduler"])
+    check_engine(given["engine"], given["jobs"], given.get("scheduler"))
     page = Page(experiments, given, RunStore(given["runs_dir"]), study)
     _ = page.dataset  # so that data that cannot be had stop the notebook here
     return page
