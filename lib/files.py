@@ -4,8 +4,9 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import stat
-import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,18 +45,17 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         StoreError: it cannot be written; one line with the reason.
     """
-    temporary = None
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:  # with the permissions of any new file, as others may share the store
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         hint = "free some space there or choose" if error.errno == errno.ENOSPC else "choose"
         reason = error.strerror or error
         raise StoreError(f"cannot write {path}: {reason}; {hint} another folder (what was finished is kept)") from None

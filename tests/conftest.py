@@ -1,9 +1,13 @@
 """What several test files need: notebooks executed, and the book built, once a session, as a reader would."""
 
+import functools
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import matplotlib as mpl
@@ -26,6 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 def clean_style() -> Iterator[None]:
     """The look of the book, for one test, with no type too small for a phone, and no figure left behind."""
     mpl.use("agg")
+    plt.close("all")  # those of other tests
     with plt.rc_context():
         use_style()
         yield
@@ -101,3 +106,38 @@ def html(executed_notebooks: Path) -> Path:
     from book import build
 
     return once(executed_notebooks / "html", lambda: build.build(ROOT, executed_notebooks))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of Chromium; tests without one are skipped, but fail where `CI` is true or `REQUIRE_BROWSER` set."""
+    from book import pdf
+    from book.build import BookError
+
+    try:
+        return pdf.browser()
+    except BookError as error:
+        required = os.environ.get("CI") == "true" or os.environ.get("REQUIRE_BROWSER")
+        (pytest.fail if required else pytest.skip)(str(error))
+
+
+#: Options of Chromium: it refuses its sandbox to root, and the pages are our own.
+CHROMIUM_OPTIONS = ["--no-sandbox", "--disable-gpu"]
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves files and prints nothing."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address at which a web server gives the files of a folder."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()

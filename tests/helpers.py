@@ -1,7 +1,9 @@
 """What several test files need: tiny experiments on scikit-learn's digits, and scripts in processes of their own."""
 
+import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,13 @@ from lib.store import RunStore
 torch.set_num_threads(1)
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+def commands(texts: Iterable[str], program: str) -> list[str]:
+    """Every line of every bash block of some documents that begins with a program's name, each once."""
+    blocks = [block for text in texts for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL)]
+    lines = dict.fromkeys(line for block in blocks for line in block.splitlines())
+    return [line for line in lines if line.startswith(f"{program} ")]
 
 
 def experiment(**overrides):

@@ -1,4 +1,4 @@
-"""What README, two pages and the notebooks tell people to type is run, and what they point to is there."""
+"""What README and two pages tell people to type is run, and what they point to is there; notebooks: test_colab.py."""
 
 import os
 import re
@@ -8,33 +8,25 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import papermill
 import pytest
-from conftest import NOTEBOOKS, ROOT, SCOREBOARD
+from conftest import NOTEBOOKS, ROOT
+from helpers import commands
 from PIL import Image
 
 from lib.data import load_dataset
 
-BLOCK = re.compile(r"```bash\n(.*?)```", re.DOTALL)
 SMALL = {"preset": "smoke", "epochs": "2", "num_members": "2", "engine": "sequential"}
 
 
-def documents() -> dict[str, str]:
-    texts = {
-        name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "book/rerun.md", "book/cluster.md")
-    }
-    for path in NOTEBOOKS:
-        cells = nbformat.read(path, as_version=4).cells
-        texts[path.name] = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-    return texts
+DOCUMENTS = {
+    name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "book/rerun.md", "book/cluster.md")
+}
 
 
-def commands(program: str) -> list[str]:
-    """Every line of every bash block that begins with a program's name, each once."""
-    lines = [line for text in documents().values() for block in BLOCK.findall(text) for line in block.splitlines()]
-    return [line for line in dict.fromkeys(lines) if line.startswith(f"{program} ")]
+def documented(program: str) -> list[str]:
+    return commands(DOCUMENTS.values(), program)
 
 
 def images_of_ones_own(folder: Path) -> None:
@@ -91,22 +83,17 @@ def run(command: str, checkout: Path, *extra: str) -> str:
 
 
 def test_documented_papermill_lines_work(checkout):
-    lines = commands("papermill")
+    lines = documented("papermill")
     assert len(lines) > 6
     executions = []
     for number, line in enumerate(lines):
         extra = [] if "--help-notebook" in line else [*small(line), "-p", "runs_dir", str(checkout / "runs")]
         executions.append((here(line).replace("out.ipynb", f"out{number}.ipynb"), checkout, *extra))
-    # What reads the verdicts of the others comes when they are done.
-    last = [given for given in executions if SCOREBOARD.name in given[0]]
-    problems = []
-    for batch in ([given for given in executions if given not in last], last):
-        with ThreadPoolExecutor(2) as pool:
-            problems += [problem for problem in pool.map(lambda given: run(*given), batch) if problem]
-    assert problems == []
+    with ThreadPoolExecutor(2) as pool:
+        assert [problem for problem in pool.map(lambda given: run(*given), executions) if problem] == []
 
 
-@pytest.mark.parametrize("command", commands("python"))
+@pytest.mark.parametrize("command", documented("python"))
 def test_documented_python_line_works(command, checkout):
     more = ["--runs-dir", str(checkout / "runs")] if " runs " in command else []
     if " sweep " in command and "--dry-run" not in command:
@@ -114,13 +101,13 @@ def test_documented_python_line_works(command, checkout):
     assert run(command, checkout, *more) == ""
 
 
-@pytest.mark.parametrize("command", commands("make"))
+@pytest.mark.parametrize("command", documented("make"))
 def test_documented_make_target_exists(command, checkout):
     # The rules themselves run whenever the book or the tests do; here it matters that targets and files exist.
     assert run(command, checkout, "--dry-run") == ""
 
 
-@pytest.mark.parametrize("command", commands("dask"))
+@pytest.mark.parametrize("command", documented("dask"))
 def test_documented_dask_line_has_options_that_there_are(command):
     _, program, *words = shlex.split(command)
     module = f"distributed.cli.dask_{program}"
@@ -137,5 +124,5 @@ def test_relative_links_lead_somewhere(name):
 
 
 def test_readme_lists_every_notebook():
-    readme = documents()["README.md"]
+    readme = DOCUMENTS["README.md"]
     assert [path.stem for path in NOTEBOOKS if f"notebooks/{path.name}" not in readme] == []

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 
 import dask
 import pytest
@@ -125,7 +126,7 @@ def test_two_members_at_once_in_threads_are_the_same_to_the_bit(tmp_path):
     one = train(tmp_path / "one", num_members=3, epochs=3)
     task = ("digits", None, None, str(tmp_path / "two"))
     with ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(2,)) as pool:
-        configs = [member(number, epochs=3) for number in range(3)]
+        configs = [asdict(member(number, epochs=3)) for number in range(3)]
         list(pool.map(lambda config: ensemble._train_task([config], *task), configs))
     torch.set_num_threads(1)  # also what threads begin with that come later
     other = train(tmp_path / "two", num_members=3, epochs=3)

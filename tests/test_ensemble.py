@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -345,7 +346,7 @@ def test_members_that_do_not_fit_together_are_trained_in_halves(tmp_path, monkey
     monkeypatch.setattr(ensemble, "train_members", at_most_two)
     data = load_dataset("digits")
     configs = experiment(num_members=5, epochs=1).members(data.name, data.content_hash)
-    ensemble._train_task(configs, "digits", None, None, str(tmp_path))
+    ensemble._train_task([asdict(config) for config in configs], "digits", None, None, str(tmp_path))
     assert sizes == [5, 2, 3, 1, 2]
     assert all(RunStore(tmp_path).run(config).is_complete() for config in configs)
 

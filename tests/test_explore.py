@@ -1,27 +1,21 @@
-"""The page Explore: what is read from notebooks and committed, and the page itself in a browser.
-
-Without Chromium the tests of the page are skipped, but where `CI` is true or `REQUIRE_BROWSER` is set they fail.
-"""
+"""The page Explore: what is read from notebooks and committed, and the page itself in a browser."""
 
 import base64
-import functools
-import http.server
 import io
 import json
-import os
 import shutil
 import sys
-import threading
-from importlib.util import find_spec
 
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT
+from axe_playwright_python.sync_playwright import Axe
+from conftest import CHROMIUM_OPTIONS, ROOT, served
 from matplotlib import colormaps
 from nbformat.v4 import new_code_cell, new_notebook, new_output
+from playwright.sync_api import sync_playwright
 from typer.testing import CliRunner
 
 sys.path.insert(0, str(ROOT))
@@ -260,12 +254,6 @@ def test_look_is_that_of_the_figures():
 # In a browser
 
 
-def lacking(what):
-    """Skips, or fails where a browser is required."""
-    required = os.environ.get("CI") == "true" or os.environ.get("REQUIRE_BROWSER")
-    (pytest.fail if required else pytest.skip)(f"there is no {what}")
-
-
 @pytest.fixture(scope="module")
 def html(build_dir):
     """The page in a book of its own, as the build makes it, with the results that come with it."""
@@ -293,33 +281,15 @@ def titled(content, name):
 
 @pytest.fixture(scope="module")
 def address(html):
-    """The page as a web server gives it."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    handler = functools.partial(Quiet, directory=html)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/book/explore.html"
-        server.shutdown()
-        thread.join()
+    with served(html) as address:
+        yield f"{address}book/explore.html"
 
 
 @pytest.fixture(scope="module")
-def launch():
+def launch(chromium):
     """Starts Chromium, given more of its options."""
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None or find_spec("playwright") is None:
-        lacking("Chromium on the PATH" if path is None else "playwright")
-    from playwright.sync_api import sync_playwright
-
     with sync_playwright() as started:
-        yield lambda *options: started.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--disable-gpu", *options]
-        )
+        yield lambda *options: started.chromium.launch(executable_path=chromium, args=[*CHROMIUM_OPTIONS, *options])
 
 
 @pytest.fixture(scope="module")
@@ -337,14 +307,10 @@ def visit(browser, address):
         context = browser.new_context(viewport={"width": width, "height": 844}, **options)
         contexts.append(context)
         page = context.new_page()
-        # As a reader who has come before: the theme notes an error on the first visit, when there is no mode yet.
-        scheme = options.get("color_scheme", "light")
-        page.add_init_script(f"localStorage.setItem('mode', '{scheme}'); localStorage.setItem('theme', '{scheme}')")
         page.on(
             "console", lambda message: message.type == "error" and problems.append(f"{message.text} {message.location}")
         )
-        # The theme declares a constant twice on every page.
-        page.on("pageerror", lambda error: "THEBE_JS_URL" in str(error) or problems.append(str(error)))
+        page.on("pageerror", lambda error: problems.append(str(error)))
         local = (start.rsplit("/book/")[0], "data:", "blob:")
         page.on("request", lambda request: request.url.startswith(local) or problems.append(request.url))
         page.goto(f"{start}#{fragment}" if fragment else start)
@@ -548,10 +514,6 @@ def test_page_works_from_a_folder(visit, html):
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_axe_finds_nothing_serious(visit, scheme, width):
-    if find_spec("axe_playwright_python") is None:
-        lacking("axe-playwright-python")
-    from axe_playwright_python.sync_playwright import Axe
-
     page = visit(f"plane={HOVERED}", color_scheme=scheme, width=width)
     for kind in explored.FIGURES:
         drawn(page, kind)

@@ -1,13 +1,13 @@
 """The parameter check and the tables around a notebook's science."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from conftest import ROOT
 from helpers import assert_same
+from IPython.core.formatters import DisplayFormatter
 
 from lib import claims, notebook
 from lib.claims import Estimate
@@ -94,6 +94,17 @@ learning_rate: float = None  # rate
 """
 
 
+class Shell:
+    """What a page needs of the shell of its notebook."""
+
+    def __init__(self, values: dict):
+        self.user_ns = values
+        self.display_formatter = DisplayFormatter()
+
+    def run_line_magic(self, *_: str) -> None:
+        pass
+
+
 @pytest.fixture
 def open_with(monkeypatch, tmp_path):
     """A function that opens a page as in a notebook with those parameters."""
@@ -103,7 +114,7 @@ def open_with(monkeypatch, tmp_path):
         namespace: dict = {}
         exec(NOTEBOOK_CELL, namespace)
         namespace |= values | {"In": [NOTEBOOK_CELL]}
-        shell = SimpleNamespace(user_ns=namespace, run_line_magic=lambda *_: None)
+        shell = Shell(namespace)
         monkeypatch.setattr(notebook, "get_ipython", lambda: shell)
         with plt.rc_context():
             return open_page(min_members, study=study)
@@ -260,7 +271,7 @@ def open_records_with(monkeypatch, tmp_path):
 
     def opened(**parameters):
         values = {"runs_dir": str(tmp_path / "runs"), "records_dir": None} | parameters
-        shell = SimpleNamespace(user_ns=values | {"In": [RECORDS_CELL]}, run_line_magic=lambda *_: None)
+        shell = Shell(values | {"In": [RECORDS_CELL]})
         monkeypatch.setattr(notebook, "get_ipython", lambda: shell)
         with plt.rc_context():
             return notebook.open_records()

@@ -108,7 +108,7 @@ def test_names_and_types_that_are_not_allowed():
     with pytest.raises(ConfigError, match=r"^parameter 'seed' must be int, got '1'"):
         check_types({"seed": "1"}, {"seed": "int"})
     with pytest.raises(ConfigError, match=r"^the type of parameter 'seed' must be one of str, int,.* got dict"):
-        check_types({"seed": {}}, {"seed": "dict"})
+        check_types({"seed": None}, {"seed": "dict"})
     check_types({"seed": None, "rate": 1}, {"seed": "int", "rate": "float"})
 
 

@@ -44,11 +44,7 @@ def document(build_dir):
 
 
 @pytest.fixture(scope="module")
-def printed(build_dir):
-    try:
-        pdf.browser()
-    except BookError as error:
-        pytest.skip(str(error))
+def printed(build_dir, chromium):
     return PdfReader(pdf.make(build_dir, build_dir))
 
 

@@ -89,6 +89,12 @@ def test_write_atomically_replaces_the_content_and_leaves_nothing_else(tmp_path)
     assert os.listdir(tmp_path / "deep") == ["file"]
 
 
+def test_write_atomically_gives_the_permissions_of_any_new_file(tmp_path):
+    write_atomically(tmp_path / "file", b"content")
+    (tmp_path / "other").touch()
+    assert (tmp_path / "file").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 @pytest.mark.parametrize("step", ["fsync", "replace"])
 @pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
 def test_write_atomically_crash_leaves_the_old_content(tmp_path, monkeypatch, step, failure):
@@ -205,7 +211,7 @@ def test_run_failing_at_any_write_keeps_finished_epochs_and_ends_the_same(tmp_pa
         assert contents(run.folder) == contents(whole.folder)
 
 
-def test_run_real_file_size_limit_is_one_line(tmp_path):
+def test_run_real_file_size_limit_is_one_line(tmp_path, compiled):
     script = """
 import resource, signal, sys
 from helpers import train
@@ -641,7 +647,7 @@ def test_cached_reads_where_nothing_can_be_written(tmp_path, monkeypatch):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr(store_module.FileLock, "acquire", fail)
-    monkeypatch.setattr(files_module.tempfile, "mkstemp", fail)
+    monkeypatch.setattr(files_module.Path, "open", fail)
     assert_arrays(RunStore(tmp_path).cached("line", RECIPE, never))
     with pytest.raises(StoreError, match="Read-only file system; choose another folder"):
         RunStore(tmp_path).cached("plane", RECIPE, never)

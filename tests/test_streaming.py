@@ -468,7 +468,7 @@ def test_members_of_a_stream_are_trained_one_by_one_on_a_gpu(folder, tmp_path, m
 
     monkeypatch.setattr(ensemble, "train_members", counting)
     monkeypatch.setattr(ensemble, "default_device", lambda: torch.device("cuda"))
-    train_ensemble(on_files(folder, epochs=1), store=tmp_path, batch_workers=0)
+    train_ensemble(on_files(folder, epochs=1), "sequential", store=tmp_path, batch_workers=0)
     assert sizes == [1, 1]
 
 

@@ -10,6 +10,7 @@ import time
 from html.parser import HTMLParser
 from urllib.parse import unquote
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -424,7 +425,7 @@ def test_layout_of_too_many_series_is_along_the_cells():
     assert layout.ticks == [str(number) for number in range(7, 34)]
 
 
-def test_panel_shows_interval_verdict_and_criterion(clean_style):
+def test_panel_shows_interval_verdict_and_criterion():
     values = [(0.95, 0.9, 1), (0.7, 0.6, 0.9), (0.1, 0, 0.2), (np.nan, np.nan, np.nan)]
     results = [result("trajectories/weights-align", *numbers) for numbers in values]
     figure = plots.claim_over_cells(results, [0, 1, 0, 1], [0, 0, 1, 1], ["2", "3"], "num_members")
@@ -440,6 +441,7 @@ def test_panel_shows_interval_verdict_and_criterion(clean_style):
     assert [label.get_text() for label in axes.get_xticklabels()] == ["2", "3"]
     low, high = axes.get_ylim()
     assert low < 0 < 1 < high
+    plt.close(figure)
 
 
 def test_table_of_no_results_is_empty():

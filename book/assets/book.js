@@ -14,13 +14,21 @@ document.addEventListener("DOMContentLoaded", () => {
   }
 });
 
-// A formula that is wider than the page scrolls by itself: with the keyboard, too.
-function reachWideFormulas() {
-  for (const formula of document.querySelectorAll('mjx-container[display="true"]')) {
-    if (formula.scrollWidth > formula.clientWidth) formula.tabIndex = 0;
-    else formula.removeAttribute("tabindex");
+// What is wider than the page scrolls by itself: with the keyboard, too. The theme sees to its own when the window
+// changes, and not when fonts arrive, which make lines wider; formulas it does not know.
+const SCROLLING =
+  'mjx-container[display="true"], pre, .cell_output > .output, .jp-RenderedHTMLCommon, .pst-scrollable-table-container';
+
+function reachWhatScrolls() {
+  for (const part of document.querySelectorAll(SCROLLING)) {
+    if (part.scrollWidth > part.clientWidth) part.tabIndex = 0;
+    else if (part.tagName === "MJX-CONTAINER") part.removeAttribute("tabindex");
   }
 }
 
-addEventListener("load", () => window.MathJax?.startup?.promise?.then(reachWideFormulas));
-addEventListener("resize", reachWideFormulas);
+addEventListener("load", async () => {
+  await window.MathJax?.startup?.promise;
+  await document.fonts.ready;
+  reachWhatScrolls();
+});
+addEventListener("resize", reachWhatScrolls);
