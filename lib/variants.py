@@ -101,7 +101,7 @@ def _shown(
 ) -> dict[str, list[Samples]]:
     """The samples around all runs of each method, with the progress of drawing them."""
     methods, samples = list(methods), {}
-    with progress("sampling", len(methods) * num_runs, "set of sample", delay=PATIENCE) as tell:
+    with progress("sampling", len(methods) * num_runs, "sample set", delay=PATIENCE) as tell:
         for method in methods:
             samples[method] = []
             for own in around_all(method):

@@ -70,10 +70,11 @@ def test_slurm_that_is_not_there_or_not_configured_is_one_line(tmp_path, monkeyp
         check_engine(None, None, "slurm")
 
 
-#: Takes a job's script as Slurm does, and runs it at once on this machine.
+#: Takes a copy of a job's script as Slurm does, since whoever submits it deletes it, and runs it at once here.
 SBATCH = """#!/bin/sh
 [ "$1" = --test-only ] && exit 0
-setsid sh "$1" >>"$0.log" 2>&1 &
+cp "$1" "$0.$$"
+setsid sh "$0.$$" >>"$0.log" 2>&1 &
 echo $! >>"$0.jobs"
 echo "Submitted batch job $!"
 """
