@@ -403,10 +403,11 @@ def executed_in_colab(machine, executed_notebooks):
     """
     colab.write_copies(NOTEBOOKS, machine.folder / "colab", machine.origin)
     first, *others, last = sorted((machine.folder / "colab").glob("*.ipynb"))
-    store = executed_notebooks / "runs"
+    store = shutil.copytree(executed_notebooks / "runs", machine.folder / "runs")
     done = {first.stem: machine.run(first, None, *parameters_of(first))}
     with ThreadPoolExecutor(2) as pool:
-        cells = pool.map(lambda path: machine.run(path, store, *parameters_of(path)), others)
+        alone = ("-p", "engine", "sequential")  # two notebooks at once are enough
+        cells = pool.map(lambda path: machine.run(path, store, *parameters_of(path), *alone), others)
         done |= dict(zip([path.stem for path in others], cells, strict=True))
     return done | {last.stem: machine.run(last, store, *parameters_of(last))}
 
