@@ -2,8 +2,6 @@
 
 import functools
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +11,10 @@ from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import nbformat
 import pytest
 from filelock import FileLock
+from imitation import Machine, make
 from matplotlib.text import Text
 
 from lib.plots import use_style
@@ -46,14 +46,6 @@ SCOREBOARD = ROOT / "notebooks" / "12_scoreboard.ipynb"
 
 #: Notebooks executed at once: more take as long, and the memory for as many processes.
 AT_ONCE = 3
-
-
-def execute(source: Path, folder: Path) -> None:
-    """Execute a notebook for the book, at preset smoke."""
-    command = [sys.executable, ROOT / "book" / "execute.py", source, folder / "notebooks" / source.name]
-    command += ["--preset", "smoke", "--params", folder / "params.yaml"]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="session")
@@ -89,20 +81,48 @@ def compiled(shared: Path) -> None:
     once(shared / "compiled", train)
 
 
-def execute_notebooks(folder: Path) -> None:
-    """All notebooks at preset smoke, several at once, on one new run store (`runs/` in the build folder)."""
-    folder.mkdir()
-    # Each trains in its own process, as they are side by side already.
-    (folder / "params.yaml").write_text(f"runs_dir: {folder / 'runs'}\nengine: sequential\n")
+@pytest.fixture(scope="session")
+def machine(shared: Path) -> Machine:
+    """The imitation of Colab."""
+    return Machine(once(shared / "colab", lambda: make(shared / "colab")))
+
+
+def execute_notebooks(folder: Path, machine: Machine) -> None:
+    """All notebooks at preset smoke, as Colab opens them, into a build folder with their verdicts and `runs/`.
+
+    The first one installs the package; then several at once train on one run store. What is written is what
+    `book/execute.py` writes: the first code cell, which differs in a copy for Colab, is that of the notebook again.
+    """
+    (folder / "notebooks").mkdir(parents=True)
+    (folder / "runs").symlink_to(machine.runs)
+
+    def execute(source: Path, **parameters: object) -> None:
+        notebook = machine.run(machine.stamped(source), **parameters)
+        first, original = (
+            next(cell for cell in one.cells if cell.cell_type == "code")
+            for one in (notebook, nbformat.read(source, as_version=4))
+        )
+        first.source, first.outputs = original.source, []
+        nbformat.write(notebook, folder / "notebooks" / source.name)
+
+    def execute_page(source: Path) -> None:
+        records = folder / "claims" / source.stem
+        records.mkdir(parents=True)
+        # Each trains in its own process, as they are side by side already.
+        execute(source, preset="smoke", results_dir=records, engine="sequential")
+
+    first, *others = [source for source in NOTEBOOKS if source != SCOREBOARD]
+    execute_page(first)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(lambda source: execute(source, folder), [one for one in NOTEBOOKS if one != SCOREBOARD]))
-    execute(SCOREBOARD, folder)
+        list(pool.map(execute_page, others))
+    (folder / "claims" / SCOREBOARD.stem).mkdir()
+    execute(SCOREBOARD, records_dir=folder / "claims")
 
 
 @pytest.fixture(scope="session")
-def executed_notebooks(shared: Path, compiled: None) -> Path:
+def executed_notebooks(shared: Path, machine: Machine) -> Path:
     """A build folder with all executed notebooks, their verdicts and their run store."""
-    return once(shared / "build", lambda: execute_notebooks(shared / "build"))
+    return once(shared / "build", lambda: execute_notebooks(shared / "build", machine))
 
 
 @pytest.fixture(scope="session")

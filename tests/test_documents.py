@@ -1,4 +1,4 @@
-"""What README and two pages tell people to type is run, and what they point to is there; notebooks: test_colab.py."""
+"""What README and two pages tell people to type is run, what notebooks tell is checked, and what is named is there."""
 
 import os
 import re
@@ -8,14 +8,17 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import papermill
 import pytest
+import yaml
 from conftest import NOTEBOOKS, ROOT
 from helpers import commands
 from PIL import Image
 
 from lib.data import load_dataset
+from lib.parameters import NotebookSource, check_names, check_types
 
 SMALL = {"preset": "smoke", "epochs": "2", "num_members": "2", "engine": "sequential"}
 
@@ -96,6 +99,28 @@ def test_documented_papermill_lines_work(checkout):
         executions.append((here(line).replace("out.ipynb", f"out{number}.ipynb"), checkout, *extra))
     with ThreadPoolExecutor(2) as pool:
         assert [problem for problem in pool.map(lambda given: run(*given), executions) if problem] == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_papermill_line_of_a_notebook_passes_its_checks(path):
+    prose = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
+    (line,) = commands(prose, "papermill")
+    program, notebook, _, *words = shlex.split(line)
+    assert (program, notebook) == ("papermill", f"notebooks/{path.name}")
+    given = given_by(words)
+    source = NotebookSource.read(path)
+    check_names(given, source.annotations)
+    check_types(given, source.annotations)
+    source.experiments(source.defaults | given)
+
+
+def given_by(options: list[str]) -> dict:
+    """The parameters that options of papermill give."""
+    given, words = {}, iter(options)
+    for option in words:
+        assert option in ("-p", "-y")
+        given |= yaml.safe_load(next(words)) if option == "-y" else {next(words): yaml.safe_load(next(words))}
+    return given
 
 
 @pytest.mark.parametrize("command", documented("python"))

@@ -161,7 +161,14 @@ def test_papermill_reads_type_default_and_meaning_of_every_parameter(path):
 
 
 def test_papermill_with_a_parameter_file_works_from_any_folder(tmp_path):
-    given = {"preset": "smoke", "num_members": 2, "epochs": 1, "num_images": 20, "runs_dir": "runs"}
+    given = {
+        "preset": "smoke",
+        "num_members": 2,
+        "epochs": 1,
+        "num_images": 20,
+        "runs_dir": "runs",
+        "engine": "sequential",
+    }
     command = [sys.executable, "-m", "papermill", NOTEBOOKS[0], "out.ipynb", "-f", PARAMS[1]]
     command += [word for name, value in given.items() for word in ("-p", name, value)]
     done = subprocess.run(list(map(str, command)), cwd=tmp_path, capture_output=True, text=True, check=False)
