@@ -23,13 +23,13 @@ def parameters_for(notebook: Path, params: Path | None, defaults: dict[str, str]
     given = {} if params is None else read_yaml(params) or {}
     if not isinstance(given, dict):
         raise ConfigError(f"{params} must hold lines `name: value`, got a {type(given).__name__}")
-    given = defaults | given
     own = papermill.inspect_notebook(str(notebook))
     every = set(own).union(*(papermill.inspect_notebook(str(other)) for other in notebook.parent.glob("*.ipynb")))
     for name, value in given.items():
         if name not in every:
             raise ConfigError(unknown("parameter", name, sorted(every)))
         check_value(name, value, depth=1)
+    given = defaults | given
     if isinstance(given["preset"], list) or given["preset"] not in PRESETS:
         raise ConfigError(unknown("preset", given["preset"], PRESETS))
     return {name: value for name, value in given.items() if name in own}
