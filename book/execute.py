@@ -58,7 +58,9 @@ def execute(
         claims.mkdir(parents=True)  # a page may judge nothing
         print(f"executing {source}", file=sys.stderr)
         # What cells say on stderr, the progress of training above all, goes to the terminal as it comes.
-        papermill.execute_notebook(str(source), str(unfinished), parameters, progress_bar=False, stderr_file=sys.stderr)
+        # Kernels warn of how they talk to papermill.
+        options = {"progress_bar": False, "stderr_file": sys.stderr, "extra_arguments": ["--log-level=ERROR"]}
+        papermill.execute_notebook(str(source), str(unfinished), parameters, **options)
     except ConfigError as error:
         sys.exit(str(error))
     except PapermillExecutionError as error:

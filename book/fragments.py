@@ -417,7 +417,7 @@ def sizing() -> str:
     if not on_gpu:
         remark += " GPU-hours: **not measured**, see below."
     unit = "GPU-hours" if on_gpu else "core-hours"
-    header = ["preset", "networks", "runs", "epochs", "million images", "petaflop", unit, "disk, GB"]
+    header = ["preset", "networks", "runs", "epochs", "images, M", "PFLOP", unit, "disk, GB"]
     return f"{markdown_table(header, rows)}\n{remark}\n"
 
 
