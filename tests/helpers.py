@@ -12,6 +12,7 @@ import torch
 from lib.config import Experiment, MemberConfig
 from lib.data import Dataset, Split, load_dataset
 from lib.ensemble import train_ensemble
+from lib.files import read_metadata
 from lib.store import RunStore
 
 # Networks this small are several times slower with threads that wait for one another on busy cores.
@@ -73,8 +74,10 @@ def finished_checkpoints(root):
     for run in RunStore(root).runs():
         found = checkpoints(run.folder)
         if not run.is_complete():
-            done = run.resume()
-            found = {path: found[path] for path in sorted(found)[: done.epoch + 1 if done else 0]}
+            # Only looked at: to resume a run deletes what a process that was stopped has half written.
+            state = run.folder / "resume.safetensors"
+            count = int(read_metadata(state)["epoch"]) + 1 if state.exists() else 0
+            found = {path: found[path] for path in sorted(found)[:count]}
         finished |= found
     return finished
 
