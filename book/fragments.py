@@ -420,8 +420,8 @@ def sizing() -> str:
         f"Hours *measured* are those of {measured_on}, by a rate that was measured on a few steps for this copy. "
         f"GPU-hours *assumed* are those of a GPU that does {ASSUMED_RATE / 1e12:g}·10¹² operations a second, see below."
     )
-    unit = "GPU-hours, measured" if on_gpu else "core-hours, measured"
-    header = ["preset", "networks", "runs", "epochs", "PFLOP", unit, "GPU-hours, assumed", "disk, GB"]
+    unit = "GPU-hours<br>measured" if on_gpu else "core-hours<br>measured"
+    header = ["preset", "networks", "runs", "epochs", "PFLOP", unit, "GPU-hours<br>assumed", "disk<br>GB"]
     return f"{markdown_table(header, rows)}\n{remark}\n"
 
 
