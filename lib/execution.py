@@ -117,6 +117,8 @@ def run(sweep: Sweep) -> None:
             idle = idle + 1 if len(waiting) == len(batch) else 0
             if idle == 3:
                 raise SweepError("workers die before they begin to execute a cell; call again with fewer jobs")
+    for cell in todo:  # a worker may have begun one while its pool broke
+        _drop(sweep, cell)
 
 
 @contextmanager
