@@ -10,6 +10,7 @@ import papermill
 import typer
 from papermill.exceptions import PapermillExecutionError
 
+from lib.cell import QUIET
 from lib.config import PRESETS, ConfigError, unknown
 from lib.grid import check_value, read_yaml
 
@@ -58,9 +59,7 @@ def execute(
         claims.mkdir(parents=True)  # a page may judge nothing
         print(f"executing {source}", file=sys.stderr)
         # What cells say on stderr, the progress of training above all, goes to the terminal as it comes.
-        # Kernels warn of how they talk to papermill.
-        options = {"progress_bar": False, "stderr_file": sys.stderr, "extra_arguments": ["--log-level=ERROR"]}
-        papermill.execute_notebook(str(source), str(unfinished), parameters, **options)
+        papermill.execute_notebook(str(source), str(unfinished), parameters, stderr_file=sys.stderr, **QUIET)
     except ConfigError as error:
         sys.exit(str(error))
     except PapermillExecutionError as error:

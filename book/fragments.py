@@ -399,17 +399,17 @@ ASSUMED_RATE = 5e12
 
 def sizing() -> str:
     """What each preset trains: operations and disk, hours by a rate measured now, and GPU-hours by one assumed."""
-    rates: dict[tuple, float] = {}
+    known: dict[tuple, tuple[float, int]] = {}
     rows = []
     for preset in PRESETS:
-        plans = preset_plans(preset)
         sizes = []
-        for title, plan in plans.items():
+        for title, plan in preset_plans(preset).items():
             network = (plan.experiment.architecture, plan.image_shape)
-            if network not in rates:
-                rates[network] = training_rate(plan, batch_size=32)
-            assumed = plan.hours(ASSUMED_RATE / plan.flops)
-            sizes.append((plan.images * plan.flops / 1e15, plan.hours(rates[network]), assumed, plan.disk / 1e9))
+            if network not in known:
+                known[network] = training_rate(plan, batch_size=32), plan.flops
+            rate, flops = known[network]
+            hours = plan.hours(rate), plan.hours(ASSUMED_RATE / flops)
+            sizes.append((plan.images * flops / 1e15, *hours, plan.disk / 1e9))
             counts = (plan.experiment.num_members, plan.experiment.epochs)
             rows.append([code(preset), title, *counts, *map(_three_digits, sizes[-1])])
         totals = (f"**{_three_digits(sum(column))}**" for column in zip(*sizes, strict=True))

@@ -12,6 +12,9 @@ from typing import Any
 import lib
 from lib.files import read_file, sha256, write_atomically
 
+#: Options of papermill: without its bar, and with kernels that do not warn of how they talk to it.
+QUIET = {"progress_bar": False, "extra_arguments": ["--log-level=ERROR"]}
+
 
 @dataclass
 class Outcome:
@@ -71,9 +74,7 @@ def execute_cell(text: str, parameters: dict[str, Any], target: str, records: st
         Path(records).mkdir(parents=True, exist_ok=True)  # a page may judge nothing
         source = nbformat.reads(text, as_version=4)
         output = str(unfinished).replace("{", "{{").replace("}", "}}")  # papermill formats paths
-        # Kernels warn of how they talk to papermill, which would break into the progress.
-        quiet = {"progress_bar": False, "extra_arguments": ["--log-level=ERROR"]}
-        papermill.execute_notebook(source, output, parameters, cwd=working, **quiet)
+        papermill.execute_notebook(source, output, parameters, cwd=working, **QUIET)
         seal(unfinished, Path(records))
         unfinished.replace(end)
         end.with_suffix(".failed.ipynb").unlink(missing_ok=True)

@@ -25,6 +25,7 @@ from loky import get_reusable_executor
 
 from lib import config
 from lib.config import ConfigError, OneLineError, unknown
+from lib.progress import every_second
 from lib.store import StoreError, write_atomically
 from lib.weights import default_device
 
@@ -294,23 +295,18 @@ def _check_job(script: str) -> None:
 def _noticing_absence(client: Any, scheduler: str) -> Iterator[None]:
     """Say in one line when there is no worker for a while: work would wait for ever without a word."""
 
-    def watch() -> None:
-        lonely_since = time.monotonic()
-        while not stop.wait(1.0):
-            if client.scheduler_info()["workers"]:
-                lonely_since = time.monotonic()
-            elif time.monotonic() - lonely_since > LONELY_AFTER:
-                print(f"no worker at scheduler {scheduler} yet; waiting for one", file=sys.stderr, flush=True)
-                lonely_since = float("inf")
+    lonely_since = time.monotonic()
 
-    stop = threading.Event()
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
+    def look() -> None:
+        nonlocal lonely_since
+        if client.scheduler_info()["workers"]:
+            lonely_since = time.monotonic()
+        elif time.monotonic() - lonely_since > LONELY_AFTER:
+            print(f"no worker at scheduler {scheduler} yet; waiting for one", file=sys.stderr, flush=True)
+            lonely_since = float("inf")
+
+    with every_second(look):
         yield
-    finally:
-        stop.set()
-        watcher.join()
 
 
 class _Cluster(Executor):

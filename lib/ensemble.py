@@ -2,7 +2,6 @@
 
 import math
 import os
-import threading
 from collections.abc import Iterator
 from concurrent.futures import as_completed
 from contextlib import ExitStack, contextmanager
@@ -15,7 +14,7 @@ from lib.config import Experiment, MemberConfig
 from lib.data import DATASETS, Dataset, DatasetError, load_dataset
 from lib.engines import appears, engine_name, open_engine
 from lib.lockstep import CannotStack
-from lib.progress import progress
+from lib.progress import every_second, progress
 from lib.store import DamagedRun, Run, RunStore, StoreError
 from lib.streaming import StreamedDataset
 from lib.training import Trajectory, load_trajectory, train_members
@@ -85,19 +84,11 @@ def _watching(runs: list[Run], epochs: int, description: str) -> Iterator[None]:
     def finished() -> int:
         return sum(run.finished_epochs() for run in runs)
 
-    def watch() -> None:
-        while not stop.wait(1.0):
-            tell(finished())
-
-    stop = threading.Event()
     with progress(description, epochs * len(runs), finished=finished()) as tell:
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
         try:
-            yield
+            with every_second(lambda: tell(finished())):
+                yield
         finally:
-            stop.set()
-            watcher.join()
             tell(finished())
 
 

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from lib.cell import Outcome, execute_cell, one_line
 from lib.engines import open_engine
+from lib.progress import every_second
 from lib.sweep import LOCK, Cell, Sweep, SweepError, duration
 
 
@@ -27,22 +28,13 @@ class _Progress:
 
     def __init__(self, sweep: Sweep, todo: list[Cell]):
         self.sweep, self.todo, self.start = sweep, todo, time.monotonic()
-        self.finished, self.lock, self.stop = 0, threading.Lock(), threading.Event()
+        self.finished, self.lock = 0, threading.Lock()
         total, hidden = len(sweep.cells), not sys.stderr.isatty()
         self.bar = tqdm(total=total, initial=total - len(todo), unit="cell", disable=hidden, dynamic_ncols=True)
-        self.watcher = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> "_Progress":
-        self.watcher.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop.set()
-        self.watcher.join()
-        self.bar.close()
-
-    def _watch(self) -> None:
-        while not self.bar.disable and not self.stop.wait(1.0):
+    def show_running(self) -> None:
+        """Say in the bar which cells are running."""
+        if not self.bar.disable:
             running = [self.sweep.label(cell) for cell in self.todo if self.sweep.unfinished(cell)]
             self.bar.set_postfix_str(f"running: {'; '.join(running)}" if running else "")
 
@@ -99,7 +91,8 @@ def run(sweep: Sweep) -> None:
     for cell in todo:
         _drop(sweep, cell)
     waiting, suspects, idle = todo, [], 0
-    with _Progress(sweep, todo) as progress, _stopped_by_sigterm():
+    progress = _Progress(sweep, todo)
+    with progress.bar, every_second(progress.show_running), _stopped_by_sigterm():
         while waiting or suspects:
             alone = not waiting
             batch = waiting or [suspects.pop(0)]

@@ -64,6 +64,24 @@ def progress(
         _outermost.release()
 
 
+@contextmanager
+def every_second(look: Callable[[], None]) -> Iterator[None]:
+    """Look at something once a second, in a thread, until the block ends."""
+
+    def watch() -> None:
+        while not stop.wait(1.0):
+            look()
+
+    stop = threading.Event()
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watcher.join()
+
+
 class _Bar:
     def __init__(self, description: str, total: int, unit: str, finished: int, delay: float):
         # Smoothing 0 is the mean since the beginning.
