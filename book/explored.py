@@ -23,6 +23,8 @@ from book import figures
 from lib.claims import read_results
 from lib.config import OneLineError
 from lib.files import write_atomically
+from lib.models import ARCHITECTURES
+from lib.notebook import keys_row
 from lib.plots.diversity import ACROSS, UP
 from lib.plots.downloads import CSV
 from lib.plots.style import METHOD_NAMES
@@ -85,7 +87,8 @@ def provenance(build_dir: Path, notebook: str, architecture: str) -> dict[str, s
     if table is None:
         raise ExploreError(f"{path}: there is no provenance: execute the notebook again")
     rows = [[cell.get_text(strip=True) for cell in row.find_all("td")] for row in table.tbody.find_all("tr")]
-    return {name: text for name, text in rows if not name.endswith(" members") or name == f"{architecture} members"}
+    others = {keys_row(name) for name in ARCHITECTURES if name != architecture}
+    return {name: text for name, text in rows if name not in others}
 
 
 def _outputs(notebook: NotebookNode) -> Iterator[dict[str, Any]]:

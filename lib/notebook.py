@@ -268,7 +268,7 @@ class Page:
             ),
             "data": f"{self.dataset.name}, SHA-256 {self.dataset.content_hash[:12]}",
             "seeds": self._seeds(),
-            **{f"{name} runs, by key": ", ".join(key[:8] for key in keys) for name, keys in self.keys.items()},
+            **{keys_row(name): ", ".join(key[:8] for key in keys) for name, keys in self.keys.items()},
             **_circumstances(),
             "made by other commits": "; ".join(filter(None, mixed)) or "nothing",
             "run": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {(time.monotonic() - self.started) / 60:.1f} minutes",
@@ -285,6 +285,11 @@ class Page:
         }
         parts = [f"{what} {_numbers(own)}" for what, own in numbers.items() if own]
         return "; ".join([_numbers(seeds), *parts])
+
+
+def keys_row(architecture: str) -> str:
+    """The row of the table of provenance that has the keys of a network's members in the run store."""
+    return f"{architecture} runs, by key"
 
 
 def _numbers(values: set[int]) -> str:

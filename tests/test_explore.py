@@ -76,8 +76,8 @@ def build_dir(tmp_path_factory):
     rows = {
         "preset": "smoke",
         "device": DEVICE,
-        "small_cnn members": "aaaa",
-        "resnet8_v1 members": "bbbb",
+        "small_cnn runs, by key": "aaaa",
+        "resnet8_v1 runs, by key": "bbbb",
         "commit": "<0123>",
     }
     made = {
@@ -129,7 +129,7 @@ def test_provenance_is_that_of_the_notebook_without_members_of_other_networks(bu
     assert resnet["provenance"] == {
         "preset": "smoke",
         "device": DEVICE,
-        "resnet8_v1 members": "bbbb",
+        "resnet8_v1 runs, by key": "bbbb",
         "commit": "<0123>",
     }
 
@@ -203,7 +203,7 @@ def test_committed_results_are_those_of_the_list_with_their_provenance():
     assert {(result["kind"], result["dataset"], result["architecture"]) for result in found} == wanted
     for result in found:
         needed = {"preset", "parameters given", "data", "versions", "device", "commit", "run"}
-        assert needed | {f"{result['architecture']} members"} <= set(result["provenance"])
+        assert needed | {notebook.keys_row(result["architecture"])} <= set(result["provenance"])
         assert "dirty" not in result["provenance"]["commit"]
 
 
