@@ -21,6 +21,7 @@ import numpy as np
 
 from lib.config import PIXEL_SCALINGS, unknown
 from lib.formats import (
+    CIFAR10_BATCHES,
     FASHION_MNIST_CLASSES,
     IDX_FILES,
     Arrays,
@@ -29,6 +30,7 @@ from lib.formats import (
     folder_name,
     one_line,
     read_cifar10,
+    read_cifar10_holdout,
     read_cifar100,
     read_fashion_mnist,
     read_image_folder,
@@ -41,6 +43,7 @@ DATASETS: dict[str, str] = {  # name → what it is, on one line
     "fashion_mnist_mini": "28x28 grey clothes, 10,000 training images of Fashion-MNIST: comes with this project",
     "fashion_mnist": "28x28 grey clothes, 60,000 training images: found on this machine or downloaded (30 MB)",
     "cifar10": "32x32 colour photographs of 10 classes, 50,000 training images: downloaded (170 MB)",
+    "cifar10_holdout": "CIFAR-10 less its test batch: 40,000 training images, and the fifth batch for test",
     "cifar100": "32x32 colour photographs of 100 classes, 50,000 training images: downloaded (170 MB)",
     "svhn": "32x32 colour house numbers, 73,257 training images: downloaded (250 MB)",
 }
@@ -112,6 +115,9 @@ _FASHION_MD5 = (
 )
 _CIFAR_URL = "https://www.cs.toronto.edu/~kriz"
 _SVHN_URL = "http://ufldl.stanford.edu/housenumbers"
+_CIFAR10_FOLDERS = ("cifar-10-batches-bin", ".")
+_CIFAR10_DOWNLOAD = {f"{_CIFAR_URL}/cifar-10-binary.tar.gz": "c32a1d4ab5d03f1284b67883e8d87530"}
+_CIFAR10_HINT = f"put the files of {_CIFAR_URL}/cifar-10-binary.tar.gz"
 SOURCES = {
     "fashion_mnist": Source(
         read_fashion_mnist,
@@ -122,10 +128,18 @@ SOURCES = {
     ),
     "cifar10": Source(
         read_cifar10,
-        (*(f"data_batch_{batch}.bin" for batch in range(1, 6)), "test_batch.bin", "batches.meta.txt"),
-        ("cifar-10-batches-bin", "."),
-        {f"{_CIFAR_URL}/cifar-10-binary.tar.gz": "c32a1d4ab5d03f1284b67883e8d87530"},
-        f"put the files of {_CIFAR_URL}/cifar-10-binary.tar.gz",
+        (*CIFAR10_BATCHES, "test_batch.bin", "batches.meta.txt"),
+        _CIFAR10_FOLDERS,
+        _CIFAR10_DOWNLOAD,
+        _CIFAR10_HINT,
+        pickled="cifar-10-batches-py",
+    ),
+    "cifar10_holdout": Source(
+        read_cifar10_holdout,
+        (*CIFAR10_BATCHES, "batches.meta.txt"),
+        _CIFAR10_FOLDERS,
+        _CIFAR10_DOWNLOAD,
+        _CIFAR10_HINT,
         pickled="cifar-10-batches-py",
     ),
     "cifar100": Source(

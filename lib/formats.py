@@ -1,6 +1,7 @@
 """Readers of the file formats that images come in; every problem is a DatasetError of one line."""
 
 import gzip
+import hashlib
 import io
 import math
 import os
@@ -142,7 +143,13 @@ def read_fashion_mnist(folder: Path) -> RawDataset:
 
 
 def _read_cifar(
-    folder: Path, train: tuple[str, ...], test: str, names: str, label_bytes: int, count: int
+    folder: Path,
+    train: tuple[str, ...],
+    test: str,
+    names: str,
+    label_bytes: int,
+    count: int,
+    md5: dict[str, str] | None = None,
 ) -> RawDataset:
     """Read CIFAR's binary version: records of `label_bytes` labels, then 32×32 pixels, planes of red, green, blue."""
     classes = tuple(read_bytes(folder / names).decode("utf-8", "replace").split())
@@ -151,6 +158,8 @@ def _read_cifar(
 
     def read(file: str) -> Arrays:
         content, size = read_bytes(folder / file), label_bytes + 3072
+        if md5 and hashlib.md5(content).hexdigest() != md5[file]:
+            raise DatasetError(f"{folder / file}: not the official file (another MD5); fetch it again")
         if not content or len(content) % size:
             raise DatasetError(f"{folder / file}: expected records of {size} bytes, got {len(content)} bytes in all")
         records = np.frombuffer(content, np.uint8).reshape(-1, size)
@@ -162,10 +171,25 @@ def _read_cifar(
     return RawDataset((np.concatenate(images), np.concatenate(labels)), None, read(test), classes)
 
 
+#: The official training batches of CIFAR-10 (binary version), with their MD5.
+CIFAR10_BATCHES = {
+    "data_batch_1.bin": "5dd7e06a14cb22eb9f671a540d1b7c25",
+    "data_batch_2.bin": "5ea93a67294ea407fff1d09f752e9692",
+    "data_batch_3.bin": "942cd6a4bcdd0dd3c604fbe906cb4421",
+    "data_batch_4.bin": "ae636b3ba5c66a11e91e8cb52e771fcb",
+    "data_batch_5.bin": "53f37980c15c3d472c316c40844f3f0d",
+}
+
+
 def read_cifar10(folder: Path) -> RawDataset:
     """Read the binary version of CIFAR-10 (https://www.cs.toronto.edu/~kriz/cifar.html)."""
-    train = tuple(f"data_batch_{batch}.bin" for batch in range(1, 6))
-    return _read_cifar(folder, train, "test_batch.bin", "batches.meta.txt", label_bytes=1, count=10)
+    return _read_cifar(folder, tuple(CIFAR10_BATCHES), "test_batch.bin", "batches.meta.txt", label_bytes=1, count=10)
+
+
+def read_cifar10_holdout(folder: Path) -> RawDataset:
+    """Read the five training batches of CIFAR-10: four for training, the fifth in the place of the test images."""
+    *train, test = CIFAR10_BATCHES
+    return _read_cifar(folder, tuple(train), test, "batches.meta.txt", label_bytes=1, count=10, md5=CIFAR10_BATCHES)
 
 
 def read_cifar100(folder: Path) -> RawDataset:
