@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from lib.store import DERIVED
+from lib.run.store import DERIVED
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -158,7 +158,7 @@ def leave_locks(store: Path) -> int:
     script = """
 import sys
 from contextlib import ExitStack
-from lib.store import RunStore
+from lib.run.store import RunStore
 with ExitStack() as stack:
     print(len([stack.enter_context(run.lock()) for run in RunStore(sys.argv[1]).runs()]), flush=True)
     sys.stdin.read()

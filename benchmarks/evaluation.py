@@ -1,4 +1,4 @@
-"""Weight vectors evaluated a second: `lib.weights.predict` against a loop as most people write it.
+"""Weight vectors evaluated a second: `lib.models.weights.predict` against a loop as most people write it.
 
     python benchmarks/evaluation.py
 
@@ -23,11 +23,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import plain
 from benchmarks.report import Report, number, say, times_as_fast
 from benchmarks.training import floor_step, layer_shapes, normalized
-from lib.data import Dataset, load_dataset, pixel_statistics
-from lib.engines import usable_cores
-from lib.models import Network, build_model
-from lib.training import one_thread
-from lib.weights import BATCH_SIZE, as_pixels, flatten, flatten_statistics, predict
+from lib.data.datasets import Dataset, load_dataset, pixel_statistics
+from lib.models.networks import Network, build_model
+from lib.models.weights import BATCH_SIZE, as_pixels, flatten, flatten_statistics, predict
+from lib.run.engines import usable_cores
+from lib.training.trainer import one_thread
 
 #: One in how many of the vectors each network gets: the large ones take longer, and a rate needs no more.
 SHARES = {"small_cnn": 1, "medium_cnn": 20, "resnet20_v1": 20}
@@ -66,7 +66,7 @@ def floor_seconds(model: Network, pixels: np.ndarray, cores: int) -> float:
 def main(
     vectors: Annotated[int, typer.Option(help="Of small_cnn; other networks get fewer.")] = 200,
     images: Annotated[int, typer.Option(help="The first ones of the test images.")] = 2000,
-    dataset: Annotated[str, typer.Option(help="A name of lib.data.DATASETS.")] = "fashion_mnist_mini",
+    dataset: Annotated[str, typer.Option(help="A name of lib.data.datasets.DATASETS.")] = "fashion_mnist_mini",
     architecture: Annotated[list[str], typer.Option(help="Several times.")] = list(SHARES),  # noqa: B006
     rounds: Annotated[int, typer.Option(help="How often each way is measured.")] = 5,
     output: Annotated[Path | None, typer.Option(help="Instead of results/evaluation.json.")] = None,

@@ -37,7 +37,7 @@ from benchmarks import disturbance
 from benchmarks.disturbance import VICTIMS, Sweeping
 from benchmarks.report import Report, say
 from lib.config import canonical_json
-from lib.store import RunStore, StoreError
+from lib.run.store import RunStore, StoreError
 
 #: The page that is swept: it trains, keeps derived arrays and judges; what it judges by need only be numbers that
 #: everything before decides.
@@ -57,7 +57,9 @@ data_dir: str = None  # of datasets
 engine: str = None  # of training
 jobs: int = None  # of training""",
     """import numpy as np
-from lib import claims, metrics, notebook
+from lib import metrics
+from lib.findings import claims
+from lib.notebook import page as notebook
 page = notebook.open_page(min_members=2)
 runs = page.train(page.experiment)""",
     """labels = metrics.top_labels(page.predict_final(runs, page.test.images))

@@ -26,12 +26,12 @@ from benchmarks import ours
 from benchmarks.evaluation import random_networks
 from benchmarks.report import Report, number, say
 from lib.config import Experiment
-from lib.data import Dataset, load_dataset
-from lib.embedding import tsne
-from lib.engines import usable_cores
+from lib.data.datasets import Dataset, load_dataset
 from lib.metrics import cosine_similarity, disagreement
-from lib.models import build_model
-from lib.weights import flatten, predict
+from lib.models.networks import build_model
+from lib.models.weights import flatten, predict
+from lib.plots.embedding import tsne
+from lib.run.engines import usable_cores
 
 NETWORKS = ("small_cnn", "resnet8_v1", "medium_cnn")  # in the order of their number of weights
 
@@ -127,7 +127,7 @@ def slope(small: tuple[int, float], large: tuple[int, float]) -> float:
 
 
 def main(
-    dataset: Annotated[str, typer.Option(help="A name of lib.data.DATASETS.")] = "fashion_mnist_mini",
+    dataset: Annotated[str, typer.Option(help="A name of lib.data.datasets.DATASETS.")] = "fashion_mnist_mini",
     members: Annotated[int, typer.Option(help="The largest ensemble.")] = 8,
     epochs: Annotated[int, typer.Option(help="The longest training.")] = 8,
     vectors: Annotated[int, typer.Option(help="The most sampled vectors.")] = 200,

@@ -7,9 +7,9 @@ import time
 from dataclasses import replace
 
 from lib.config import Experiment
-from lib.engines import usable_cores
-from lib.ensemble import train_ensemble
-from lib.training import Trajectory
+from lib.run.engines import usable_cores
+from lib.training.ensemble import train_ensemble
+from lib.training.trainer import Trajectory
 
 
 def train(experiment: Experiment, data_root: str | None = None) -> tuple[float, list[Trajectory]]:

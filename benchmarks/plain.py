@@ -15,10 +15,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from lib.config import MemberConfig
-from lib.data import Dataset as AllData
-from lib.data import Split, pixel_statistics
-from lib.models import ARCHITECTURES, initialize
-from lib.training import SCHEDULES
+from lib.data.datasets import Dataset as AllData
+from lib.data.datasets import Split, pixel_statistics
+from lib.models.networks import ARCHITECTURES, initialize
+from lib.training.trainer import SCHEDULES
 
 CNN_CHANNELS = {"small_cnn": (16, 32, 32), "medium_cnn": (64, 128, 256, 256)}
 
@@ -45,7 +45,7 @@ def loaders(data: AllData, batch_size: int, workers: int = 0) -> tuple[DataLoade
 
 
 def network(architecture: str, image_shape: tuple[int, int, int], num_classes: int, dropout: float = 0.0) -> nn.Module:
-    """The layers of `lib.models.build_model`, of PyTorch's own modules, from normalised images to logits."""
+    """The layers of `lib.models.networks.build_model`, of PyTorch's own modules, from normalised images to logits."""
     if architecture not in CNN_CHANNELS:
         return ARCHITECTURES[architecture](image_shape, num_classes, dropout)
     height, width, incoming = image_shape

@@ -21,7 +21,7 @@ from typing import Any
 
 from scipy.stats import t as student
 
-from lib.engines import usable_cores
+from lib.run.engines import usable_cores
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results"

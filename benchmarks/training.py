@@ -31,11 +31,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import ours, plain
 from benchmarks.report import Report, difference, say, times_as_fast
 from lib.config import Experiment, MemberConfig
-from lib.data import Dataset, load_dataset, pixel_statistics
-from lib.engines import open_engine, usable_cores
+from lib.data.datasets import Dataset, load_dataset, pixel_statistics
 from lib.metrics import accuracy, disagreement, top_labels
-from lib.training import build_member_model, build_optimizer, one_thread, train_epoch
-from lib.weights import as_pixels, predict
+from lib.models.weights import as_pixels, predict
+from lib.run.engines import open_engine, usable_cores
+from lib.training.trainer import build_member_model, build_optimizer, one_thread, train_epoch
 
 OURS, PLAIN, TORCH_UNCERTAINTY = "ours", "plain loop", "torch-uncertainty"
 
@@ -243,7 +243,7 @@ def add_steps(report: Report, experiment: Experiment, data: Dataset, precision: 
 
 def main(
     architecture: Annotated[str, typer.Option(help="small_cnn or medium_cnn.")] = "small_cnn",
-    dataset: Annotated[str, typer.Option(help="A name of lib.data.DATASETS.")] = "fashion_mnist_mini",
+    dataset: Annotated[str, typer.Option(help="A name of lib.data.datasets.DATASETS.")] = "fashion_mnist_mini",
     epochs: Annotated[int, typer.Option(help="Of every training.")] = 10,
     rounds: Annotated[int, typer.Option(help="How often each contender trains; round r has seed r.")] = 5,
     precision: Annotated[list[str], typer.Option(help="Several times: float32, bf16.")] = PRECISIONS,

@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 from book import colab, explore, figures, landing  # noqa: E402
 from book.explored import ExploreError  # noqa: E402
 from book.fragments import all_fragments  # noqa: E402
-from lib.claims import Result, read_results  # noqa: E402
+from lib.findings.claims import Result, read_results  # noqa: E402
 
 #: Cells that papermill adds to its copy: the given parameters, and banners above a cell that failed.
 PAPERMILL_TAGS = {"injected-parameters", "papermill-error-cell-tag"}

@@ -10,9 +10,9 @@ import papermill
 import typer
 from papermill.exceptions import PapermillExecutionError
 
-from lib.cell import QUIET
 from lib.config import PRESETS, ConfigError, unknown
-from lib.grid import check_value, read_yaml
+from lib.sweep.cell import QUIET
+from lib.sweep.grid import check_value, read_yaml
 
 
 def parameters_for(notebook: Path, params: Path | None, defaults: dict[str, str]) -> dict:

@@ -30,9 +30,9 @@ sys.path.insert(0, str(ROOT))
 
 from book.explored import COMMITTED, FIGURES, LIMITS, figure_alt, gathered, record_results  # noqa: E402
 from lib.config import OneLineError  # noqa: E402
-from lib.grid import read_yaml  # noqa: E402
 from lib.plots.landscape import SIMILARITY_TICKS  # noqa: E402
 from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES, RUN_COLORS  # noqa: E402
+from lib.sweep.grid import read_yaml  # noqa: E402
 
 #: The list of the runs whose results come with the book, beside them.
 RUNS = "runs.yaml"

@@ -20,17 +20,17 @@ from bs4 import BeautifulSoup
 from nbformat import NotebookNode
 
 from book import figures
-from lib.claims import read_results
 from lib.config import OneLineError
-from lib.files import write_atomically
-from lib.models import ARCHITECTURES
-from lib.notebook import keys_row
+from lib.findings.claims import read_results
+from lib.models.networks import ARCHITECTURES
+from lib.notebook.page import keys_row
 from lib.plots.diversity import ACROSS, UP
 from lib.plots.downloads import CSV
 from lib.plots.style import METHOD_NAMES
+from lib.run.files import write_atomically
 
 #: The figure behind each view: notebook, and name of the figure.
-FIGURES = {"plane": ("04_diversity_accuracy", "diversity-plane"), "radial": ("05_radial_cut", "radial-maps")}
+FIGURES = {"plane": ("04_diversity", "diversity-plane"), "radial": ("05_radial", "radial-maps")}
 
 #: Results that come with the book, below its root.
 COMMITTED = Path("book/results/explore")

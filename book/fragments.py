@@ -9,14 +9,14 @@ from typing import Any
 import papermill
 
 from benchmarks.report import circumstances, machine, number, table
-from lib.claims import CLAIMS, INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Result
-from lib.claims import numbers as claims_numbers
-from lib.claims import table as claims_table
 from lib.config import PRESETS, PROTOCOLS, Experiment
-from lib.cost import preset_plans, training_rate
-from lib.notebook import CHAIN_SETTINGS, SETTINGS, VERDICT_SIGNS, device_name, remarks
-from lib.training import SCHEDULES
-from lib.weights import default_device
+from lib.findings.claims import CLAIMS, INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Result
+from lib.findings.claims import numbers as claims_numbers
+from lib.findings.claims import table as claims_table
+from lib.notebook.page import CHAIN_SETTINGS, SETTINGS, VERDICT_SIGNS, device_name, remarks
+from lib.run.engines import default_device
+from lib.training.cost import preset_plans, training_rate
+from lib.training.trainer import SCHEDULES
 
 #: The modules of the API reference, in the order of the way of the data; others follow in the order of the alphabet.
 MODULES = (
@@ -75,14 +75,14 @@ MODULES = (
 #: first two train what the others read.
 BUDGETS = {
     "01_trajectories": 75,
-    "02_independent_solutions": 190,
+    "02_independent": 190,
     "03_subspaces": 45,
-    "04_diversity_accuracy": 35,
-    "05_radial_cut": 40,
+    "04_diversity": 35,
+    "05_radial": 40,
     "06_tunnel": 55,
-    "07_ensemble_size": 45,
-    "08_dataset_shift": 60,
-    "09_larger_datasets": 45,
+    "07_ensemble": 45,
+    "08_shift": 60,
+    "09_harder": 45,
     "10_randomness": 70,
     "11_sgmcmc": 60,
     "12_scoreboard": 15,

@@ -11,8 +11,8 @@ from PIL import Image, ImageOps
 
 from book.cartoon import hypothesis
 from book.fragments import badge, code, page_title
-from lib.claims import VERDICTS, Result
-from lib.notebook import VERDICT_SIGNS
+from lib.findings.claims import VERDICTS, Result
+from lib.notebook.page import VERDICT_SIGNS
 
 #: The tag of the cell whose figure stands for its page; without one it is the last figure.
 TAG = "thumbnail"

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from lib.config import MemberConfig, OneLineError
-from lib.data import DATASETS, SOURCES, default_data_root, locate
-from lib.store import Run, RunStore, StoreError, folder_size, last_written
+from lib.data.datasets import DATASETS, SOURCES, default_data_root, locate
+from lib.run.store import Run, RunStore, StoreError, folder_size, last_written
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
 runs_app = typer.Typer(rich_markup_mode=None, help="The trained members.")
@@ -149,9 +149,9 @@ def sweep(
 ) -> None:
     """Execute a notebook for all cells of a grid that are not complete, and show the results side by side."""
     # PyTorch, papermill and Jupyter come with it, which the other commands do without.
-    from lib import execution, forecast, sweep_page
-    from lib import sweep as sweeps
-    from lib.grid import read_grid
+    from lib.sweep import execution, forecast, sweep_page
+    from lib.sweep import plan as sweeps
+    from lib.sweep.grid import read_grid
 
     planned = sweeps.plan(notebook, read_grid(grid), output, engine, jobs, scheduler)
     if dry_run:

@@ -179,9 +179,9 @@ class MemberConfig:
     """Everything that decides the weights of one member, and nothing else.
 
     `initialization` and `order` are the member numbers that seed the first weights, and data order, dropout and
-    augmentation; they are the same number in an ordinary ensemble. With `cycles` it is a chain of `lib.sgmcmc`. A field
-    added later needs a default under which old members stay what they were: fields at such a default are left out of
-    the key.
+    augmentation; they are the same number in an ordinary ensemble. With `cycles` it is a chain of
+    `lib.training.sgmcmc`. A field added later needs a default under which old members stay what they were: fields at
+    such a default are left out of the key.
     """
 
     dataset: str
@@ -259,7 +259,7 @@ class Experiment:
 
     `varied` says what differs between members: `both`, as in an ordinary ensemble; `initialization` or `order` alone,
     the other being that of member 0; or `none`, for that member alone. `cycles` other than 0 make every member a chain
-    of `lib.sgmcmc`, with noise of that `temperature` in the last `noise_epochs` of each cycle.
+    of `lib.training.sgmcmc`, with noise of that `temperature` in the last `noise_epochs` of each cycle.
 
     Raises:
         ConfigError: a value that is not allowed, in one line.

@@ -71,7 +71,7 @@ def once(folder: Path, make: Callable[[], object]) -> Path:
 def compiled(shared: Path) -> None:
     """Numba's kernels in their cache, so that processes started at once do not all compile them in a new checkout."""
     from lib.config import Experiment
-    from lib.ensemble import train_ensemble
+    from lib.training.ensemble import train_ensemble
 
     def train() -> None:
         for precision in ("float32", "bf16"):

@@ -1,5 +1,6 @@
 """What several test files need: tiny experiments on scikit-learn's digits, and scripts in processes of their own."""
 
+import json
 import re
 import subprocess
 import sys
@@ -10,10 +11,10 @@ import numpy as np
 import torch
 
 from lib.config import Experiment, MemberConfig
-from lib.data import Dataset, Split, load_dataset
-from lib.ensemble import train_ensemble
-from lib.files import read_metadata
-from lib.store import RunStore
+from lib.data.datasets import Dataset, Split, load_dataset
+from lib.run.files import read_metadata
+from lib.run.store import RunStore
+from lib.training.ensemble import train_ensemble
 
 # Networks this small are several times slower with threads that wait for one another on busy cores.
 torch.set_num_threads(1)
@@ -26,6 +27,15 @@ def commands(texts: Iterable[str], program: str) -> list[str]:
     blocks = [block for text in texts for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL)]
     lines = dict.fromkeys(line for block in blocks for line in block.splitlines())
     return [line for line in lines if line.startswith(f"{program} ")]
+
+
+def notebook(*cells, tags=("parameters",)):
+    """A notebook whose first cell has tags, as text."""
+    made = [
+        {"cell_type": "code", "source": source, "metadata": {"tags": list(tags)} if number == 0 else {}}
+        for number, source in enumerate(cells)
+    ]
+    return json.dumps({"cells": made, "metadata": {}, "nbformat": 4, "nbformat_minor": 4})
 
 
 def experiment(**overrides):

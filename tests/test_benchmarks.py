@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import growth, plain, report, training  # noqa: E402
-from lib.models import build_model  # noqa: E402
-from lib.training import build_member_model  # noqa: E402
+from lib.models.networks import build_model  # noqa: E402
+from lib.training.trainer import build_member_model  # noqa: E402
 
 SCRIPTS = {
     "training": "--dataset digits --epochs 1 --rounds 1 --steps 1",

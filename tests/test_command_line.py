@@ -12,9 +12,9 @@ from conftest import NOTEBOOKS
 from helpers import CHECKOUT, member, subset
 
 from lib import __main__ as command_line
-from lib import data
-from lib.store import RunStore
-from lib.training import train_members
+from lib.data import datasets as data
+from lib.run.store import RunStore
+from lib.training.trainer import train_members
 
 DATA = subset(150)
 
@@ -343,7 +343,7 @@ def test_store_error_is_one_line(filled, lib, monkeypatch):
     def fail(folder):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("lib.store.shutil.rmtree", fail)
+    monkeypatch.setattr("lib.run.store.shutil.rmtree", fail)
     code, _, err = lib("runs", "prune", "--yes", "--runs-dir", filled[0].root)
     assert code == 1
     assert err == f"error: cannot remove {filled[2].folder}: Permission denied\n"

@@ -7,8 +7,11 @@ import re
 import numpy as np
 import pytest
 
-from lib import config, data, models, training
+from lib import config
 from lib.config import PRESETS, PROTOCOLS, STUDIES, VARIED, ConfigError, Experiment, MemberConfig
+from lib.data import datasets as data
+from lib.models import networks as models
+from lib.training import trainer as training
 
 PINNED = MemberConfig(
     dataset="digits",

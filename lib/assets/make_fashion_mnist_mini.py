@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.data import MINI_FILE
-from lib.formats import read_fashion_mnist
+from lib.data.datasets import MINI_FILE
+from lib.data.formats import read_fashion_mnist
 
 SEED = 1912_02757  # the paper's number at arXiv
 TRAIN_PER_CLASS, VAL_PER_CLASS, TEST_PER_CLASS = 1000, 200, 500
@@ -30,7 +30,7 @@ def choose(labels: np.ndarray, per_class: tuple[int, ...], rng: np.random.Genera
 
 
 def main(source: Path, target: Path) -> None:
-    """Write the file and print its SHA-256, which README.md and lib/data.py repeat."""
+    """Write the file and print its SHA-256, which README.md and lib/data/datasets.py repeat."""
     raw = read_fashion_mnist(source)
     rng = np.random.default_rng(SEED)
     train, val = choose(raw.train[1], (TRAIN_PER_CLASS, VAL_PER_CLASS), rng)

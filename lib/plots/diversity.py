@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lib.diversity import Points
+from lib.findings.planes import Points
 from lib.metrics import flip_family_diversity, perturbed_limit, uncorrelated_limit
 from lib.plots.downloads import stacked, with_data
 from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES, legend_below

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lib.claims import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Result, numbers
+from lib.findings.claims import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Result, numbers
 from lib.plots.downloads import with_data
 
 #: Colour and marker of each verdict, distinguishable in grey.
@@ -59,7 +59,7 @@ def forest(results: Sequence[Result]) -> Figure:
     which; there is one panel for each first part of the claims' names.
 
     Args:
-        results: at least one, those of a claim beside one another, as `lib.claims.read_results` gives them.
+        results: at least one, those of a claim beside one another, as `lib.findings.claims.read_results` gives them.
     """
     groups: dict[str, list[int]] = {}
     for number, one in enumerate(results):

@@ -1,0 +1,1 @@
+"""Datasets by name or path, readers of formats, streaming, corruptions, shift."""

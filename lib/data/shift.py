@@ -1,0 +1,179 @@
+"""Data unlike the training data: test images under the 19 corruptions of CIFAR-10-C, and images of another kind.
+
+    dataset → Shift.images, foreign_images → predict
+
+Nothing here is downloaded: published files are read where they lie in the data root.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+from PIL import Image
+
+from lib.config import ConfigError
+from lib.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt, read_cifar10_c
+from lib.data.datasets import Dataset, default_data_root, load_dataset, locate
+from lib.data.formats import DatasetError
+from lib.run.store import RunStore
+
+#: Raise it whenever `lib.data.corruptions.corrupt` would give other images: those that a store keeps are made again.
+VERSION = 1
+
+#: Of the data root: where the published files of CIFAR-10-C are read from.
+PUBLISHED = "CIFAR-10-C"
+
+#: Their images are digits, so that digits are not foreign to them.
+DIGITS = ("digits", "svhn")
+
+
+@dataclass(frozen=True, eq=False)
+class Shift:
+    """Test images of a dataset under every corruption.
+
+    Each corruption gets test images of its own, the next `count` of them, from the first on again where they run out:
+    a mean over corruptions so rests on as many different images as there are. An image meets its corruption at every
+    severity. All shapes have the corruptions first, in the order of `names`.
+
+    Attributes:
+        dataset: whose test images.
+        store: keeps the corrupted images.
+        count: test images under each corruption; None: all.
+        data_dir: where the published files may lie, in the folder `PUBLISHED`; None: as for datasets.
+        seed: of the corruptions.
+
+    Raises:
+        ConfigError: a `count` that there is not.
+    """
+
+    dataset: Dataset
+    store: RunStore
+    count: int | None = None
+    data_dir: str | Path | None = None
+    seed: int = 0
+
+    names = tuple(CORRUPTIONS)
+    severities = (0, *SEVERITIES)
+
+    def __post_init__(self):
+        available = len(self.dataset.test.labels)
+        if self.count is not None and not 1 <= self.count <= available:
+            raise ConfigError(f"num_corrupted must be from 1 to {available} for {self.dataset.name}, got {self.count}")
+
+    @cached_property
+    def which(self) -> np.ndarray:
+        """Indices of the test images `(19, count)`."""
+        available = len(self.dataset.test.labels)
+        count = self.count or available
+        return np.arange(len(self.names) * count).reshape(-1, count) % available
+
+    @property
+    def num_images(self) -> int:
+        """How many different test images take part: the first ones."""
+        return int(self.which.max()) + 1
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The true classes `(19, count)`."""
+        return self.dataset.test.labels[self.which]
+
+    @property
+    def published(self) -> Path | None:
+        """The folder of the published files: for CIFAR-10, where it is there; otherwise images are corrupted here."""
+        folder = _root(self.data_dir) / PUBLISHED
+        return folder if self.dataset.name == "cifar10" and folder.is_dir() else None
+
+    def images(self, severity: int) -> np.ndarray:
+        """Images of a severity from 0, the clean ones, to 5: uint8 `(19, count, H, W, C)`.
+
+        Raises `DatasetError` where published files are missing, damaged, or have other labels than the test images.
+        """
+
+        def made() -> np.ndarray:
+            return np.stack(
+                [self._under(name, severity, own) for name, own in zip(self.names, self.which, strict=True)]
+            )
+
+        if severity == 0 or self.published:
+            return made()
+        recipe = {
+            "dataset": self.dataset.content_hash,
+            "corruptions": list(self.names),
+            "severity": int(severity),
+            "count": self.which.shape[1],
+            "seed": self.seed,
+            "version": VERSION,
+        }
+        return self.store.cached("corrupted", recipe, lambda: {"images": made()})["images"]
+
+    def of_one(self, number: int = 0) -> np.ndarray:
+        """One test image, by its number, under every corruption and severity: uint8 `(19, 6, H, W, C)`."""
+        rows = [[self._under(name, severity, [number])[0] for severity in self.severities] for name in self.names]
+        return np.array(rows)
+
+    def resample(self, images: np.ndarray) -> np.ndarray:
+        """Weights `(19 * count,)` of sum one, for test images that were drawn with replacement from `num_images`.
+
+        An image that was drawn twice counts twice, under each of its corruptions.
+        """
+        drawn = np.bincount(images, minlength=self.num_images)[self.which.ravel()]
+        return drawn / drawn.sum()
+
+    def _under(self, name: str, severity: int, which: ArrayLike) -> np.ndarray:
+        """These test images under one corruption."""
+        if severity > 0 and self.published:
+            images, labels = read_cifar10_c(self.published, name, severity)
+            if not np.array_equal(labels, self.dataset.test.labels):
+                labels_file = self.published / "labels.npy"
+                raise DatasetError(f"{labels_file}: expected the labels of the test images of {self.dataset.name}")
+            return images[which]
+        return corrupt(np.asarray(self.dataset.test.images[which]), name, severity, self.seed)
+
+
+def foreign_images(
+    dataset: Dataset, count: int | None = None, data_dir: str | Path | None = None, seed: int = 0
+) -> tuple[str, np.ndarray]:
+    """Images of none of the dataset's classes, in its shape.
+
+    For CIFAR-10 and CIFAR-100 the test images of SVHN, as in the paper, where they are in the data root; for digits
+    the clothes that come with this project; for all others, and where SVHN is not there, scikit-learn's digits.
+    Nothing is downloaded. Other sizes are interpolated linearly, and grey becomes three equal channels.
+
+    Args:
+        dataset: that the networks were trained on.
+        count: how many, drawn by `seed`; None: all that there are.
+        data_dir: the data root; None: as for datasets.
+        seed: of the choice.
+
+    Returns:
+        What they are, in words, and uint8 `(n, H, W, C)`, n at most `count`.
+    """
+    height, width, channels = dataset.image_shape
+    root = _root(data_dir)
+    if dataset.name in DIGITS:
+        name, source = "clothes (Fashion-MNIST)", load_dataset("fashion_mnist_mini").test.images
+    elif dataset.name in ("cifar10", "cifar100") and locate("svhn", root):
+        name, source = "house numbers (SVHN)", load_dataset("svhn", root).test.images
+    else:
+        digits = load_dataset("digits")
+        name = "handwritten digits (scikit-learn)"
+        source = np.concatenate([split.images for split in (digits.train, digits.val, digits.test)])
+    chosen = np.random.default_rng(seed).permutation(len(source))[:count]
+    return name, _fitted(source[chosen], height, width, channels)
+
+
+def _fitted(images: np.ndarray, height: int, width: int, channels: int) -> np.ndarray:
+    """Images `(n, h, w, c)`, grey or with as many `channels`, as uint8 `(n, height, width, channels)`."""
+    if images.shape[1:3] != (height, width):
+        planes = images.transpose(0, 3, 1, 2)
+        # Pillow widens its triangle where it shrinks, so that no pixel is passed over.
+        size, linear = (width, height), Image.Resampling.BILINEAR
+        resized = [[np.asarray(Image.fromarray(plane).resize(size, linear)) for plane in image] for image in planes]
+        images = np.array(resized).transpose(0, 2, 3, 1)
+    return np.repeat(images, channels // images.shape[3], axis=3)
+
+
+def _root(data_dir: str | Path | None) -> Path:
+    return (default_data_root() if data_dir is None else Path(data_dir).expanduser()).resolve()

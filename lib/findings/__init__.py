@@ -1,0 +1,1 @@
+"""The paper's findings as claims: what is judged, and how."""

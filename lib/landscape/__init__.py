@@ -1,0 +1,1 @@
+"""Planes, paths and maps of the loss landscape."""

@@ -1,0 +1,3 @@
+"""Numbers about networks: scores, diversity, pairs, intervals."""
+
+from lib.metrics.metrics import *  # noqa: F403

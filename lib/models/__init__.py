@@ -1,0 +1,1 @@
+"""Networks by name, their layers, stacked members, weights as vectors, predict."""

@@ -1,0 +1,1 @@
+"""What a page needs around its science: parameters, settings, verdicts, provenance."""

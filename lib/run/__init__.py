@@ -1,0 +1,1 @@
+"""Where and how work happens: files, the run store, engines, progress, provenance."""

@@ -1,0 +1,59 @@
+"""Which commit computed what: the one that this package is of, and those of what the run store had already."""
+
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+#: Digits of a commit's name that are shown and compared.
+DIGITS = 12
+
+
+@cache
+def commit() -> str:
+    """The commit that this package is of; empty where nobody knows.
+
+    In a checkout git says it, and `+changes` follows where a file of the package differs from it. An installed package,
+    as in Colab, has it from pip where it came from a repository's address.
+
+    Returns:
+        The first `DIGITS` digits of its name.
+    """
+    checkout = Path(__file__).resolve().parents[2]
+    return _of_checkout(checkout) if (checkout / ".git").exists() else _of_installation()
+
+
+def _of_checkout(checkout: Path) -> str:
+    def git(*arguments: str) -> str:
+        command = ["git", "--no-optional-locks", "-C", str(checkout), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD")[:DIGITS] + ("+changes" if git("status", "--porcelain", "--", "lib") else "")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def _of_installation() -> str:
+    try:
+        origin = json.loads(distribution("ensemble-landscapes").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        return ""
+    return origin.get("vcs_info", {}).get("commit_id", "")[:DIGITS]
+
+
+def named(name: str) -> str:
+    """A commit in words, whether or not it is known."""
+    return f"commit {name}" if name else "a commit that is not known"
+
+
+def others(commits: Sequence[str], things: str) -> str:
+    """How many of the things that these commits made are not of this package's commit, and of which; or nothing.
+
+    As in `4 of 6 runs by commit 0123456789ab, 1 of 6 runs by a commit that is not known`, the most frequent first.
+    """
+    foreign = Counter(name for name in commits if name != commit())
+    return ", ".join(f"{count} of {len(commits)} {things} by {named(name)}" for name, count in foreign.most_common())

@@ -1,0 +1,1 @@
+"""Samples around a run: the subspaces, and what is drawn from them."""

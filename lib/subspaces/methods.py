@@ -1,0 +1,263 @@
+"""Weights around the end of one run: four ways to sample them, how far to go, and their average.
+
+    late_iterates → subspace → sample → predict
+
+All of it is weight space: flat float32 vectors of P weights, biases among them. What a sample computes, and how
+accurate it is, is for the caller to find out; a network with BatchNorm needs `lib.models.weights.fresh_statistics` for
+that.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lib.config import ConfigError, unknown
+
+#: Columns of the iterates taken to float64 at a time.
+BLOCK = 1 << 16
+
+#: Principal directions of a low-rank Gaussian. The authors' notebook has 5; figures 4 and 6 and the low-rank
+#: approximation of random samples have 4.
+RANK = 5
+
+#: Late iterates are the last of this many equal parts of a run: epochs 30 to 39 of 40 in the authors' notebook.
+LATE_PART = 4
+
+#: The scale at which a method means what its name says; random directions and dropout have none. 1 is also what the
+#: authors' notebook samples with for its ensembles.
+NATURAL_SCALES = {"diagonal-gaussian": 1.0, "low-rank-gaussian": 1.0}
+
+#: The ends of the scales in the authors' diversity–accuracy plane, tuned to their MediumCNN: each sample's scale is
+#: uniform between 0 and this. That of the low-rank Gaussian is for directions of unit length.
+AUTHORS_SCALES = {"random": 70.0, "dropout": 0.1, "diagonal-gaussian": 10.0, "low-rank-gaussian": 6.0}
+
+#: Samples of the diversity–accuracy plane run from the base's validation accuracy down to this share of it (ours).
+PLANE_FLOOR = 0.5
+
+#: Random samples of an ensemble lose at most this much of the base's validation accuracy: the paper's section 5 rejects
+#: below 0.65 where its networks reach 0.71.
+REJECTION_MARGIN = 0.06
+
+#: `largest_scale`: the factor between two scales while it looks for a bracket, how often it may go on, and how often it
+#: then halves the bracket, which leaves a bracket of one per cent.
+BRACKET_FACTOR, BRACKET_STEPS, BISECTIONS = 4, 6, 7
+
+
+def late_iterates(weights: ArrayLike, rank: int = RANK) -> np.ndarray:
+    """The late iterates of a run, from which a subspace is made: the last quarter of its epochs, rounded up.
+
+    Never fewer than `rank` + 1, which have `rank` principal directions. `weights (T, P)` are those at initialisation,
+    which is no iterate, and after each epoch, as in `Trajectory.weights`. Gives `(t, P)`, a view whose last row is the
+    final solution. Raises `ConfigError` for a run of too few epochs. Source: the authors' notebook, see `LATE_PART`.
+    """
+    weights = _vectors("weights", weights)
+    epochs, needed = len(weights) - 1, rank + 1
+    if epochs < needed:
+        raise ConfigError(f"epochs must be at least {needed} for late iterates of rank {rank}, got {epochs}")
+    return weights[-max(math.ceil(epochs / LATE_PART), needed) :]
+
+
+def weight_average(iterates: ArrayLike) -> np.ndarray:
+    """The mean of `iterates (T, P)`: `(P,)`. Source: the paper's section 5, after Izmailov et al. 2018."""
+    return np.mean(_vectors("iterates", iterates), axis=0, dtype=np.float64).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Subspace(ABC):
+    """Weights to be sampled around a `center (P,)`, the farther away the larger the scale; made by `subspace`.
+
+    `upper` is the largest scale there is.
+    """
+
+    center: np.ndarray
+    upper: ClassVar[float] = math.inf
+
+    @classmethod
+    def _fit(cls, iterates: np.ndarray, rank: int, standardized: bool) -> "Subspace":
+        """What `subspace` returns, here around the final solution; the arguments are the same."""
+        return cls(iterates[-1])
+
+    def sample(self, scales: ArrayLike, seed: int) -> np.ndarray:
+        """Weights, float32 `(N, P)`: one independent draw for each of the `scales (N,)`, from 0, which is the center.
+
+        Sample i depends on `seed`, i and its own scale alone: more scales add samples and leave the first as they
+        were, and a larger scale takes a sample further on its way. Runs and methods that share a seed share their
+        draws.
+        """
+        scales = np.asarray(scales, dtype=np.float64)
+        if scales.ndim != 1 or not scales.size:
+            raise ValueError(f"scales: expected shape (N,), received {scales.shape}")
+        if not np.all(np.isfinite(scales) & (scales >= 0) & (scales <= self.upper)):
+            end = "finite" if self.upper == math.inf else f"at most {self.upper:g}"
+            raise ValueError(f"scales: expected at least 0 and {end}, received {scales.min()} to {scales.max()}")
+        samples = np.empty((len(scales), len(self.center)), dtype=np.float32)
+        for number, scale in enumerate(scales.tolist()):
+            own_seed = np.random.SeedSequence(seed, spawn_key=(number,))
+            samples[number] = self._draw(scale, np.random.default_rng(own_seed))
+        return samples
+
+    @abstractmethod
+    def _draw(self, scale: float, generator: np.random.Generator) -> np.ndarray:
+        """One sample `(P,)`."""
+
+
+class RandomDirections(Subspace):
+    """The final solution and a step in a uniformly random direction; the scale is the Euclidean length of the step."""
+
+    def _draw(self, scale, generator):
+        direction = generator.standard_normal(len(self.center))
+        return self.center + scale / np.linalg.norm(direction) * direction
+
+
+class ParameterDropout(Subspace):
+    """The final solution with each weight zeroed with probability scale, and the others divided by 1 - scale.
+
+    Biases are weights too. This is not dropout of activations: a mask is drawn once for all images. At a scale of 1
+    nothing would be left, so a hundredth of the weights stays at least.
+    """
+
+    upper = 0.99
+
+    def _draw(self, scale, generator):
+        return np.where(generator.random(len(self.center)) < scale, 0, self.center / (1 - scale))
+
+
+@dataclass(frozen=True, eq=False)
+class DiagonalGaussian(Subspace):
+    """The iterates' mean and, for each weight by itself, scale times their `deviation (P,)` times a standard normal."""
+
+    deviation: np.ndarray
+
+    @classmethod
+    def _fit(cls, iterates, rank, standardized):
+        if len(iterates) < 2:
+            raise ConfigError("a diagonal-gaussian has no deviation without at least 2 iterates, got 1")
+        deviation = np.concatenate([np.sqrt(np.mean(block**2, axis=0)) for block in _deviations(iterates)])
+        return cls(weight_average(iterates), deviation.astype(np.float32))
+
+    def _draw(self, scale, generator):
+        return self.center + scale * self.deviation * generator.standard_normal(len(self.center))
+
+
+@dataclass(frozen=True, eq=False)
+class LowRankGaussian(Subspace):
+    """The iterates' mean and scale times a standard normal along each of the `directions (rank, P)`.
+
+    The directions are principal and of the length that the samples' standard deviation is to have.
+    """
+
+    directions: np.ndarray
+
+    @classmethod
+    def _fit(cls, iterates, rank, standardized):
+        return cls(weight_average(iterates), _principal_directions(iterates, rank, standardized))
+
+    def _draw(self, scale, generator):
+        return self.center + scale * generator.standard_normal(len(self.directions)) @ self.directions
+
+
+#: The subspaces by name. Samples are seeded by the place in this table: a new one comes last.
+SUBSPACES: dict[str, type[Subspace]] = {
+    "random": RandomDirections,
+    "dropout": ParameterDropout,
+    "diagonal-gaussian": DiagonalGaussian,
+    "low-rank-gaussian": LowRankGaussian,
+}
+METHODS = tuple(SUBSPACES)
+
+
+def subspace(method: str, iterates: ArrayLike, rank: int = RANK, standardized: bool = True) -> Subspace:
+    """One of the four subspaces around the end of a run.
+
+    Args:
+        method: `random` and `dropout` start from the final solution, `diagonal-gaussian` and `low-rank-gaussian` from
+            the mean of the iterates.
+        iterates: `(T, P)`, the last of them the final solution, as from `late_iterates`. The first two methods look at
+            that one alone; a low-rank Gaussian needs `rank` + 1.
+        rank: principal directions of the low-rank Gaussian, those of the largest variance first.
+        standardized: whether these are scaled by the iterates' standard deviation along them, which is what makes it a
+            Gaussian fit of the iterates; otherwise they have length one, as in the paper's formula and the authors'
+            notebook. Standard deviations here are those of the T iterates themselves (divided by T, not T - 1), as
+            there.
+
+    Raises:
+        ConfigError: a method that does not exist, or too few iterates for it.
+    """
+    if method not in SUBSPACES:
+        raise ConfigError(unknown("method", method, METHODS))
+    return SUBSPACES[method]._fit(_vectors("iterates", iterates), rank, standardized)
+
+
+def largest_scale(accuracy_at: Callable[[float], float], floor: float, start: float, upper: float = math.inf) -> float:
+    """The largest scale at which samples are still accurate enough, to one per cent, in at most 14 evaluations.
+
+    Bisection between a scale that is small enough and one that is not, which steps by a factor of 4 from `start` find.
+    It takes accuracy to fall with scale; where that goes up and down, the answer is one of the places where it crosses
+    the floor.
+
+    Args:
+        accuracy_at: the mean validation accuracy of a few samples at a scale above 0, a fraction; with one seed
+            `Subspace.sample` gives the same draws at every scale, and the search always the same answer.
+        floor: the accuracy that is still enough, a fraction.
+        start: where to look first, above 0; `AUTHORS_SCALES` are good enough.
+        upper: the largest scale to try, as `Subspace.upper`.
+
+    Returns:
+        The largest scale that was tried and held the floor: `upper`, or 4096 times `start`, where accuracy never falls
+        below it; 0 where it is below it even at a 4096th of `start`.
+    """
+    if not floor <= 1:
+        raise ValueError(f"floor: expected a fraction, received {floor}")
+    if not 0 < start <= upper:
+        raise ValueError(f"start: expected above 0 and at most {upper}, received {start}")
+    low, high = (start, math.inf) if accuracy_at(start) >= floor else (0.0, start)
+    for _ in range(BRACKET_STEPS):
+        if low == upper or (low > 0 and high < math.inf):
+            break
+        scale = min(low * BRACKET_FACTOR, upper) if low > 0 else high / BRACKET_FACTOR
+        low, high = (scale, high) if accuracy_at(scale) >= floor else (low, scale)
+    if low == 0 or high == math.inf:
+        return low
+    for _ in range(BISECTIONS):
+        scale = math.sqrt(low * high)
+        low, high = (scale, high) if accuracy_at(scale) >= floor else (low, scale)
+    return low
+
+
+def _vectors(name: str, weights: ArrayLike) -> np.ndarray:
+    weights = np.asarray(weights, dtype=np.float32)
+    if weights.ndim != 2 or not weights.size:
+        raise ValueError(f"{name}: expected shape (T, P), received {weights.shape}")
+    return weights
+
+
+def _deviations(iterates: np.ndarray) -> Iterator[np.ndarray]:
+    """The iterates less their mean, in float64, `BLOCK` columns at a time: memory stays near that of the iterates."""
+    for start in range(0, iterates.shape[1], BLOCK):
+        block = iterates[:, start : start + BLOCK].astype(np.float64)
+        yield block - block.mean(axis=0)
+
+
+def _principal_directions(iterates: np.ndarray, rank: int, standardized: bool) -> np.ndarray:
+    """`(rank, P)`, from the T x T Gram matrix, whose eigenvectors say how the iterates combine to each direction."""
+    count = len(iterates)
+    if not 1 <= rank <= count - 1:
+        raise ConfigError(f"rank must be at least 1 and less than the number of iterates, {count}, got {rank}")
+    values, vectors = np.linalg.eigh(sum(block @ block.T for block in _deviations(iterates)))
+    values, vectors = values[::-1][:rank], vectors[:, ::-1][:, :rank]
+    # An eigenvector may point either way; which one should not depend on the linear algebra library.
+    vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(rank)])
+    # Combined by unit vectors, a direction has the length √value; the deviation along it is √(value / T).
+    lengths = math.sqrt(count)
+    if not standardized:
+        if values[-1] <= count * np.finfo(np.float64).eps * values[0]:
+            raise ConfigError(f"rank must be smaller, got {rank}: the iterates span fewer dimensions")
+        lengths = np.sqrt(values)
+    return np.concatenate(
+        [((vectors / lengths).T @ block).astype(np.float32) for block in _deviations(iterates)], axis=1
+    )

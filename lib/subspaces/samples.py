@@ -1,0 +1,238 @@
+"""Weights sampled around a run, chosen by validation accuracy: what a subspace is worth without further training.
+
+    run → lib.subspaces.methods → weights → validation accuracy → kept or rejected → predictions
+
+Test images choose nothing here. Networks with BatchNorm get fresh statistics for each sample.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from lib.config import ConfigError
+from lib.data.datasets import Dataset, Split
+from lib.metrics import accuracy
+from lib.models.networks import Network
+from lib.models.weights import fresh_statistics, predict
+from lib.run.store import RunStore
+from lib.subspaces.methods import (
+    AUTHORS_SCALES,
+    METHODS,
+    NATURAL_SCALES,
+    RANK,
+    REJECTION_MARGIN,
+    ParameterDropout,
+    Subspace,
+    largest_scale,
+    late_iterates,
+    subspace,
+    weight_average,
+)
+from lib.training.trainer import Trajectory
+
+#: Raise it whenever the same settings would give other samples: what a store keeps of them is computed again.
+VERSION = 1
+
+#: Samples that are evaluated at each scale while `scale_at` looks for one.
+SAMPLES_AT_A_SCALE = 3
+
+#: Validation images, the first ones, that are looked at meanwhile: what is then made of the scale has them all.
+SEARCH_IMAGES = 500
+
+#: `Sampler.near` draws this many times the samples it was asked for, at most: the authors try 5 times each.
+ATTEMPTS = 5
+
+#: Training images from which a sample's BatchNorm statistics come.
+STATISTICS_IMAGES = 2000
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Weights around the end of one run.
+
+    Attributes:
+        method: of `lib.subspaces.methods.METHODS`, or `weight-average`.
+        scales: `(N,)`; N may be 0 where all were rejected.
+        weights: float32 `(N, P)`.
+        statistics: of BatchNorm, float32 `(N, S)`; S is 0 without BatchNorm.
+        val_accuracies: on the validation images, `(N,)`.
+        rejected: how many samples were drawn besides these, and were too inaccurate.
+    """
+
+    method: str
+    scales: np.ndarray
+    weights: np.ndarray
+    statistics: np.ndarray
+    val_accuracies: np.ndarray
+    rejected: int = 0
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def predict(self, model: Network, images: np.ndarray) -> np.ndarray:
+        """Probabilities `(N, n, K)` on images `(n, H, W, C)`."""
+        return predict(model, self.weights, images, self.statistics)
+
+    def chosen(self, which: np.ndarray) -> "Samples":
+        """Those that a mask `(N,)` or indices choose."""
+        return Samples(
+            self.method, *(array[which] for array in (self.scales, self.weights, self.statistics, self.val_accuracies))
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Sampler:
+    """Draws samples around runs of one experiment.
+
+    Attributes:
+        model: the network of the runs, see `lib.training.trainer.build_member_model`; its weights are overwritten.
+        dataset: validation images choose, training images give BatchNorm statistics.
+        rank: of the low-rank Gaussian.
+        standardized: whether its directions are scaled by their standard deviation, see
+            `lib.subspaces.methods.subspace`.
+        seed: of all draws; runs and methods draw independently.
+        scales: by method, where they are not to be found by validation accuracy or natural; see `given_scales`.
+        store: keeps the validation accuracies and BatchNorm statistics of samples, so that none is evaluated twice.
+    """
+
+    model: Network
+    dataset: Dataset
+    rank: int = RANK
+    standardized: bool = True
+    seed: int = 0
+    scales: Mapping[str, float] = field(default_factory=dict)
+    store: RunStore | None = None
+
+    def samples(self, run: Trajectory, method: str, scales: np.ndarray, draw: int = 0) -> Samples:
+        """One sample for each of the `scales (N,)`; another `draw` gives other ones."""
+        weights = self._subspace(run, method).sample(scales, self._seed(run, method, draw))
+        return self._evaluated(run, method, np.asarray(scales, dtype=float), weights, draw)
+
+    def average(self, run: Trajectory) -> Samples:
+        """The average of the late iterates, as a single sample."""
+        average = weight_average(late_iterates(run.weights, self.rank))
+        return self._evaluated(run, "weight-average", np.zeros(1), average[None])
+
+    def base_accuracy(self, run: Trajectory) -> float:
+        """Validation accuracy of the run's final solution."""
+        probs = predict(self.model, run.final, self.dataset.val.images, run.final_statistics)
+        return accuracy(probs, self.dataset.val.labels)
+
+    def scale_at(self, run: Trajectory, method: str, floor: float) -> float:
+        """The largest scale at which samples have a mean validation accuracy of at least `floor`, a fraction.
+
+        That is on the first `SEARCH_IMAGES`. It is 0 where samples are less accurate at any scale. A method that has
+        one of the `scales` has that.
+        """
+        if method in self.scales:
+            return self.scales[method]
+
+        val = self.dataset.val
+        few = Split(val.images[:SEARCH_IMAGES], val.labels[:SEARCH_IMAGES])
+        quick = replace(self, dataset=replace(self.dataset, val=few))
+
+        def accuracy_at(scale: float) -> float:
+            return float(quick.samples(run, method, np.full(SAMPLES_AT_A_SCALE, scale)).val_accuracies.mean())
+
+        upper = self._subspace(run, method).upper
+        return largest_scale(accuracy_at, floor, min(AUTHORS_SCALES[method], upper), upper)
+
+    def spread(self, run: Trajectory, method: str, count: int, largest: float) -> Samples:
+        """`count` samples whose scales are spread from 0, without it, to `largest`, the denser the smaller they are.
+
+        They are squares: most of the accuracy is lost over the larger half of the scales.
+        """
+        return self.samples(run, method, largest * np.linspace(0, 1, count + 1)[1:] ** 2)
+
+    def near(
+        self, run: Trajectory, method: str, count: int, largest: float | None = None, margin: float = REJECTION_MARGIN
+    ) -> Samples:
+        """What a study of ensembles takes from one run: up to `count` samples that are nearly as accurate as the run.
+
+        The Gaussians are sampled at their natural scale, or the one given, and never rejected. Random directions and
+        dropout, which have none, get scales uniform between 0 and `largest`, and a sample is rejected whose validation
+        accuracy lies more than `margin` below that of the final solution; after `ATTEMPTS` times `count` draws there
+        are no more. The outcome may have no samples.
+
+        Args:
+            run: around whose end.
+            method: of `lib.subspaces.methods.METHODS`, or `weight-average`, of which there is one.
+            count: at least 1.
+            largest: of the scales; `scale_at` of the base's accuracy minus the margin when left out.
+            margin: a fraction of the images.
+        """
+        if method == "weight-average":
+            return self.average(run)
+        if method in NATURAL_SCALES:
+            return self.samples(run, method, np.full(count, self.scales.get(method, NATURAL_SCALES[method])))
+        floor = self.base_accuracy(run) - margin
+        largest = self.scale_at(run, method, floor) if largest is None else largest
+        if largest == 0:
+            return self.samples(run, method, np.zeros(1)).chosen(np.zeros(0, dtype=int))
+        drawn = []
+        for draw in range(ATTEMPTS):
+            scales = np.random.default_rng([*self._seed(run, method, draw), 1]).uniform(0, largest, count)
+            drawn.append(self.samples(run, method, scales, draw))
+            if sum(int((one.val_accuracies >= floor).sum()) for one in drawn) >= count:
+                break
+        together = _joined(drawn)
+        accepted = np.flatnonzero(together.val_accuracies >= floor)[:count]
+        kept = together.chosen(accepted)
+        # Those drawn after the last one that was needed were not rejected.
+        last = accepted[-1] if len(accepted) == count else len(together) - 1
+        return replace(kept, rejected=int(last) + 1 - len(accepted))
+
+    def _subspace(self, run: Trajectory, method: str) -> Subspace:
+        # The first two look at the final solution alone, so that runs too short for the others have them.
+        iterates = run.weights[-1:] if method in ("random", "dropout") else late_iterates(run.weights, self.rank)
+        return subspace(method, iterates, self.rank, self.standardized)
+
+    def _seed(self, run: Trajectory, method: str, draw: int) -> list[int]:
+        return [self.seed, METHODS.index(method), run.member.initialization, run.member.order, draw]
+
+    def _evaluated(
+        self, run: Trajectory, method: str, scales: np.ndarray, weights: np.ndarray, draw: int = 0
+    ) -> Samples:
+        def evaluate() -> dict[str, np.ndarray]:
+            statistics = fresh_statistics(self.model, weights, self.dataset.train.images[:STATISTICS_IMAGES])
+            probs = predict(self.model, weights, self.dataset.val.images, statistics)
+            return {"statistics": statistics, "val_accuracies": accuracy(probs, self.dataset.val.labels)}
+
+        recipe = {
+            "version": VERSION,
+            "member": run.member.key,
+            "method": method,
+            "scales": scales.tolist(),
+            "rank": self.rank,
+            "standardized": self.standardized,
+            "seed": [self.seed, draw],
+            "validation_images": len(self.dataset.val.labels),
+        }
+        found = evaluate() if self.store is None else self.store.cached("samples", recipe, evaluate)
+        return Samples(method, scales, weights, found["statistics"], found["val_accuracies"])
+
+
+def given_scales(scales: Sequence[float | None] | None) -> dict[str, float]:
+    """Scales by method, from a list in the order of `METHODS`; None, or None in the list, leaves one to the sampler.
+
+    Raises `ConfigError` for a list of another length, and for a scale that no method has.
+    """
+    if scales is None:
+        return {}
+    if len(scales) != len(METHODS):
+        raise ConfigError(f"scales must be {len(METHODS)}, of {', '.join(METHODS)}, or null for one, got {scales}")
+    given = {method: scale for method, scale in zip(METHODS, scales, strict=True) if scale is not None}
+    for method, scale in given.items():
+        upper = ParameterDropout.upper if method == "dropout" else math.inf
+        number = isinstance(scale, int | float) and not isinstance(scale, bool)
+        if not (number and 0 < scale <= upper and math.isfinite(scale)):
+            bounds = "above 0" if upper == math.inf else f"above 0 and at most {upper:g}"
+            raise ConfigError(f"the scale of {method} must be a number {bounds}, got {scale!r}")
+    return {method: float(scale) for method, scale in given.items()}
+
+
+def _joined(parts: Sequence[Samples]) -> Samples:
+    columns = zip(*((part.scales, part.weights, part.statistics, part.val_accuracies) for part in parts), strict=True)
+    return Samples(parts[0].method, *map(np.concatenate, columns))

@@ -1,0 +1,1 @@
+"""A notebook over a grid of parameters: plan and execution."""

@@ -1,0 +1,1 @@
+"""The trainer, schedules, the sampler of chains, ensembles."""

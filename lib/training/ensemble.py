@@ -1,0 +1,161 @@
+"""Many members: which are missing, who trains them, and how far they are."""
+
+import math
+import os
+from collections.abc import Iterator
+from concurrent.futures import as_completed
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from lib.config import Experiment, MemberConfig
+from lib.data.datasets import DATASETS, Dataset, DatasetError, load_dataset
+from lib.data.streaming import StreamedDataset
+from lib.models.lockstep import CannotStack
+from lib.run import progress
+from lib.run.engines import appears, default_device, engine_name, open_engine
+from lib.run.progress import every_second
+from lib.run.store import DamagedRun, Run, RunStore, StoreError
+from lib.training.trainer import Trajectory, load_trajectory, train_members
+
+#: Seconds for the last file of a run to be seen here when a worker has written it: longer than NFS may hide it.
+SEEN_WITHIN = 90.0
+
+
+def _train_task(
+    members: list[dict],
+    dataset: str,
+    data_root: str | None,
+    validation_size: int | None,
+    runs_dir: str,
+    batch_workers: int | None = None,
+) -> None:
+    """Train members, each the fields of its configuration, or wait for another process that does; runs in a worker."""
+    configs, store = [MemberConfig(**member) for member in members], RunStore(runs_dir)
+    with ExitStack() as locks:
+        # In one order everywhere, so that two processes cannot each wait for the other.
+        for config in sorted(configs, key=lambda config: config.key):
+            locks.enter_context(store.run(config).lock())
+        missing = [config for config in configs if not store.run(config).is_complete()]
+        if missing:
+            data = load_dataset(dataset, data_root, validation_size, batch_workers)
+            if any(config.dataset_hash != data.content_hash for config in missing):
+                raise DatasetError(f"{dataset} changed, or is not the same on all machines: start again")
+            _train_as_many_as_fit(missing, data, store)
+
+
+def _train_as_many_as_fit(configs: list[MemberConfig], data: Dataset, store: RunStore) -> None:
+    """Train members in lockstep; halves after one another where they do not fit in memory, or have no lockstep."""
+    try:
+        train_members(configs, data, [store.run(config) for config in configs])
+    except (torch.cuda.OutOfMemoryError, CannotStack):
+        if len(configs) == 1:
+            raise
+        for half in (configs[: len(configs) // 2], configs[len(configs) // 2 :]):
+            _train_as_many_as_fit(half, data, store)
+
+
+def _load(run: Run) -> Trajectory | None:
+    """The run's trajectory, or `None` if it has to be trained; a damaged run is set aside."""
+    if not run.is_complete():
+        return None
+    try:
+        run.open()
+        return load_trajectory(run)
+    except DamagedRun:
+        pass
+    with run.lock():
+        # Again, as another process may have set it aside, and trained it anew, while this one waited.
+        try:
+            run.open()
+            return load_trajectory(run)
+        except DamagedRun as damage:
+            if run.is_complete():
+                run.set_aside(str(damage))
+    return None
+
+
+@contextmanager
+def _watching(runs: list[Run], epochs: int, description: str) -> Iterator[None]:
+    """Show the progress of the epochs that the store has, whoever trains them and wherever."""
+
+    def finished() -> int:
+        return sum(run.finished_epochs() for run in runs)
+
+    with progress(description, epochs * len(runs), finished=finished()) as tell:
+        try:
+            with every_second(lambda: tell(finished())):
+                yield
+        finally:
+            tell(finished())
+
+
+def train_ensemble(
+    experiment: Experiment,
+    engine: str | None = None,
+    jobs: int | None = None,
+    store: RunStore | str | Path | None = None,
+    data_root: str | Path | None = None,
+    batch_workers: int | None = None,
+    scheduler: str | None = None,
+) -> list[Trajectory]:
+    """The trajectories of all members of an experiment, training only those that the store does not have.
+
+    Args:
+        experiment: what to train.
+        engine: see `open_engine`.
+        jobs: see `open_engine`. The result is the same to the bit whatever it is, on one machine's CPU.
+        store: a `RunStore` or its folder; the default store when left out.
+        data_root: where datasets are looked for; see `load_dataset`.
+        batch_workers: processes that decode the images of a streamed dataset for each member in training; `None` for
+            one a core.
+        scheduler: see `open_engine`.
+
+    Returns:
+        One trajectory a member, in the order of the members.
+
+    Raises:
+        DatasetError, ConfigError, StoreError, TrainingError: one line each. Finished epochs are kept.
+    """
+    store = store if isinstance(store, RunStore) else RunStore(store)
+    dataset = load_dataset(experiment.dataset, data_root, experiment.validation_size, batch_workers)
+    runs = [store.run(config) for config in experiment.members(dataset.name, dataset.content_hash)]
+    trajectories = [_load(run) for run in runs]
+    missing = [run for run, trajectory in zip(runs, trajectories, strict=True) if trajectory is None]
+    if missing:
+        root = None if data_root is None else os.path.abspath(os.path.expanduser(data_root))
+        task = (_absolute(experiment.dataset), root, experiment.validation_size, str(store.root), batch_workers)
+        description = f"{dataset.name} / {experiment.architecture}"
+        # A core trains one member at a time, and so does a worker of a cluster, of which nothing is known here; a GPU
+        # all of its members as one network, which is for small networks: images that are streamed are large, and each
+        # member would need a stream of its own.
+        on_cluster = engine_name(engine, scheduler) == "dask"
+        alone = on_cluster or isinstance(dataset, StreamedDataset) or default_device().type == "cpu"
+        together = 1 if alone else math.ceil(len(missing) / (jobs or 1))
+        groups = [[asdict(run.config) for run in missing[i : i + together]] for i in range(0, len(missing), together)]
+        with (
+            _watching(missing, experiment.epochs, description),
+            open_engine(engine, jobs, len(groups), scheduler, store.root) as executor,
+        ):
+            for future in as_completed([executor.submit(_train_task, group, *task) for group in groups]):
+                future.result()
+    return [trajectory or _reload(run) for run, trajectory in zip(runs, trajectories, strict=True)]
+
+
+def _absolute(dataset: str) -> str:
+    """The name of a dataset, which may hold a path, so that it means the same in another working directory."""
+    if dataset in DATASETS:
+        return dataset
+    streamed, colon, path = dataset.partition(":") if dataset.lower().startswith("imagefolder") else ("", "", dataset)
+    return f"{streamed}{colon}{os.path.abspath(os.path.expanduser(path))}"
+
+
+def _reload(run: Run) -> Trajectory:
+    if not appears(run.folder / "manifest.json", SEEN_WITHIN):
+        raise StoreError(f"{run.folder} was trained just now and is not seen here; do all machines share that folder?")
+    trajectory = _load(run)
+    if trajectory is None:
+        raise StoreError(f"{run.folder} was trained just now and is damaged already; check the disk")
+    return trajectory

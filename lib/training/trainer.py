@@ -1,0 +1,325 @@
+"""The trainer: one member, or several in lockstep, from first weights to last, a checkpoint an epoch."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lib.config import ConfigError, MemberConfig
+from lib.data.datasets import Dataset, pixel_statistics
+from lib.data.streaming import StreamedImages
+from lib.metrics import accuracy, negative_log_likelihood
+from lib.models.lockstep import CannotStack, Lockstep, part
+from lib.models.networks import Dropout, Network, build_model
+from lib.models.weights import as_pixels, flatten, flatten_statistics, load, predict
+from lib.run.engines import default_device
+from lib.run.provenance import commit
+from lib.run.store import DamagedRun, ResumePoint, Run
+from lib.training.sgmcmc import Chain
+
+#: Learning rate of an epoch (from 0) of `epochs`, as a factor of the base rate. The paper's epoch numbers became
+#: fractions of the run, so that a shorter run sees the whole schedule.
+SCHEDULES: dict[str, Callable[[int, int], float]] = {
+    "constant": lambda epoch, epochs: 1.0,
+    # Halved every 10 of 40 epochs.
+    "halving": lambda epoch, epochs: 0.5 ** (4 * epoch // epochs),
+    # After epochs 80, 120, 160 and 180 of 200.
+    "keras-resnet": lambda epoch, epochs: (1.0, 0.1, 0.01, 1e-3, 5e-4)[
+        sum(epoch > fraction * epochs for fraction in (0.4, 0.6, 0.8, 0.9))
+    ],
+    # At epochs 80 and 120 of 160.
+    "step": lambda epoch, epochs: 0.1 ** sum(epoch >= fraction * epochs for fraction in (0.5, 0.75)),
+    "cosine": lambda epoch, epochs: 0.5 * (1 + math.cos(math.pi * epoch / epochs)),
+}
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """One member's way through weight space.
+
+    Attributes:
+        member: what decided it.
+        weights: float32 `(T, P)`: the weights at initialisation and after each epoch, so T = epochs + 1.
+        statistics: float32 `(T, S)`: BatchNorm running statistics at the same moments; S is 0 without BatchNorm.
+        history: one row an epoch (from 1): learning rate (of its last step), mean training loss and accuracy (of the
+            noisy network while it learns), validation loss (nats) and accuracy, seconds.
+    """
+
+    member: MemberConfig
+    weights: np.ndarray
+    statistics: np.ndarray
+    history: pd.DataFrame
+
+    @property
+    def final(self) -> np.ndarray:
+        """The last weights, `(P,)`."""
+        return self.weights[-1]
+
+    @property
+    def final_statistics(self) -> np.ndarray:
+        """The last BatchNorm statistics, `(S,)`."""
+        return self.statistics[-1]
+
+
+def load_trajectory(run: Run) -> Trajectory:
+    """Read a complete run; raises `DamagedRun` where a file is not what was written."""
+    checkpoints = [run.read_epoch(epoch) for epoch in range(run.config.epochs + 1)]
+    try:
+        weights, statistics = (np.stack([point[name] for point in checkpoints]) for name in ("weights", "statistics"))
+    except (KeyError, ValueError) as error:
+        raise DamagedRun(f"the checkpoints do not fit together ({type(error).__name__})") from None
+    return Trajectory(run.config, weights, statistics, run.read_history())
+
+
+def build_member_model(config: MemberConfig, dataset: Dataset) -> Network:
+    """The member's network at its first weights, with the pixel normalisation of its training images."""
+    generator = torch.Generator().manual_seed(config.random_seed("initialization"))
+    model = build_model(config.architecture, dataset.image_shape, dataset.num_classes, config.dropout, generator)
+    return model.set_pixel_statistics(*pixel_statistics(dataset, config.pixel_scaling))
+
+
+def build_optimizer(config: MemberConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """Adam with PyTorch's defaults, or SGD with momentum 0.9 or none; weight decay on convolution kernels only."""
+    kernels = [module.weight for module in model.modules() if isinstance(module, nn.Conv2d)]
+    chosen = {id(kernel) for kernel in kernels}
+    others = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
+    groups = [{"params": kernels, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    if config.optimizer == "adam":
+        return torch.optim.Adam(groups, lr=config.learning_rate, fused=True)
+    momentum = 0.9 if config.optimizer == "momentum" else 0.0
+    return torch.optim.SGD(groups, lr=config.learning_rate, momentum=momentum, fused=True)
+
+
+def batches(config: MemberConfig, count: int, epoch: int) -> Iterator[Tensor]:
+    """The training indices of one epoch, a batch at a time; the same for the same (seed, order, epoch).
+
+    `permutation` visits every image once, the last batch being smaller; `replacement` draws floor(n / batch size) full
+    batches with replacement, as the authors' notebook does.
+    """
+    generator = torch.Generator().manual_seed(config.random_seed("order", epoch))
+    if config.sampling == "permutation":
+        yield from torch.randperm(count, generator=generator).split(config.batch_size)
+    else:
+        steps = max(1, count // config.batch_size)
+        yield from torch.randint(count, (steps, config.batch_size), generator=generator)
+
+
+def shift_and_flip(inputs: Tensor, generator: torch.Generator) -> Tensor:
+    """Each image moved by up to a tenth of its size each way (border repeated, bilinear) and mirrored half the time.
+
+    The augmentation of the Keras CIFAR-10 example, drawn for every image, done on the whole batch `(n, C, H, W)`.
+    """
+    draws = torch.rand(3, len(inputs), generator=generator)
+    theta = torch.zeros(len(inputs), 2, 3)
+    theta[:, 0, 0] = torch.where(draws[0] < 0.5, -1.0, 1.0)
+    theta[:, 1, 1] = 1
+    # The grid spans -1 to 1, two units for the whole image.
+    theta[:, :, 2] = 2 * 0.1 * (2 * draws[1:].T - 1)
+    grid = F.affine_grid(theta.to(inputs.device), list(inputs.shape), align_corners=False)
+    return F.grid_sample(inputs, grid, padding_mode="border", align_corners=False)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One intra-op thread, so that sums are made in the same order whatever the machine; members use the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _drawn(
+    configs: Sequence[MemberConfig], pixels: Tensor | StreamedImages, labels: Tensor, epoch: int
+) -> Iterator[tuple[list[Tensor], Tensor]]:
+    """The batches of an epoch: pixels `(batch, C, H, W)` of each member, and labels `(batch, M)`."""
+    device = labels.device
+    order = list(zip(*(batches(config, len(labels), epoch) for config in configs), strict=True))
+    streams = []
+    if isinstance(pixels, StreamedImages):
+        for config, own in zip(configs, zip(*order, strict=True), strict=True):
+            seed = None if config.augmentation == "none" else config.random_seed("augmentation", epoch)
+            streams.append(pixels.batches(own, seed))
+    for chosen in order:
+        chosen = [indices.to(device) for indices in chosen]
+        inputs = [next(stream).to(device, non_blocking=True) for stream in streams]
+        inputs = inputs or [pixels[indices] for indices in chosen]
+        yield inputs, torch.stack([labels[indices] for indices in chosen], dim=1)
+
+
+def train_epoch(
+    configs: Sequence[MemberConfig],
+    model: Network | Lockstep,
+    optimizer: torch.optim.Optimizer,
+    pixels: Tensor | StreamedImages,
+    labels: Tensor,
+    epoch: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Train members that differ in their seeds only for one epoch (from 0), each on its own batches.
+
+    Args:
+        configs: the M members.
+        model: the network of one member, or of M in `Lockstep`.
+        optimizer: of the model.
+        pixels: training images `(n, C, H, W)`, 0..255, on the model's device; or streamed ones, whose augmentation
+            `shift-flip` is done before they are resized: a random crop, flipped half the time.
+        labels: `(n,)`, on the model's device.
+        epoch: from 0.
+
+    Returns:
+        Mean loss (nats) and accuracy over the batches of the epoch, `(M,)` each.
+    """
+    first, members, device = configs[0], len(configs), labels.device
+    shift_here = first.augmentation == "shift-flip" and isinstance(pixels, Tensor)
+    dropouts = [module for module in model.modules() if isinstance(module, Dropout)]
+    augmentations = []
+    for number, config in enumerate(configs):
+        augmentations.append(torch.Generator().manual_seed(config.random_seed("augmentation", epoch)))
+        dropout = torch.Generator(device).manual_seed(config.random_seed("dropout", epoch))
+        for layer in dropouts[number::members]:
+            layer.generator = dropout
+    for group in optimizer.param_groups:
+        group["lr"] = first.learning_rate * SCHEDULES[first.schedule](epoch, first.epochs)
+    chain = Chain(first, optimizer, len(labels), epoch) if first.cycles else None
+    model.train()
+    losses, correct, seen = torch.zeros(members, device=device), torch.zeros(members, device=device), 0
+    for inputs, targets in _drawn(configs, pixels, labels, epoch):
+        inputs = [model.normalize(batch) for batch in inputs]
+        if shift_here:
+            inputs = [shift_and_flip(batch, draws) for batch, draws in zip(inputs, augmentations, strict=True)]
+        with torch.autocast(device.type, torch.bfloat16, enabled=first.precision == "bf16"):
+            logits = model.layers(inputs[0] if members == 1 else torch.cat(inputs, dim=1))
+        logits = logits.float().unflatten(1, (members, -1))  # (batch, M, classes)
+        loss = F.cross_entropy(logits.movedim(1, 2), targets, reduction="none").mean(dim=0)
+        optimizer.zero_grad(set_to_none=True)
+        loss.sum().backward()
+        if chain:
+            chain.step()
+        else:
+            optimizer.step()
+        losses += loss.detach() * len(targets)
+        correct += (logits.detach().argmax(dim=2) == targets).sum(dim=0)
+        seen += len(targets)
+    return losses.cpu().numpy().astype(float) / seen, correct.cpu().numpy().astype(float) / seen
+
+
+def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[dict[str, np.ndarray]]:
+    """Each member's optimiser state by parameter name, so that it can be stored without pickle."""
+    members = getattr(model, "members", 1)
+    return [
+        {
+            f"{name}/{key}": part(value.detach(), number, members).cpu().numpy()
+            for name, parameter in model.named_parameters()
+            for key, value in optimizer.state[parameter].items()
+            if isinstance(value, Tensor)
+        }
+        for number in range(members)
+    ]
+
+
+def _load_optimizer(
+    model: nn.Module, optimizer: torch.optim.Optimizer, states: Sequence[dict[str, np.ndarray]]
+) -> None:
+    parameters = dict(model.named_parameters())
+    for entry in states[0]:
+        name, _, key = entry.rpartition("/")
+        parameter = parameters[name]
+        tensors = [torch.tensor(state[entry], device=parameter.device) for state in states]
+        tensor = torch.cat(tensors) if tensors[0].ndim else tensors[0]
+        # Adam's moments have the memory order of their parameter; another order would round otherwise.
+        if tensor.shape == parameter.shape:
+            tensor = torch.empty_like(parameter).copy_(tensor)
+        optimizer.state[parameter][key] = tensor
+
+
+def train_members(
+    configs: Sequence[MemberConfig], dataset: Dataset, runs: Sequence[Run], device: torch.device | None = None
+) -> None:
+    """Train members that differ in their seeds only into their runs, each from where an earlier call stopped.
+
+    Those that stand at the same epoch are trained in lockstep, as one network: that is for a GPU. A single member on a
+    CPU is the same to the bit wherever and in however many pieces it was trained. The caller holds the runs' locks.
+
+    Raises:
+        StoreError: a run cannot be written; finished epochs stay.
+        ConfigError: the weights left the finite numbers.
+        CannotStack: several members of a network that has no lockstep, or several chains; nothing was written.
+    """
+    if len(configs) > 1 and configs[0].cycles:
+        raise CannotStack("chains are trained one by one, as each has noise of its own")
+    points = [run.resume() for run in runs]
+    epochs = [point.epoch if point else 0 for point in points]
+    with one_thread():
+        for epoch in sorted(set(epochs)):
+            group = [number for number, done in enumerate(epochs) if done == epoch]
+            chosen = [[values[number] for number in group] for values in (configs, runs, points)]
+            _train_from(epoch, *chosen, dataset, device or default_device())
+
+
+def _train_from(
+    first: int,
+    configs: Sequence[MemberConfig],
+    runs: Sequence[Run],
+    points: Sequence[ResumePoint | None],
+    dataset: Dataset,
+    device: torch.device,
+) -> None:
+    """Train members that have all finished `first` epochs to their end."""
+    environment = {"device": str(device), "torch": torch.__version__, "commit": commit()}
+    networks = [build_member_model(config, dataset).to(device) for config in configs]
+    for network, point in zip(networks, points, strict=True):
+        if point is not None:
+            load(network, point.checkpoint["weights"], point.checkpoint["statistics"])
+    model = networks[0] if len(networks) == 1 else Lockstep(networks).to(device)
+    optimizer = build_optimizer(configs[0], model)
+    if all(points):
+        _load_optimizer(model, optimizer, [point.optimizer for point in points])
+    for run, network, point in zip(runs, networks, points, strict=True):
+        if point is None:
+            run.write_epoch(0, _checkpoint(network), {}, None)
+    images = dataset.train.images
+    pixels = images if isinstance(images, StreamedImages) else as_pixels(images, device)
+    labels = torch.tensor(dataset.train.labels, device=device)
+    for epoch in range(first, configs[0].epochs):
+        start = time.perf_counter()
+        losses, accuracies = train_epoch(configs, model, optimizer, pixels, labels, epoch)
+        if isinstance(model, Lockstep):
+            model.copy_to(networks)
+        checkpoints = [_checkpoint(network) for network in networks]
+        probs = np.stack(
+            [
+                predict(network, point["weights"], dataset.val.images, point["statistics"])
+                for network, point in zip(networks, checkpoints, strict=True)
+            ]
+        )
+        if not np.isfinite(probs).all():
+            raise ConfigError(
+                f"training diverged in epoch {epoch + 1}; learning_rate {configs[0].learning_rate} is too high"
+            )
+        seconds = (time.perf_counter() - start) / len(configs)
+        states = _optimizer_tensors(model, optimizer)
+        for number, run in enumerate(runs):
+            row = {
+                "epoch": epoch + 1,
+                "learning_rate": optimizer.param_groups[0]["lr"],
+                "train_loss": losses[number],
+                "train_accuracy": accuracies[number],
+                "val_loss": negative_log_likelihood(probs[number], dataset.val.labels),
+                "val_accuracy": accuracy(probs[number], dataset.val.labels),
+                "seconds": seconds,
+            }
+            run.write_epoch(epoch + 1, checkpoints[number], states[number], row)
+    for run in runs:
+        run.finish(environment)
+
+
+def _checkpoint(model: Network) -> dict[str, np.ndarray]:
+    return {"weights": flatten(model), "statistics": flatten_statistics(model)}

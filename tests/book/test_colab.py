@@ -1,0 +1,324 @@
+"""Colab: what is stamped into the copies, the buttons that open them, and every copy run in an imitation of Colab."""
+
+import ast
+import json
+import re
+import shutil
+import sys
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+
+import nbformat
+import pytest
+from conftest import NOTEBOOKS, ROOT, SCOREBOARD
+from imitation import git, own_requirements
+from IPython.core.error import UsageError
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+sys.path.insert(0, str(ROOT))
+
+from book import build, colab
+
+ORIGIN = colab.Origin("https://github.com/owner/name", "0123456789abcdef0123456789abcdef01234567", [])
+
+#: Of what this package needs, what Colab had in August 2026 as far as it is known.
+PREINSTALLED = {
+    "ipython": "7.34.0",
+    "matplotlib": "3.10.0",
+    "numpy": "2.1.3",
+    "pandas": "2.2.3",
+    "scikit-learn": "1.6.1",
+    "torch": "2.11.0",
+    "torchvision": "0.26.0",
+}
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def first_cell(path: Path) -> nbformat.NotebookNode:
+    return next(cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+
+
+# Addresses and commits
+
+
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [
+        ("https://github.com/owner/name", "https://github.com/owner/name"),
+        ("https://github.com/owner/name.git/", "https://github.com/owner/name"),
+        ("http://github.com/owner/name", "https://github.com/owner/name"),
+        ("git@github.com:owner/name.git", "https://github.com/owner/name"),
+        ("github.com:owner/name", "https://github.com/owner/name"),
+        ("ssh://git@github.com:22/owner/name.git", "https://github.com/owner/name"),
+        ("https://user:secret@github.com/owner/name.git", "https://github.com/owner/name"),
+        ("https://secret@git.example.org:8443/a/b/c", "https://git.example.org:8443/a/b/c"),
+        ("file:///srv/git/name.git", "file:///srv/git/name.git"),
+    ],
+)
+def test_address_is_what_everybody_can_use(given, address):
+    assert colab.public_address(f" {given}\n") == address
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "owner/name",
+        "/srv/git/name",
+        "https://github.com",
+        "https://user:secret@",
+        "https://host:port/a/b",
+        "https://h/a b",
+        'https://h/a"b',
+        "https://h/a?secret=1",
+        "https://h/a@secret",
+        "https://h/a;b",
+        "https://h/$(b)",
+        "ftp://h/a",
+        "file://host/a",
+        "",
+    ],
+)
+def test_no_address_is_one_line_that_repeats_nothing_of_it(given):
+    with pytest.raises(colab.ColabError, match=r"^REPOSITORY must be the address of a git repository, like ") as caught:
+        colab.public_address(given)
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_colab_opens_what_is_on_github():
+    folder = "https://colab.research.google.com/github/owner/name/blob/gh-pages/colab"
+    assert colab.colab_folder(ORIGIN.repository) == folder
+    assert colab.colab_folder("https://gitlab.com/owner/name") is None
+    assert colab.colab_folder("https://github.com/owner") is None
+    assert colab.colab_folder("") is None
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A git checkout of one commit, without a remote."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    git(folder, "init", "--quiet")
+    (folder / "file").write_text("one")
+    git(folder, "add", "file")
+    git(folder, "commit", "--quiet", "--message", "One")
+    return folder
+
+
+def test_origin_is_the_remote_or_what_was_given(checkout):
+    git(checkout, "remote", "add", "origin", "https://user:secret@github.com/owner/name.git")
+    origin = colab.find_origin(checkout)
+    assert (origin.repository, origin.commit) == (ORIGIN.repository, git(checkout, "rev-parse", "HEAD"))
+    other = colab.find_origin(checkout, "git@gitlab.com:a/b.git")
+    assert other.repository == "https://gitlab.com/a/b"
+    assert "Colab opens notebooks from GitHub only" in other.remarks[0]
+    assert "secret" not in repr(origin) + repr(other)
+    with pytest.raises(colab.ColabError, match=r"^REPOSITORY must be"):
+        colab.find_origin(checkout, "somewhere")
+
+
+def test_origin_that_others_cannot_reach_gives_no_buttons(checkout, tmp_path):
+    none = colab.find_origin(checkout)
+    git(checkout, "remote", "add", "origin", str(tmp_path / "elsewhere"))
+    for origin in (none, colab.find_origin(checkout)):
+        assert (origin.repository, len(origin.remarks)) == ("", 1)
+        assert origin.remarks[0].startswith("no Colab buttons: git has no remote `origin` that others can reach")
+    (tmp_path / "export").mkdir()
+    exported = colab.find_origin(tmp_path / "export", ORIGIN.repository)
+    assert exported == colab.Origin(
+        "", "", ["no Colab buttons: this is not a git checkout, so there is no commit to install"]
+    )
+
+
+def test_origin_remarks_on_changes_and_on_a_commit_that_was_not_pushed(checkout, tmp_path):
+    git(tmp_path, "clone", "--quiet", "--bare", str(checkout), "bare.git")
+    git(checkout, "remote", "add", "upstream", str(tmp_path / "bare.git"))
+    (unpushed,) = colab.find_origin(checkout, ORIGIN.repository).remarks
+    assert unpushed.endswith("which is on no remote branch that git knows of: push it")
+    git(checkout, "fetch", "--quiet", "upstream")
+    assert colab.find_origin(checkout, ORIGIN.repository).remarks == []
+    (checkout / "file").write_text("two")
+    (changed,) = colab.find_origin(checkout, ORIGIN.repository).remarks
+    assert changed.endswith("without the changes in this checkout: commit them first")
+
+
+# Copies and buttons
+
+
+@each_notebook
+def test_copy_is_the_notebook_with_its_origin_and_a_gpu(path):
+    source = nbformat.read(path, as_version=4)
+    copy = colab.stamped(source, ORIGIN)
+    nbformat.validate(copy)
+    assert source == nbformat.read(path, as_version=4)
+    assert copy.metadata.kernelspec.name == "python3"
+    assert copy.metadata.accelerator == "GPU"
+    changed = [(mine, theirs) for mine, theirs in zip(copy.cells, source.cells, strict=True) if mine != theirs]
+    ((mine, theirs),) = changed
+    assert theirs == first_cell(path)
+    assert f'repository = "{ORIGIN.repository}"' in mine.source
+    assert f'commit = "{ORIGIN.commit}"' in mine.source
+    assert not [cell for cell in copy.cells if cell.cell_type == "code" and (cell.outputs or cell.execution_count)]
+
+
+def test_copy_of_a_notebook_without_the_cell_is_refused_with_its_name(tmp_path):
+    for cells in ([new_markdown_cell("# One")], [new_code_cell("1 + 1")]):
+        nbformat.write(new_notebook(cells=cells), tmp_path / "one.ipynb")
+        with pytest.raises(colab.ColabError, match=r"one\.ipynb: the first code cell must have one line `repository"):
+            colab.write_copies([tmp_path / "one.ipynb"], tmp_path / "colab", ORIGIN)
+    colab.write_copies([tmp_path / "one.ipynb"], tmp_path / "colab", colab.Origin("", "", []))
+    assert not (tmp_path / "colab").exists()
+
+
+def test_pages_of_notebooks_have_a_button_and_others_have_none(tmp_path):
+    site = tmp_path / "site"
+    for folder in ("book/assets/mathjax", "notebooks"):
+        (site / folder).mkdir(parents=True)
+    shutil.copy(ROOT / "book" / "assets" / "logo.svg", site / "book" / "assets")
+    (site / "book" / "references.bib").touch()
+    toc = "format: jb-book\nroot: book/index\nchapters:\n- file: notebooks/one\n"
+    (site / "book" / "_toc.yml").write_text(toc)
+    (site / "book" / "index.md").write_text("# A page\n\nText.\n")
+    page = new_notebook(cells=[new_markdown_cell("# One\n\nText.")])
+    page.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(page, site / "notebooks" / "one.ipynb")
+    index = build.run_jupyter_book(ROOT, site, tmp_path, ORIGIN.repository)
+    button = f'href="{colab.colab_folder(ORIGIN.repository)}/one.ipynb"'
+    assert (index.parent / "notebooks" / "one.html").read_text().count(button) == 1
+    assert "colab.research" not in (index.parent / "book" / "index.html").read_text()
+    assert (index.parent / "_static" / "images" / "logo_colab.png").is_file()
+    assert f'href="{ORIGIN.repository}"' in (index.parent / "book" / "index.html").read_text()
+
+
+# The first cell
+
+
+def test_every_notebook_begins_with_the_same_cell_which_the_book_leaves_out():
+    assert len({first_cell(path).source for path in NOTEBOOKS}) == 1
+    assert all("remove-cell" in first_cell(path).metadata.tags for path in NOTEBOOKS)
+    assert all(nbformat.read(path, as_version=4).cells[1] == first_cell(path) for path in NOTEBOOKS)
+
+
+def test_first_cell_does_nothing_elsewhere():
+    assert "google.colab" not in sys.modules
+    # Everything that it does in Colab goes through `get_ipython`, which is not defined here.
+    exec(first_cell(SCOREBOARD).source, {})
+
+
+def test_first_cell_unstamped_says_what_to_set(monkeypatch):
+    monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
+    with pytest.raises(UsageError, match=r"^set repository to its address, like https://github.com/OWNER/NAME") as said:
+        exec(first_cell(SCOREBOARD).source, {})
+    assert "\n" not in str(said.value)
+
+
+class Shell:
+    """Remembers the magic that a cell calls."""
+
+    def __init__(self):
+        self.lines = []
+
+    def run_line_magic(self, name, line):
+        self.lines.append(f"%{name} {line}")
+
+
+@pytest.mark.parametrize(
+    ("installed", "line"),
+    [
+        (None, '%pip install -q "git+https://github.com/owner/name@{commit}"'),
+        ("another", '%pip install -q --force-reinstall --no-deps "git+https://github.com/owner/name@{commit}"'),
+        (ORIGIN.commit, None),
+    ],
+)
+def test_first_cell_installs_the_stamped_commit_once(monkeypatch, tmp_path, installed, line):
+    if installed:
+        folder = tmp_path / "ensemble_landscapes-0.1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: ensemble-landscapes\nVersion: 0.1.0\n")
+        (folder / "direct_url.json").write_text(json.dumps({"vcs_info": {"commit_id": installed}}))
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
+    shell = Shell()
+    source = colab.stamped(nbformat.read(SCOREBOARD, as_version=4), ORIGIN).cells[1].source
+    exec(source, {"get_ipython": lambda: shell})
+    assert shell.lines == ([line.format(commit=ORIGIN.commit)] if line else [])
+
+
+@each_notebook
+def test_notebook_says_at_its_top_how_long_it_takes(path):
+    top = " ".join(nbformat.read(path, as_version=4).cells[0].source.split())
+    minutes = re.search(r"\*\*Time\.\*\* .*?(\d+) minutes? on two processor cores.* in Colab an estimated (\d+)", top)
+    if path == SCOREBOARD:
+        assert "**Time.** Under a minute" in top
+    else:
+        # A minute for the installation; that a GPU trains faster is not counted on.
+        assert int(minutes[2]) == int(minutes[1]) + 1
+
+
+# What is installed
+
+
+def test_installing_replaces_nothing_that_colab_has():
+    floors = {requirement.name: requirement.specifier for requirement in own_requirements()}
+    assert {name for name in PREINSTALLED if not floors[name].contains(PREINSTALLED[name])} == set()
+
+
+def test_notebooks_import_what_the_package_requires_and_nothing_else():
+    providers = metadata.packages_distributions()
+    required = {requirement.name for requirement in own_requirements()}
+    known = {name for name, having in providers.items() if required & {one.lower() for one in having}} | {"lib"}
+    for path in NOTEBOOKS:
+        for cell in nbformat.read(path, as_version=4).cells:
+            for node in ast.walk(ast.parse(cell.source if cell.cell_type == "code" else "")):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module] if isinstance(node, ast.ImportFrom) else []
+                assert {name.split(".")[0] for name in names} <= known | sys.stdlib_module_names
+
+
+# The imitation
+
+
+def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def text_of(cell) -> str:
+    shown = [output.get("text", "") + output.get("data", {}).get("text/html", "") for output in cell.outputs]
+    return "".join(shown)
+
+
+@each_notebook
+def test_notebook_runs_in_colab_top_to_bottom_from_the_stamped_commit(path, executed_notebooks, machine):
+    cells = code_cells(nbformat.read(machine.folder / "executed" / path.name, as_version=4))
+    assert not [output for cell in cells for output in cell.outputs if output.output_type == "error"]
+    assert all(cell.execution_count for cell in cells)
+    provenance = text_of(cells[-1])
+    assert machine.origin.commit[:12] in provenance
+    assert re.search(r"made by other commits</td>\s*<td[^>]*>nothing<", provenance)
+
+
+def test_colab_got_the_package_and_nothing_else(executed_notebooks, machine):
+    installed = {found.name for found in metadata.distributions(path=[str(machine.packages)])}
+    assert installed == {"ensemble-landscapes"}
+    assert (machine.runs / "digits" / "small_cnn").is_dir()
+
+
+def test_unstamped_notebook_stops_in_colab_with_one_line(machine, tmp_path):
+    unstamped = shutil.copy(SCOREBOARD, tmp_path / "unstamped.ipynb")
+    first, *others = code_cells(machine.run(unstamped))
+    assert text_of(first).strip().startswith("UsageError: set repository to its address")
+    assert text_of(first).strip().count("\n") == 0
+    assert not any(cell.execution_count for cell in others)
+
+
+def test_runs_are_kept_on_drive_where_that_is_ticked(machine, executed_notebooks):
+    page = colab.stamped(nbformat.read(SCOREBOARD, as_version=4), machine.origin)
+    page.cells[1].source = page.cells[1].source.replace("keep_runs_on_drive = False", "keep_runs_on_drive = True")
+    page.cells[2:] = [new_code_cell("from lib.run.store import RunStore\nprint(RunStore().root)")]
+    nbformat.write(page, machine.folder / "drive.ipynb")
+    first, second = code_cells(machine.run(machine.folder / "drive.ipynb"))
+    assert text_of(first).startswith("mounted /content/drive\n")
+    assert "pip" not in text_of(first)
+    assert text_of(second) == "/content/drive/MyDrive/deep-ensembles/runs\n"

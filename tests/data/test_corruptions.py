@@ -1,0 +1,547 @@
+"""The 19 corruptions: values known on paper, values of the published program, and properties that all of them have."""
+
+import random
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from lib.config import OneLineError
+from lib.data import corruptions
+from lib.data.corruptions import BENCHMARK, CORRUPTIONS, EXTRAS, SEVERITIES, corrupt, read_cifar10_c
+from lib.data.datasets import load_dataset
+from lib.data.formats import DatasetError
+
+ALL = list(CORRUPTIONS)
+WITHOUT_CHANCE = [
+    *("defocus_blur", "zoom_blur", "brightness", "contrast"),
+    *("pixelate", "jpeg_compression", "gaussian_blur", "saturate"),
+]
+
+
+def random_images(*shape):
+    """Smooth images, as photographs are."""
+    coarse = np.random.default_rng(0).integers(0, 256, (shape[0], -(-shape[1] // 4), -(-shape[2] // 4), shape[3]))
+    return np.repeat(np.repeat(coarse, 4, axis=1), 4, axis=2)[:, : shape[1], : shape[2]].astype(np.uint8)
+
+
+def constant(value, *shape):
+    return np.broadcast_to(np.uint8(value), shape or (2, 32, 32, 1))
+
+
+def squared_error(images, changed):
+    return np.mean((changed.astype(float) - images) ** 2)
+
+
+def apply(name, severity, images, *streams):
+    """A corruption of float or uint8 result, with streams in the place of its random numbers."""
+    corruption = CORRUPTIONS[name]
+    changed = corruption.apply(images, streams, *corruption.constants[severity - 1])
+    return changed if changed.dtype == np.uint8 else (np.clip(changed, 0, 1) * 255).astype(np.uint8)
+
+
+class Numbers:
+    """Random numbers that are the same with every version of NumPy."""
+
+    def __init__(self):
+        self.source = random.Random(0)
+
+    def random(self, shape):
+        return np.array([self.source.random() for _ in range(np.prod(shape))]).reshape(shape)
+
+    def normal(self, mean, std, shape):
+        return mean + std * np.sqrt(12) * (self.random(shape) - 0.5)
+
+    def uniform(self, low, high, shape):
+        return low + (high - low) * self.random(shape)
+
+    def integers(self, low, high, shape):
+        return (low + (high - low) * self.random(shape)).astype(int)
+
+    def poisson(self, mean):
+        return np.floor(2 * mean * self.random(mean.shape))
+
+
+# The registry and the arguments
+
+
+def test_names_of_the_benchmark():
+    assert tuple(CORRUPTIONS) == BENCHMARK + EXTRAS
+    assert len(BENCHMARK) == 15
+    assert (BENCHMARK[0], BENCHMARK[-1]) == ("gaussian_noise", "jpeg_compression")
+    assert EXTRAS == ("speckle_noise", "gaussian_blur", "spatter", "saturate")
+    assert {len(corruption.constants) for corruption in CORRUPTIONS.values()} == {len(SEVERITIES)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((constant(0), "gausian_noise", 1), "unknown corruption 'gausian_noise'; did you mean 'gaussian_noise'"),
+        ((constant(0), "fog", 6), "unknown severity 6; .*allowed: 0, 1, 2, 3, 4, 5"),
+        ((constant(0), "fog", 1.5), "unknown severity 1.5"),
+        ((constant(0), "fog", None), "unknown severity None"),
+        ((np.zeros((2, 32, 32, 1)), "fog", 1), r"images: expected uint8 .*received float64 \(2, 32, 32, 1\)"),
+        ((constant(0, 2, 32, 32), "fog", 1), r"images: .*received uint8 \(2, 32, 32\)"),
+        ((constant(0, 2, 32, 32, 2), "fog", 1), "images: .*C = 1 or 3"),
+        ((constant(0, 2, 32, 7, 1), "fog", 0), "images: .*at least 8"),
+    ],
+)
+def test_corrupt_bad_argument(arguments, message):
+    with pytest.raises(ValueError, match=message) as error:
+        corrupt(*arguments)
+    assert "\n" not in str(error.value)
+
+
+# What all of them have in common
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8, 1), (2, 28, 28, 1), (2, 32, 32, 3), (2, 33, 20, 3), (2, 20, 33, 1)])
+@pytest.mark.parametrize("name", ALL)
+def test_corrupt_shapes(name, shape):
+    images = random_images(*shape)
+    before = images.copy()
+    changed = corrupt(images, name, 5)
+    assert changed.shape == shape
+    assert changed.dtype == np.uint8
+    assert not np.shares_memory(images, changed)
+    np.testing.assert_array_equal(images, before)
+    if (name, shape[3]) != ("saturate", 1):
+        assert squared_error(images, changed) > 1
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_corrupt_severity_zero(name):
+    images = random_images(2, 9, 8, 3)
+    unchanged = corrupt(images, name, 0)
+    np.testing.assert_array_equal(unchanged, images)
+    assert not np.shares_memory(unchanged, images)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_corrupt_seed(name):
+    images = random_images(3, 28, 28, 3)
+    changed = corrupt(images, name, 3, seed=1)
+    np.testing.assert_array_equal(corrupt(images, name, 3, seed=1), changed)
+    assert np.array_equal(corrupt(images, name, 3, seed=2), changed) == (name in WITHOUT_CHANCE)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", ALL)
+def test_corrupt_prefixes_agree(name, channels, monkeypatch):
+    images = random_images(7, 16, 12, channels)
+    changed = corrupt(images, name, 3)
+    for count in (0, 1, 4):
+        np.testing.assert_array_equal(corrupt(images[:count], name, 3), changed[:count])
+    monkeypatch.setattr(corruptions, "CHUNK", 2 * images[0].size)
+    np.testing.assert_array_equal(corrupt(images, name, 3), changed)
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name not in WITHOUT_CHANCE])
+def test_corrupt_images_and_severities_have_numbers_of_their_own(name):
+    images = np.repeat(random_images(1, 28, 28, 1), 2, axis=0)
+    one, other = corrupt(images, name, 3)
+    assert not np.array_equal(one, other)
+
+
+def test_corrupt_severities_have_numbers_of_their_own():
+    images = constant(128, 1, 32, 32, 1)
+    one, other = (corrupt(images, "gaussian_noise", severity)[0, :, :, 0] - 127.5 for severity in (4, 5))
+    assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.15
+
+
+def test_corrupt_leaves_global_numbers_alone():
+    before = np.random.get_state(legacy=False)  # noqa: NPY002
+    for name in ALL:
+        corrupt(random_images(1, 8, 8, 3), name, 5)
+    after = np.random.get_state(legacy=False)  # noqa: NPY002
+    np.testing.assert_equal(after, before)
+
+
+@pytest.mark.parametrize(
+    "name",
+    # Not among them: those that move pixels about (elastic_transform moves less at higher severities, and glass_blur
+    # blurs more after one pass), frost and spatter, which change their kind, and saturate, which has two directions.
+    [name for name in ALL if name not in {"glass_blur", "elastic_transform", "frost", "spatter", "saturate"}],
+)
+def test_severities_are_in_order(name):
+    images = load_dataset("fashion_mnist_mini").test.images[:100]
+    errors = [squared_error(images, corrupt(images, name, severity)) for severity in SEVERITIES]
+    assert errors[0] > 0
+    # motion_blur has one width at severities 3 and 4, longer lines that have no weight, and other angles.
+    assert np.all(np.diff(errors) > (-0.05 * errors[2] if name == "motion_blur" else 0))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("gaussian_blur", "defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
+        *("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_constant_image_stays_as_it_is(name, channels):
+    images = constant(128, 2, 17, 24, channels)
+    for severity in SEVERITIES:
+        # Weights that sum to a little less than one cost a level.
+        np.testing.assert_allclose(corrupt(images, name, severity), images, atol=1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "snow", "fog", "brightness"),
+        *("contrast", "elastic_transform", "pixelate", "gaussian_blur"),
+    ],
+)
+def test_one_channel_is_a_channel_of_a_grey_picture(name):
+    images = random_images(3, 28, 28, 1)
+    grey = corrupt(np.repeat(images, 3, axis=3), name, 3).astype(int)
+    np.testing.assert_allclose(grey, np.repeat(corrupt(images, name, 3), 3, axis=3), atol=1)
+
+
+# The published program
+
+# Red, green and blue of 32×32 pixels: slopes, and edges at the borders of squares of eight pixels.
+ROW, COLUMN, CHANNEL = np.ogrid[:32, :32, :3]
+PICTURE = (5 * ROW + 7 * COLUMN * (CHANNEL + 1) + 60 * ((ROW // 8 + COLUMN // 8) % 2)) % 256
+PLACES = ([0, 4, 7, 11, 15, 19, 26, 31], [31, 9, 16, 2, 21, 13, 28, 0], [0, 1, 2, 0, 1, 2, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("name", "severity", "expected"),
+    [
+        ("gaussian_noise", 2, [29, 182, 97, 153, 171, 158, 56, 228]),
+        ("shot_noise", 5, [25, 25, 35, 244, 163, 81, 30, 255]),
+        ("defocus_blur", 2, [20, 206, 126, 129, 166, 172, 70, 216]),
+        ("defocus_blur", 5, [19, 206, 141, 129, 153, 172, 70, 221]),
+        ("glass_blur", 2, [19, 205, 152, 117, 171, 151, 64, 215]),
+        ("glass_blur", 5, [19, 197, 147, 117, 161, 148, 55, 215]),
+        ("motion_blur", 2, [24, 203, 171, 138, 158, 189, 79, 209]),
+        ("motion_blur", 5, [26, 164, 181, 144, 167, 191, 85, 167]),
+        ("zoom_blur", 2, [15, 206, 135, 130, 162, 164, 58, 214]),
+        ("zoom_blur", 5, [12, 213, 138, 135, 155, 164, 59, 221]),
+        ("snow", 2, [56, 222, 125, 149, 185, 188, 83, 238]),
+        ("snow", 5, [92, 245, 135, 204, 198, 228, 105, 255]),
+        ("fog", 2, [24, 178, 131, 114, 171, 170, 81, 153]),
+        ("fog", 5, [30, 140, 132, 106, 184, 168, 107, 109]),
+        ("brightness", 2, [22, 231, 134, 149, 198, 178, 78, 240]),
+        ("brightness", 5, [22, 255, 174, 191, 249, 178, 86, 255]),
+        ("contrast", 2, [78, 167, 122, 132, 150, 150, 102, 171]),
+        ("contrast", 5, [118, 140, 127, 134, 135, 135, 125, 141]),
+        ("elastic_transform", 2, [23, 211, 152, 123, 161, 144, 55, 236]),
+        ("elastic_transform", 5, [25, 209, 114, 125, 167, 161, 63, 212]),
+        ("pixelate", 2, [21, 204, 115, 132, 173, 175, 67, 215]),
+        ("pixelate", 5, [21, 197, 124, 132, 171, 175, 67, 220]),
+        ("speckle_noise", 5, [23, 143, 88, 169, 170, 142, 57, 253]),
+        ("gaussian_blur", 2, [20, 205, 131, 129, 162, 172, 70, 216]),
+        ("gaussian_blur", 5, [20, 202, 140, 129, 154, 171, 70, 217]),
+        ("spatter", 2, [48, 206, 115, 129, 173, 172, 70, 255]),
+        ("spatter", 5, [63, 206, 115, 129, 173, 172, 70, 71]),
+        ("saturate", 2, [216, 206, 143, 154, 173, 238, 192, 215]),
+        ("saturate", 5, [0, 206, 114, 55, 173, 135, 63, 172]),
+    ],
+)
+def test_same_numbers_as_the_published_program(name, severity, expected):
+    """What make_cifar_c.py made of PICTURE with these numbers, OpenCV 4.8, scikit-image 0.23, ImageMagick 6.9."""
+    changed = apply(name, severity, PICTURE[np.newaxis].astype(np.uint8), Numbers(), Numbers())
+    np.testing.assert_allclose(changed[0][PLACES], expected, atol=1)
+
+
+# Noise
+
+
+@pytest.mark.parametrize(("severity", "std"), [(1, 0.04), (3, 0.08), (5, 0.1)])
+def test_gaussian_noise_standard_deviation(severity, std):
+    changed = corrupt(constant(128, 20, 32, 32, 3), "gaussian_noise", severity)
+    assert changed.std() == pytest.approx(255 * std, rel=0.02)
+    # Half a level is cut off.
+    assert changed.mean() == pytest.approx(127.5, abs=0.3)
+
+
+@pytest.mark.parametrize(("severity", "rate"), [(1, 500), (5, 50)])
+def test_shot_noise_is_a_poisson_share(severity, rate):
+    changed = corrupt(constant(102, 20, 32, 32, 1), "shot_noise", severity)
+    assert changed.std() == pytest.approx(255 * np.sqrt(0.4 / rate), rel=0.03)
+    assert set(np.unique(changed)) <= {int(255 * count / rate) for count in range(rate + 1)}
+
+
+def test_speckle_noise_is_relative_to_the_pixel():
+    low, high = (corrupt(constant(value, 20, 32, 32, 1), "speckle_noise", 1).std() for value in (50, 150))
+    assert high == pytest.approx(0.06 * 150, rel=0.03)
+    assert low == pytest.approx(0.06 * 50, rel=0.03)
+
+
+@pytest.mark.parametrize("name", ["shot_noise", "speckle_noise"])
+def test_noise_that_spares_black(name):
+    images = constant(0)
+    np.testing.assert_array_equal(corrupt(images, name, 5), images)
+    assert not np.array_equal(corrupt(images, "gaussian_noise", 5), images)
+
+
+@pytest.mark.parametrize(("severity", "share"), [(1, 0.01), (5, 0.07)])
+def test_impulse_noise_share(severity, share):
+    changed = corrupt(constant(128, 40, 32, 32, 3), "impulse_noise", severity)
+    assert set(np.unique(changed)) == {0, 128, 255}
+    assert np.mean(changed != 128) == pytest.approx(share, rel=0.05)
+    assert np.mean(changed == 255) == pytest.approx(share / 2, rel=0.05)
+
+
+# Blur
+
+
+def test_motion_blur_draws_half_a_gaussian():
+    point = np.zeros((1, 32, 32, 1), np.uint8)
+    point[0, 10, 20] = 255
+    weights = np.exp(-(np.arange(19) ** 2) / (2 * 2.5**2))
+    weights *= 255 / weights.sum()
+    right, down = (
+        apply("motion_blur", 5, point, SimpleNamespace(uniform=lambda low, high, n, angle=angle: np.full(n, angle)))
+        for angle in (0.0, 90.0)
+    )
+    # Each pixel is a mean over itself and those ahead of it, so the point leaves its trail behind.
+    np.testing.assert_allclose(right[0, 10, 20:1:-1, 0], weights, atol=1)
+    np.testing.assert_allclose(down[0, 10::-1, 20, 0], weights[:11], atol=1)
+    assert right[0, 10, 21:].max() == down[0, 11:].max() == 0
+
+
+def test_glass_blur_equals_exchanges_in_turn():
+    images = random_images(1, 32, 32, 3)
+    shifts = np.random.default_rng(1).integers(0, 2, (1, 1, 2, 30, 30))
+    expected = images[0].copy()
+    for row in range(31, 1, -1):
+        for column in range(31, 1, -1):
+            down, right = shifts[0, 0, :, row - 2, column - 2]
+            above = expected[row - down, column - right]
+            # As in the recipe: what stands here are views, so the second assignment reads what the first has written.
+            expected[row, column], expected[row - down, column - right] = above, expected[row, column]
+    changed = apply("glass_blur", 1, images, SimpleNamespace(integers=lambda low, high, shape: shifts))
+    np.testing.assert_array_equal(changed[0], expected)
+    assert np.mean(changed != images) > 0.1
+
+
+def test_defocus_blur_mean_of_a_square():
+    point = np.zeros((1, 9, 9, 1), np.uint8)
+    point[0, 4, 4] = 255
+    changed = corrupt(point, "defocus_blur", 5)[0, :, :, 0]
+    expected = np.zeros((9, 9))
+    expected[3:6, 3:6] = 255 / 9
+    np.testing.assert_allclose(changed, expected, atol=1)
+
+
+def test_zoom_blur_leaves_the_middle_and_moves_the_border():
+    images = np.zeros((1, 32, 32, 1), np.uint8)
+    images[0, :, 14:18] = images[0, :, 26:28] = 255
+    changed = corrupt(images, "zoom_blur", 5)[0, 16, :, 0]
+    assert changed[15:17].min() > 250
+    assert changed[26] < 150
+    assert changed[28:30].min() > 50
+    np.testing.assert_array_equal(changed[20:26], 0)
+
+
+# Weather
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_snow_on_black_is_half_turn_symmetric(channels):
+    changed = corrupt(constant(0, 3, 32, 24, channels), "snow", 5)
+    np.testing.assert_allclose(changed, changed[:, ::-1, ::-1].astype(int), atol=1)
+    # Black is mixed with a fifth of a middle grey, and the flakes lie upon that.
+    assert changed.min() >= 25
+    assert changed.max() > 100
+
+
+def test_frost_adds_ice():
+    changed = corrupt(constant(0, 500, 32, 32, 3), "frost", 1)
+    ice = np.mean([color for color, _ in corruptions.FROST_TEXTURES], axis=0)
+    # Means over textures, of which each image shows one, and half a level that is cut off.
+    np.testing.assert_allclose(changed.mean(axis=(0, 1, 2)), 0.2 * ice - 0.5, rtol=0.08)
+    assert changed.std(axis=(1, 2)).min() > 0.5
+    np.testing.assert_array_equal(corrupt(constant(255), "frost", 1), constant(255))
+
+
+def test_frost_on_an_image_larger_than_its_textures():
+    changed = corrupt(constant(0, 1, 200, 150, 3), "frost", 3)
+    assert changed[:, :50, :50].mean() > 10
+    assert changed[:, 150:, 100:].mean() > 10
+
+
+@pytest.mark.parametrize(("severity", "strength"), [(1, 0.2), (5, 1.5)])
+def test_fog_is_a_cloud_from_none_to_full(severity, strength):
+    changed = corrupt(constant(255, 3, 32, 32, 1), "fog", severity)
+    np.testing.assert_array_equal(changed.min(axis=(1, 2, 3)), int(255 / (1 + strength)))
+    np.testing.assert_allclose(changed.max(axis=(1, 2, 3)), 255, atol=1)
+    np.testing.assert_array_equal(corrupt(constant(0), "fog", severity), constant(0))
+
+
+def test_fog_decay_makes_it_smooth():
+    smooth, rough = (corrupt(constant(255, 20, 32, 32, 1), "fog", severity).astype(float) for severity in (2, 5))
+    smooth, rough = (np.abs(np.diff(fog, axis=1)).mean() / fog.std() for fog in (smooth, rough))
+    assert rough > 1.2 * smooth
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_brightness_of_black(channels):
+    for severity, added in zip(SEVERITIES, (0.05, 0.1, 0.15, 0.2, 0.3), strict=True):
+        changed = corrupt(constant(0, 1, 8, 8, channels), "brightness", severity)
+        np.testing.assert_allclose(changed, 255 * added, atol=1)
+
+
+def test_brightness_keeps_hue_and_saturation():
+    red = np.full((1, 8, 8, 3), (200, 100, 100), np.uint8)
+    np.testing.assert_allclose(corrupt(red, "brightness", 4)[0, 0, 0], (251, 125, 125), atol=1)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("severity", SEVERITIES)
+def test_spatter_water_is_light_and_mud_is_dark(severity, channels):
+    grey = constant(100, 4, 32, 32, channels)
+    changed = corrupt(grey, "spatter", severity)
+    touched = changed[changed != 100]
+    assert 0 < len(touched) < changed.size / 2
+    assert (touched > 100).all() if severity <= 3 else (touched < 100).all()
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+def test_spatter_without_a_drop(severity):
+    images = random_images(1, 32, 32, 3)
+    dry = SimpleNamespace(normal=lambda mean, std, shape: np.full(shape, mean))
+    np.testing.assert_allclose(apply("spatter", severity, images, dry), images, atol=1)
+
+
+# Colour, geometry and compression
+
+
+def test_contrast_about_the_mean_of_each_channel():
+    images = np.zeros((1, 8, 8, 3), np.uint8)
+    images[:, :4] = (200, 100, 0)
+    changed = corrupt(images, "contrast", 2)
+    np.testing.assert_allclose(changed[0, 0, 0], (150, 75, 0), atol=1)
+    np.testing.assert_allclose(changed[0, 7, 0], (50, 25, 0), atol=1)
+
+
+def test_saturate_known():
+    pink, grey = (np.full((1, 8, 8, 3), color, np.uint8) for color in [(200, 100, 100), (80, 80, 80)])
+    np.testing.assert_allclose(corrupt(pink, "saturate", 1)[0, 0, 0], (200, 170, 170), atol=1)
+    np.testing.assert_allclose(corrupt(pink, "saturate", 5)[0, 0, 0], (200, 0, 0), atol=1)
+    np.testing.assert_array_equal(corrupt(grey, "saturate", 3), grey)
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+def test_saturate_leaves_one_channel_alone(severity):
+    images = random_images(2, 28, 28, 1)
+    np.testing.assert_array_equal(corrupt(images, "saturate", severity), images)
+
+
+def test_elastic_transform_invents_no_values():
+    images = np.clip(random_images(3, 28, 28, 3), 50, 200)
+    changed = corrupt(images, "elastic_transform", 1)
+    assert changed.min() >= 49
+    assert changed.max() <= 200
+    assert squared_error(images, changed) > 10
+
+
+def test_elastic_transform_is_relative_to_the_size():
+    """The affine part moves a slope as far as it is wide: over 8 levels an image of 8 pixels, over 64 one of 64."""
+
+    def displacement(size):
+        slope = np.broadcast_to(np.arange(size, dtype=np.uint8)[:, np.newaxis], (1000, size, size, 1))
+        middle = slice(size // 4, -(size // 4))
+        moved = corrupt(slope, "elastic_transform", 1).astype(float) + 0.5 - slope
+        return moved[:, middle, middle].std()
+
+    assert displacement(64) / displacement(16) == pytest.approx(4, rel=0.15)
+
+
+def test_pixelate_makes_blocks_of_a_checkerboard():
+    board = np.indices((20, 20)).sum(axis=0) % 2 * 255
+    changed = corrupt(board[np.newaxis, :, :, np.newaxis].astype(np.uint8), "pixelate", 5)
+    # 13 boxes of 20/13 pixels hold shares of both colours.
+    assert 13 * 13 >= len(np.unique(changed)) > 2
+    assert changed.std() < 0.7 * board.std()
+
+
+def test_jpeg_compression_keeps_smooth_and_loses_fine():
+    smooth = np.broadcast_to(np.arange(0, 128, 4, dtype=np.uint8)[:, np.newaxis], (1, 32, 32, 1))
+    fine = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 1), dtype=np.uint8)
+    lost = [squared_error(images, corrupt(images, "jpeg_compression", 5)) for images in (smooth, fine)]
+    assert lost[0] < 10
+    assert lost[1] > 100
+
+
+# The published files
+
+
+def write_cifar10_c(folder, name="fog", block=3):
+    """Small files of the genuine format."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (5 * block, 32, 32, 3), dtype=np.uint8)
+    labels = np.tile(rng.integers(0, 10, block, dtype=np.uint8), 5)
+    np.save(folder / f"{name}.npy", images)
+    np.save(folder / "labels.npy", labels)
+    return images, labels
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+def test_read_cifar10_c_blocks(tmp_path, severity):
+    images, labels = write_cifar10_c(tmp_path)
+    block = slice(3 * severity - 3, 3 * severity)
+    found, found_labels = read_cifar10_c(str(tmp_path), "fog", severity)
+    np.testing.assert_array_equal(found, images[block])
+    np.testing.assert_array_equal(found_labels, labels[block])
+    assert found_labels.dtype == np.int64
+    assert not found.flags.writeable
+
+
+@pytest.mark.parametrize(("name", "severity"), [("frog", 1), ("fog", 0), ("fog", 6)])
+def test_read_cifar10_c_bad_argument(tmp_path, name, severity):
+    write_cifar10_c(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"unknown (corruption 'frog'; did you mean 'fog'|severity [06]; .*1, 2, 3, 4, 5)"
+    ):
+        read_cifar10_c(tmp_path, name, severity)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def damage_header(path):
+    content = bytearray(path.read_bytes())
+    content[10:20] = b"x" * 10
+    path.write_bytes(content)
+
+
+def save_archive(path):
+    with path.open("wb") as file:
+        np.savez(file, images=np.zeros(3))
+
+
+IMAGES = np.zeros((10, 32, 32, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "message"),
+    [
+        ("fog.npy", lambda path: path.unlink(), r"fog\.npy not found; unpack CIFAR-10-C .*zenodo"),
+        ("labels.npy", lambda path: path.unlink(), r"labels\.npy not found"),
+        ("fog.npy", truncate, r"fog\.npy: not an array that can be read"),
+        ("labels.npy", damage_header, r"labels\.npy: not an array that can be read"),
+        ("fog.npy", lambda path: path.write_bytes(b""), r"fog\.npy: not an array that can be read"),
+        ("fog.npy", save_archive, r"fog\.npy: not an array that can be read"),
+        ("fog.npy", lambda path: np.save(path, np.array([{}]), allow_pickle=True), r"fog\.npy: not an array"),
+        ("fog.npy", lambda path: np.save(path, IMAGES / 255), r"fog\.npy: expected uint8 .*got float64"),
+        ("fog.npy", lambda path: np.save(path, IMAGES[:, :28]), r"fog\.npy: .*got uint8 \(10, 28, 32, 3\)"),
+        ("fog.npy", lambda path: np.save(path, IMAGES[:9]), r"fog\.npy: .*five blocks .*\(9, 32, 32, 3\)"),
+        ("fog.npy", lambda path: np.save(path, np.uint8(1)), r"fog\.npy: .*got uint8 \(\)"),
+        ("labels.npy", lambda path: np.save(path, np.zeros(14, int)), r"labels\.npy: expected integer .*\(15,\)"),
+        ("labels.npy", lambda path: np.save(path, np.zeros(15)), r"labels\.npy: expected integer .*float64"),
+        ("labels.npy", lambda path: np.save(path, np.full(15, 10)), r"labels\.npy: expected labels 0 to 9"),
+    ],
+)
+def test_read_cifar10_c_damaged_files(tmp_path, file, damage, message):
+    write_cifar10_c(tmp_path)
+    damage(tmp_path / file)
+    with pytest.raises(DatasetError, match=message) as error:
+        read_cifar10_c(tmp_path, "fog", 1)
+    assert isinstance(error.value, OneLineError)
+    assert "\n" not in str(error.value)

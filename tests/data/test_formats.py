@@ -1,0 +1,302 @@
+"""Readers on small files of the genuine format, and on the same files damaged."""
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from lib.data import formats
+from lib.data.datasets import Dataset, load_dataset
+from lib.data.formats import DatasetError
+
+RNG = np.random.default_rng(0)
+IDX_TRAIN_IMAGES = formats.IDX_FILES[0]
+
+
+def random_images(*shape: int) -> np.ndarray:
+    return RNG.integers(0, 256, shape, dtype=np.uint8)
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    content = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+
+
+def write_fashion_mnist(folder: Path, suffix: str = "") -> tuple[np.ndarray, np.ndarray]:
+    images, labels = random_images(30, 28, 28), np.arange(30, dtype=np.uint8) % 10
+    arrays = (images[:20], labels[:20], images[20:], labels[20:])
+    for file, array in zip(formats.IDX_FILES, arrays, strict=True):
+        write_idx(folder / f"{file}{suffix}", array)
+    return images, labels
+
+
+def write_cifar(
+    folder: Path, files: list[str], names: str, classes: int, coarse: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Write four records a file; return images (n, 32, 32, 3) and labels (n,) in the order of the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    images, labels = random_images(4 * len(files), 32, 32, 3), RNG.integers(0, classes, 4 * len(files), dtype=np.uint8)
+    for number, file in enumerate(files):
+        records = [
+            bytes([7] * coarse + [label]) + image.transpose(2, 0, 1).tobytes()
+            for image, label in zip(images[4 * number :][:4], labels[4 * number :][:4], strict=True)
+        ]
+        (folder / file).write_bytes(b"".join(records))
+    (folder / names).write_text("".join(f"class_{number}\n" for number in range(classes)) + "\n")
+    return images, labels
+
+
+def write_cifar10(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    files = [f"data_batch_{batch}.bin" for batch in range(1, 6)]
+    return write_cifar(folder, [*files, "test_batch.bin"], "batches.meta.txt", 10, coarse=False)
+
+
+def write_cifar100(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    return write_cifar(folder, ["train.bin", "test.bin"], "fine_label_names.txt", 100, coarse=True)
+
+
+def write_svhn(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    folder.mkdir(parents=True, exist_ok=True)
+    images, labels = random_images(30, 32, 32, 3), np.arange(30) % 10
+    for file, part in [("train_32x32.mat", slice(20)), ("test_32x32.mat", slice(20, 30))]:
+        ones_to_ten = np.where(labels[part] == 0, 10, labels[part]).astype(np.uint8)[:, np.newaxis]
+        savemat(folder / file, {"X": images[part].transpose(1, 2, 3, 0), "y": ones_to_ten}, do_compression=True)
+    return images, labels
+
+
+def write_image_folder(folder: Path, mode: str = "RGB", splits: tuple[str, ...] = ("train", "test")) -> None:
+    for split in splits:
+        for label, name in enumerate(["cat", "dog"]):
+            (folder / split / name).mkdir(parents=True)
+            for number in range(5):
+                shape = (6, 4) if mode == "L" else (6, 4, 3)
+                image = np.full(shape, 100 * label + number, np.uint8)
+                Image.fromarray(image).save(folder / split / name / f"{number}.png")
+
+
+def npz_arrays(images: str = "x_{}", labels: str = "y_{}", splits: tuple[str, ...] = ("train", "test")) -> dict:
+    arrays = {}
+    for split in splits:
+        arrays[images.format(split)] = random_images(12, 5, 4)
+        arrays[labels.format(split)] = np.arange(12, dtype=np.int32) % 3
+    return arrays
+
+
+def all_arrays(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    splits = (dataset.train, dataset.val, dataset.test)
+    return np.concatenate([split.images for split in splits]), np.concatenate([split.labels for split in splits])
+
+
+def fails(*arguments: object) -> str:
+    with pytest.raises(DatasetError) as caught:
+        load_dataset(*arguments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("folder", ["fashion_mnist", "FashionMNIST/raw"])
+def test_fashion_mnist_files(tmp_path: Path, folder: str, suffix: str) -> None:
+    images, labels = write_fashion_mnist(tmp_path / folder, suffix)
+    dataset = load_dataset("fashion_mnist", tmp_path)
+    np.testing.assert_array_equal(all_arrays(dataset)[0], images[..., np.newaxis])
+    np.testing.assert_array_equal(all_arrays(dataset)[1], labels)
+    assert [len(split.labels) for split in (dataset.train, dataset.val, dataset.test)] == [18, 2, 10]
+    assert dataset.classes[9] == "Ankle boot"
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "folder"),
+    [
+        ("cifar10", write_cifar10, "cifar-10-batches-bin"),
+        ("cifar10", write_cifar10, "."),
+        ("cifar100", write_cifar100, "cifar-100-binary"),
+        ("cifar100", write_cifar100, "."),
+        ("svhn", write_svhn, "svhn"),
+        ("svhn", write_svhn, "."),
+    ],
+)
+def test_colour_datasets(tmp_path: Path, name: str, write, folder: str) -> None:
+    images, labels = write(tmp_path / folder)
+    dataset = load_dataset(name, tmp_path, validation_size=2)
+    np.testing.assert_array_equal(all_arrays(dataset)[0], images)
+    np.testing.assert_array_equal(all_arrays(dataset)[1], labels)
+    assert dataset.image_shape == (32, 32, 3)
+    assert len(dataset.val.labels) == 2
+    assert dataset.num_classes == (100 if name == "cifar100" else 10)
+    assert dataset.train.images.flags.c_contiguous
+
+
+def test_idx_damage(tmp_path: Path) -> None:
+    folder = tmp_path / "fashion_mnist"
+    write_fashion_mnist(folder)
+    whole = (folder / IDX_TRAIN_IMAGES).read_bytes()
+    cases = {
+        whole[:-1]: "truncated or damaged",
+        whole + b"\0": "truncated or damaged",
+        whole[:9]: "magic number 00000803",
+        b"": "magic number missing",
+        b"<html>": "magic number 3c68746d",
+        gzip.compress(whole)[:-20]: "cannot be read",
+        gzip.compress(whole)[:20] + b"\xff" * 50: "cannot be read",
+        bytes([0, 0, 8, 1]) + struct.pack(">I", 2) + b"ab": "expected uint8 images of shape",
+    }
+    for content, message in cases.items():
+        (folder / IDX_TRAIN_IMAGES).write_bytes(content)
+        line = fails("fashion_mnist", tmp_path)
+        assert message in line
+        assert str(folder / IDX_TRAIN_IMAGES) in line
+
+
+def test_idx_labels_do_not_fit(tmp_path: Path) -> None:
+    folder = tmp_path / "fashion_mnist"
+    write_fashion_mnist(folder)
+    write_idx(folder / formats.IDX_FILES[1], np.arange(19, dtype=np.uint8) % 10)
+    assert "expected integer labels of shape (20,)" in fails("fashion_mnist", tmp_path)
+    write_idx(folder / formats.IDX_FILES[1], np.full(20, 10, np.uint8))
+    assert "expected labels 0 to 9, got 10 to 10" in fails("fashion_mnist", tmp_path)
+
+
+def test_cifar_damage(tmp_path: Path) -> None:
+    write_cifar10(tmp_path)
+    batch = tmp_path / "data_batch_3.bin"
+    for content in (batch.read_bytes()[:-1], b""):
+        batch.write_bytes(content)
+        assert f"{batch}: expected records of 3073 bytes" in fails("cifar10", tmp_path)
+    batch.write_bytes(bytes([10]) + bytes(3072))
+    assert f"{batch}: expected labels 0 to 9" in fails("cifar10", tmp_path)
+    (tmp_path / "batches.meta.txt").write_text("airplane\n")
+    assert "expected 10 class names, got 1" in fails("cifar10", tmp_path)
+
+
+def test_svhn_damage(tmp_path: Path) -> None:
+    write_svhn(tmp_path)
+    file = tmp_path / "train_32x32.mat"
+    whole = file.read_bytes()
+    for content in (
+        whole[:-100],
+        whole[:200],
+        whole[:60],
+        b"",
+        b"<html>" * 100,
+        whole[:150] + b"\xff" * 60 + whole[210:],
+    ):
+        file.write_bytes(content)
+        assert str(file) in fails("svhn", tmp_path)
+    cases = [
+        ({"X": random_images(32, 32, 3, 5)}, "expected the variables X and y, missing y"),
+        ({"X": random_images(5, 32, 32, 3), "y": np.ones((5, 1), np.uint8)}, "expected X of shape (32, 32, 3, n)"),
+        ({"X": random_images(32, 32, 3, 5), "y": np.ones((4, 1), np.uint8)}, "expected integer labels of shape (5,)"),
+        ({"X": random_images(32, 32, 3, 5), "y": np.zeros((5, 1), np.uint8)}, "from 1 to 10"),
+        ({"X": random_images(32, 32, 3, 5), "y": np.full((5, 1), 11, np.uint8)}, "expected labels 0 to 9"),
+    ]
+    for variables, message in cases:
+        savemat(file, variables)
+        assert message in fails("svhn", tmp_path)
+
+
+def test_image_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "my pets"
+    write_image_folder(folder)
+    dataset = load_dataset(str(folder), validation_size=3)
+    assert (dataset.name, dataset.classes, dataset.image_shape) == ("my-pets", ("cat", "dog"), (6, 4, 3))
+    assert [len(split.labels) for split in (dataset.train, dataset.val, dataset.test)] == [7, 3, 10]
+    images, labels = all_arrays(dataset)
+    np.testing.assert_array_equal(images[:, 0, 0, 0] >= 100, labels == 1)  # shuffled, images with their labels
+    assert sorted(images[:10, 0, 0, 0]) == [0, 1, 2, 3, 4, 100, 101, 102, 103, 104]
+    assert np.any(np.diff(labels[:10]) < 0)
+
+
+def test_image_folder_grey_with_validation(tmp_path: Path) -> None:
+    write_image_folder(tmp_path, "L", ("train", "val", "test"))
+    dataset = load_dataset(str(tmp_path))
+    assert dataset.image_shape == (6, 4, 1)
+    assert [len(split.labels) for split in (dataset.train, dataset.val, dataset.test)] == [10, 10, 10]
+    assert len(load_dataset(str(tmp_path), validation_size=4).train.labels) == 16
+    Image.new("RGB", (4, 6)).save(tmp_path / "test" / "dog" / "0.png")  # one in colour, and all are RGB
+    assert load_dataset(str(tmp_path)).image_shape == (6, 4, 3)
+
+
+def test_image_folder_damage(tmp_path: Path) -> None:
+    assert "no folder 'train'" in fails(str(tmp_path))
+    write_image_folder(tmp_path)
+    odd = tmp_path / "test" / "dog" / "9.png"
+    Image.new("RGB", (6, 4)).save(odd)
+    line = fails(str(tmp_path))
+    assert "(4, 6) in" in line
+    assert f"(6, 4) in {odd}" in line
+    odd.write_bytes(b"no image")
+    assert f"{odd}: not an image that can be read" in fails(str(tmp_path))
+    Image.effect_noise((4, 6), 50).save(odd)
+    odd.write_bytes(odd.read_bytes()[:60])
+    assert f"{odd}: not an image that can be read" in fails(str(tmp_path))
+    Image.fromarray(np.full((6, 4), 1000, np.uint16)).save(odd)
+    assert "expected 8 bits a channel" in fails(str(tmp_path))
+    odd.unlink()
+    (tmp_path / "test" / "bird").mkdir()
+    assert "bird" in fails(str(tmp_path))
+    Image.new("RGB", (4, 6)).save(tmp_path / "test" / "bird" / "0.png")
+    assert "the classes differ" in fails(str(tmp_path))
+
+
+@pytest.mark.parametrize("names", formats.NPZ_NAMES)
+@pytest.mark.parametrize("splits", [("train", "test"), ("train", "val", "test")])
+def test_npz(tmp_path: Path, names: tuple[str, str], splits: tuple[str, ...]) -> None:
+    arrays = npz_arrays(*names, splits)
+    column = names[1].format("train")
+    arrays[column] = arrays[column][:, np.newaxis]
+    np.savez_compressed(tmp_path / "mine.npz", **arrays)
+    dataset = load_dataset(str(tmp_path / "mine.npz"))
+    assert (dataset.name, dataset.classes, dataset.image_shape) == ("mine", ("0", "1", "2"), (5, 4, 1))
+    np.testing.assert_array_equal(dataset.test.images[..., 0], arrays[names[0].format("test")])
+    assert len(dataset.train.labels) == (12 if "val" in splits else 11)
+    by_content = {image.tobytes(): label for image, label in zip(*all_arrays(dataset), strict=True)}
+    for image, label in zip(arrays[names[0].format("train")], arrays[column][:, 0], strict=True):
+        assert by_content[image.tobytes()] == label
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x_train": random_images(12, 20)}, "x_train: expected uint8 images of shape (n, H, W) or (n, H, W, C)"),
+        ({"x_train": random_images(12, 3, 8, 8)}, "got uint8 (12, 3, 8, 8)"),
+        ({"x_train": np.zeros((12, 5, 4), np.float32)}, "x_train: expected uint8 images"),
+        ({"x_train": random_images(0, 5, 4), "y_train": np.zeros(0, int)}, "got uint8 (0, 5, 4)"),
+        ({"x_test": random_images(12, 5, 5)}, "all images must have one shape (H, W, C)"),
+        ({"y_train": np.zeros(11, int)}, "y_train: expected integer labels of shape (12,) or (12, 1), got int64 (11,)"),
+        ({"y_train": np.eye(12)[:, :3]}, "y_train: expected integer labels"),
+        ({"y_train": np.arange(12) % 3 + 1}, "expected every label from 0 to K-1 with K at least 2, got 3 different"),
+        ({"y_train": np.zeros(12, int)}, "with K at least 2"),
+        ({"y_train": np.full(12, 2**64 - 1, np.uint64)}, "with K at least 2"),
+        ({"y_test": np.full(12, 3)}, "y_test: expected labels 0 to 2, got 3 to 3"),
+        ({"y_test": np.full(12, -1)}, "y_test: expected labels 0 to 2"),
+        ({"y_test": None}, "expected the arrays x_train, y_train, x_test, y_test"),
+        ({"x_val": random_images(3, 5, 4)}, "expected the arrays x_train, y_train, x_test, y_test"),
+        ({"x_test": np.array([{}] * 12)}, "x_test cannot be read (Object arrays"),
+    ],
+)
+def test_npz_of_wrong_content(tmp_path: Path, change: dict, message: str) -> None:
+    arrays = {name: array for name, array in (npz_arrays() | change).items() if array is not None}
+    np.savez(tmp_path / "mine.npz", **arrays)
+    line = fails(str(tmp_path / "mine.npz"))
+    assert message in line
+    assert str(tmp_path / "mine.npz") in line
+
+
+def test_npz_damage(tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    np.savez_compressed(path, **npz_arrays())
+    whole = bytearray(path.read_bytes())
+    for content in (b"", b"no zip", bytes(whole[: len(whole) // 2])):
+        path.write_bytes(content)
+        assert "not an .npz file" in fails(str(path))
+    whole[200] ^= 255
+    path.write_bytes(whole)
+    assert "x_train cannot be read" in fails(str(path))
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    assert "not an .npz file" in fails(str(tmp_path / "one.npy"))

@@ -1,0 +1,191 @@
+"""The notebooks as files, and as they come out when executed at preset smoke."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import nbformat
+import pytest
+from conftest import NOTEBOOKS, ROOT, SCOREBOARD
+
+from lib.config import PRESETS, Experiment
+from lib.data.datasets import load_dataset
+from lib.findings.claims import CLAIMS, read_results
+from lib.run.store import RunStore
+
+SHARED = ["preset", "dataset", "num_members", "epochs", "seed", "runs_dir", "results_dir", "data_dir", "engine", "jobs"]
+TYPES = {"str", "int", "float", "bool", "list"}
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def cells(path: Path, kind: str = "code") -> list[nbformat.NotebookNode]:
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == kind]
+
+
+def parameters(path: Path) -> dict[str, tuple[str, str]]:
+    """Name → (annotation, comment) of the parameters cell, which must be the only one with that tag."""
+    (cell,) = [cell for cell in cells(path) if "parameters" in cell.metadata.get("tags", [])]
+    found = {}
+    for line in cell.source.splitlines():
+        name, annotation, comment = re.fullmatch(r"(\w+): (\w+) = .+?  # (.+)", line).groups()
+        found[name] = (annotation, comment)
+    return found
+
+
+@each_notebook
+def test_notebook_stores_no_outputs(path):
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in cells(path))
+
+
+@each_notebook
+def test_notebook_cells_are_short_and_define_nothing(path):
+    for cell in cells(path):
+        # A parameters cell has a line a parameter.
+        assert len(cell.source.splitlines()) <= 20 or "parameters" in cell.metadata.get("tags", [])
+        assert not [
+            node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        ]
+
+
+@each_notebook
+def test_notebook_parameters_are_typed_commented_and_literal(path):
+    found = parameters(path)
+    assert {annotation for annotation, _ in found.values()} <= TYPES
+    (cell,) = [cell for cell in cells(path) if "parameters" in cell.metadata.get("tags", [])]
+    for statement in ast.parse(cell.source).body:
+        ast.literal_eval(statement.value)
+
+
+def test_notebook_parameters_mean_the_same_everywhere():
+    meanings: dict[str, set] = {}
+    for path in NOTEBOOKS:
+        found = parameters(path)
+        if path != SCOREBOARD:
+            assert set(SHARED) <= set(found)
+            assert {"architecture", "architectures"} & set(found)
+        for name, meaning in found.items():
+            meanings.setdefault(name, set()).add(meaning)
+    assert all(len(meaning) == 1 for meaning in meanings.values())
+
+
+@each_notebook
+def test_notebook_runs_anywhere(path):
+    metadata = nbformat.read(path, as_version=4).metadata
+    assert metadata.kernelspec.name == "python3"
+    for cell in cells(path, "markdown"):
+        assert not re.search(r"\{[a-z:]+\}`|^:::|^```\{", cell.source, re.MULTILINE), "MyST shows raw in Colab"
+
+
+@each_notebook
+def test_notebook_figures_have_caption_and_alt_text(path):
+    figures = [cell for cell in cells(path) if "plots." in cell.source and "figure =" in cell.source]
+    assert figures
+    names = set()
+    for cell in figures:
+        assert "hide-input" in cell.metadata.tags
+        described = cell.metadata.mystnb
+        assert len(described.image.alt) > 40
+        assert len(described.figure.caption) > 20
+        names.add(described.figure.name)
+    assert len(names) == len(figures)
+
+
+@each_notebook
+def test_notebook_executes_and_shows_every_figure(path, executed_notebooks):
+    for cell in cells(executed_notebooks / "notebooks" / path.name):
+        kinds = [kind for output in cell.outputs for kind in output.get("data", {})]
+        assert not [output for output in cell.outputs if output.output_type == "error"]
+        assert not [output for output in cell.outputs if output.get("name") == "stderr" and "Warning" in output.text]
+        assert kinds.count("image/png") == bool(re.search(r"figure = \w*plots\.", cell.source))
+
+
+def test_notebooks_judge_every_claim(executed_notebooks):
+    results = read_results(executed_notebooks / "claims")
+    assert {result.claim.id for result in results} == set(CLAIMS)
+    compared = [result.context["architecture"] for result in results if result.claim.id == "independent/orthogonal"]
+    assert compared == ["resnet8_v1", "small_cnn"]
+    assert {result.context["preset"] for result in results} == {"smoke"}
+
+
+def test_scoreboard_has_every_verdict(executed_notebooks):
+    results = read_results(executed_notebooks / "claims")
+    *_, table, said, provenance = [
+        output.data for cell in cells(executed_notebooks / "notebooks" / SCOREBOARD.name) for output in cell.outputs
+    ]
+    assert table["text/html"].count('class="verdict ') == len(results)
+    unmet = {result.claim.id for result in results if result.verdict != "reproduced"}
+    assert all(f"`{claim}`" in said["text/markdown"] for claim in unmet)
+    assert "Page" in said["text/markdown"] or not unmet
+    assert "made by other commits" in provenance["text/html"]
+
+
+def experiments_of_the_pages() -> list[Experiment]:
+    """Everything that the pages train at preset smoke."""
+    ordinary = [Experiment.from_preset("smoke", architecture=name) for name in PRESETS["smoke"]["architectures"]]
+    randomness = Experiment.from_preset("smoke", "randomness")
+    crossed = [
+        replace(randomness, varied=varied, learning_rate=share * randomness.learning_rate)
+        for varied in ("initialization", "order")
+        for share in (0.25, 0.5, 1)
+    ]
+    return [*ordinary, *crossed, Experiment.from_preset("smoke", "chains")]
+
+
+def test_notebooks_at_once_train_each_member_once(executed_notebooks):
+    store = RunStore(executed_notebooks / "runs")
+    wanted = {
+        config
+        for experiment in experiments_of_the_pages()
+        for config in experiment.members("digits", load_dataset("digits").content_hash)
+    }
+    trained = [run.config for run in store.runs() if run.config.dataset == "digits"]
+    assert set(trained) == wanted
+    assert len(trained) == len(wanted)
+    assert all(run.is_complete() for run in store.runs())
+    assert store.damaged() == []
+
+
+def run_papermill(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "papermill", str(NOTEBOOKS[0]), str(tmp_path / "out.ipynb")]
+    runs = ["-p", "runs_dir", str(tmp_path / "runs"), "-p", "preset", "smoke"]
+    return subprocess.run([*command, *runs, *arguments], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["-p", "num_member", "3"], "unknown parameter 'num_member'; did you mean 'num_members'?"),
+        (["-p", "num_members", "-3"], "num_members must be an integer at least 1, got -3"),
+    ],
+)
+def test_papermill_refuses_with_one_last_line(tmp_path, arguments, line):
+    done = run_papermill(tmp_path, *arguments)
+    assert done.returncode != 0
+    last = done.stderr.rstrip().splitlines()[-1]
+    assert last.startswith(f"ConfigError: {line}")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_papermill_help_lists_every_parameter():
+    command = [sys.executable, "-m", "papermill", "--help-notebook", str(NOTEBOOKS[0])]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    for name, (annotation, comment) in parameters(NOTEBOOKS[0]).items():
+        assert re.search(rf"{name}: {annotation} \(default .*\)\s+{re.escape(comment)}", done.stdout)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks" / "params").glob("*.yaml")), ids=lambda path: path.stem)
+def test_parameter_files_fit_a_notebook(path):
+    import yaml
+
+    given = set(yaml.safe_load(path.read_text()))
+    assert any(given <= set(parameters(notebook)) for notebook in NOTEBOOKS)
+
+
+def test_notebook_files_are_plain_json():
+    for path in NOTEBOOKS:
+        json.loads(path.read_text(encoding="utf-8"))

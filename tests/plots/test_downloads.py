@@ -1,0 +1,323 @@
+"""Every figure has the data that it shows, as CSV, and comes as SVG, the same each time."""
+
+import importlib
+import inspect
+import io
+import pkgutil
+from functools import cache
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from matplotlib.collections import LineCollection, PathCollection, QuadMesh
+from matplotlib.figure import Figure
+
+from lib import plots
+from lib.findings import claims
+from lib.findings.claims import Estimate
+from lib.findings.planes import Points
+from lib.plots import appendix, diversity, downloads, ensembles, landscape, scoreboard, similarity, subspaces
+from lib.plots.style import METHOD_NAMES
+
+pytestmark = pytest.mark.usefixtures("clean_style")
+
+RNG = np.random.default_rng(0)
+RADII, ANGLES, PLACES = np.linspace(0, 2, 5), np.linspace(0, np.pi / 2, 4), np.linspace(0, 1, 6)
+SHIFTED = {way: RNG.random((2, 2, 4, 5)) for way in ("single", "random")}
+PLANES = {
+    title: {
+        "random": Points(RNG.uniform(0.3, 0.6, 5), RNG.random(5) / 3, 0.71, 10),
+        "independent": Points(np.array([0.75]), np.array([0.2]), 0.71, 10),
+        "dropout": Points(np.zeros(0), np.zeros(0), 0.71, 10),
+    }
+    for title in ("one", "other")
+}
+#: Two runs in their plane, each from its first weights to its own optimum.
+PATHS = [np.array([*RNG.random((3, 2)), end]) for end in np.eye(2)]
+IMAGES = RNG.integers(0, 256, (3, 2, 8, 7, 3), dtype=np.uint8)
+
+
+def judged(claim, value, low, high):
+    context = {"dataset": "digits", "architecture": "small_cnn", "preset": "smoke"}
+    return claims.judge(claim, Estimate(value, low, high, 2000, "members"), context)
+
+
+def estimates(*values):
+    return {1e-3 * 2**n: Estimate(one, one - 0.11, one + 0.13, 2000, "members") for n, one in enumerate(values)}
+
+
+#: For each function what it is given.
+EXAMPLES = {
+    similarity.checkpoint_similarity: (RNG.random((6, 6)), 2, "cosine", True),
+    similarity.trajectories_in_plane: (RNG.random((3, 4, 2)), RNG.random((3, 4))),
+    similarity.learning_curves: (RNG.random((3, 5)),),
+    similarity.solution_similarity: ([RNG.random((3, 3)), RNG.random((4, 4))], ["a", "b"], "cosine", (0, 1), "viridis"),
+    similarity.pair_distances: ([RNG.random(3), RNG.random(6)], ["a", "b\nwithin a chain"], "distance"),
+    subspaces.samples_in_plane: (
+        RNG.random((2, 4, 2)),
+        {"random": RNG.random((2, 5, 2)), "dropout": RNG.random((2, 5, 2))},
+        {"random": RNG.random((2, 5)) > 0.5, "dropout": np.zeros((2, 5), bool)},
+    ),
+    subspaces.distance_from_base: (
+        {"random": RNG.random(5), "dropout": RNG.random(4)},
+        {"random": RNG.random(5), "dropout": RNG.random(4)},
+        {"random": RNG.random(5) > 0.5, "dropout": np.ones(4, bool)},
+        2.0,
+    ),
+    diversity.diversity_accuracy: (PLANES,),
+    diversity.flip_families: (PLANES, {"one": 0.34, "other": np.nan}),
+    landscape.radial_maps: (
+        RADII,
+        ANGLES,
+        {title: RNG.random((5, 4)) for title in ("a", "b", "c")},
+        (2, 0),
+        PATHS,
+        [RNG.random((3, 2)), RNG.random((2, 2))],
+        "low-rank-gaussian",
+        30.0,
+    ),
+    landscape.radial_surfaces: (
+        RADII,
+        ANGLES,
+        [RNG.uniform(0.1, 9, (5, 4)) for _ in range(2)],
+        {"error": [RNG.random((5, 4)) for _ in range(2)]},
+        ["train", "validation"],
+        (0, 1),
+    ),
+    landscape.ray_profiles: (RADII, {"loss": RNG.random((2, 5)), "error": RNG.random((2, 5))}, (0, 3), (0.8, 1.2)),
+    landscape.path_profiles: (
+        PLACES,
+        RNG.random((2, 2, 6)),
+        RNG.random((2, 2, 6)),
+        RNG.random((2, 2, 2, 6)),
+        [(0, 1), (2, 3)],
+    ),
+    landscape.tunnel_functions: (PATHS, RNG.random((4, 2)), (0, 1)),
+    landscape.stitched_fans: (PLACES, RADII, {title: RNG.random((5, 6)) for title in ("a", "b")}, (0, 1)),
+    ensembles.ensemble_sizes: (
+        {
+            way: pd.DataFrame({"size": [1, 1, 2, 2], "accuracy": RNG.random(4), "Brier score": RNG.random(4)})
+            for way in ("independent", "random")
+        },
+    ),
+    ensembles.image_grid: (IMAGES, ["fog", "snow", "glass blur"], ["0", "1"], "severity"),
+    ensembles.shifted_scores: (SHIFTED, ["one run", "all"], ["accuracy", "Brier score"]),
+    ensembles.shifted_gains: (SHIFTED, ["one run", "all"], ["accuracy", "Brier score"]),
+    ensembles.shifted_divergence: (
+        {way: RNG.random((4, 5)) for way in ("independent", "random")},
+        {"independent": 0.9, "random": 0.2},
+        "letters",
+    ),
+    ensembles.ensembles_under_shift: (
+        pd.DataFrame({"severity": [0, 0, 1], "size": [1, 2, 1], "accuracy": RNG.random(3), "Brier score": [1, 2, 3]}),
+    ),
+    appendix.sources_of_diversity: ({"a": {"both": estimates(0.3, 0.4), "none": estimates(0.2)}},),
+    appendix.chain_curves: (RNG.random((2, 3, 6)), ["one", "other"], [3, 6]),
+    appendix.cycle_cosines: ({title: RNG.random((6, 6)) for title in ("one", "other")}, 3),
+    appendix.chains_in_plane: ({title: RNG.random((3, 5, 2)) for title in ("one", "other")}, np.array([2, 4])),
+    scoreboard.forest: (
+        [judged("trajectories/weights-align", 0.9, 0.85, 1.0), judged("independent/equidistant", 0.1, 0, 0.2)],
+    ),
+}
+
+#: How the place of a point on the horizontal axis says what is in the table, where methods are set apart.
+AT = {
+    ensembles.ensemble_sizes: np.rint,
+    ensembles.shifted_gains: np.rint,
+    # The foreign images have a panel of their own, and no severity.
+    ensembles.shifted_divergence: lambda x: np.full(len(x), np.nan),
+    appendix.sources_of_diversity: lambda x: 1e-3 * 2 ** np.rint(np.log2(x / 1e-3)),
+}
+#: Figures of rows, whose vertical axis has names alone.
+ROWS = {similarity.pair_distances, scoreboard.forest}
+
+every_function = pytest.mark.parametrize("function", EXAMPLES, ids=lambda function: function.__name__)
+
+
+def drawn(function) -> Figure:
+    return function(*EXAMPLES[function])
+
+
+@cache
+def drawn_once(function) -> Figure:
+    return drawn(function)
+
+
+def table(figure) -> pd.DataFrame:
+    """What the CSV of a figure says."""
+    return pd.read_csv(io.StringIO(downloads.csv(figure)), keep_default_na=False, na_values=[""])
+
+
+def points(axes):
+    """The places `(N, 2)` of everything that is drawn as a line, a marker, a bar of an error, or a band."""
+    meshes = [one for one in axes.collections if isinstance(one, QuadMesh)]
+    for line in axes.lines:
+        if line.get_transform() == axes.transData:  # others are lines across the whole panel
+            yield line.get_xydata()
+    for one in axes.collections:
+        if isinstance(one, PathCollection):
+            yield np.ma.getdata(one.get_offsets())
+        elif isinstance(one, LineCollection) and not meshes:  # the lines on a map divide its blocks
+            yield np.concatenate(one.get_segments())
+        elif not isinstance(one, QuadMesh | LineCollection):
+            yield one.get_paths()[0].vertices
+
+
+def stated(data: pd.DataFrame) -> np.ndarray:
+    """The numbers of each row, and the ends of its bar, `(rows, numbers)`."""
+    numeric = data.select_dtypes("number")
+    spreads = [name for name in numeric if name.startswith("standard ")]
+    ends = [numeric["mean"] + sign * numeric[name] for name in spreads for sign in (-1, 1)]
+    return np.column_stack([numeric, *ends]).astype(float)
+
+
+def near(numbers, wanted):
+    return np.isclose(numbers, wanted, rtol=1e-5, atol=1e-8)
+
+
+def test_every_figure_has_an_example():
+    functions = set()
+    # A sweep's panels are not a page's figures: their data are its results.csv.
+    for module in pkgutil.iter_modules(plots.__path__, "lib.plots."):
+        for name, function in inspect.getmembers(importlib.import_module(module.name), inspect.isfunction):
+            returns = inspect.signature(function).return_annotation
+            own = function.__module__ != "lib.plots.sweep" and function is not downloads.with_data
+            if returns is Figure and not name.startswith("_") and own:
+                functions.add(function)
+    assert functions == set(EXAMPLES)
+
+
+@every_function
+def test_each_point_that_is_drawn_stands_in_a_row(function):
+    figure = drawn_once(function)
+    rows, count = stated(table(figure)), 0
+    for axes in figure.axes:
+        for x, y in (place for part in points(axes) for place in part):
+            if function in ROWS:
+                found = near(rows, x)
+            else:
+                at = AT.get(function, np.asarray)(np.array([x]))[0]
+                here = near(rows, at).any(axis=1) if np.isfinite(at) else np.ones(len(rows), bool)
+                found = near(rows[here], y)
+            assert found.any() or not np.isfinite([x, y]).all(), (axes.get_title(), x, y)
+            count += 1
+    assert count or any(axes.collections or axes.images for axes in figure.axes)
+
+
+@every_function
+def test_each_value_of_a_map_is_in_the_table(function):
+    figure = drawn_once(function)
+    numbers = stated(table(figure)).ravel()
+    for axes in figure.axes:
+        for one in [*axes.collections, *axes.images]:
+            if isinstance(one, QuadMesh) and axes.get_label() != "<colorbar>":
+                assert all(near(numbers, value).any() for value in np.unique(one.get_array()))
+
+
+@every_function
+def test_tables_have_named_columns_and_a_row_an_observation(function):
+    data = table(drawn_once(function))
+    assert len(data)
+    assert all(name == name.strip() and name and "Unnamed" not in name and "index" not in name for name in data.columns)
+    assert not data.duplicated().any()
+
+
+# Those of the other figures are made by the notebooks.
+@pytest.mark.parametrize(
+    "function",
+    [similarity.checkpoint_similarity, similarity.trajectories_in_plane, appendix.sources_of_diversity],
+    ids=lambda function: function.__name__,
+)
+def test_svg_is_the_same_each_time_and_its_text_is_text(function):
+    figure = drawn(function)
+    first, second = downloads.svg(figure), downloads.svg(drawn(function))
+    assert first == second
+    root = ElementTree.fromstring(first)
+    texts = {"".join(one.itertext()).strip() for one in root.iter("{http://www.w3.org/2000/svg}text")}
+    named = {axes.get_xlabel() for axes in figure.axes} - {""}
+    assert all(label in texts for label in named)
+    addresses = [value for one in root.iter() for name, value in one.attrib.items() if name.endswith("href")]
+    assert all(address.startswith(("#", "data:image/png;base64,")) for address in addresses)
+
+
+# What stands where
+
+
+def test_rows_of_a_matrix_are_its_rows():
+    (matrix, *_), data = EXAMPLES[similarity.checkpoint_similarity], table(drawn_once(similarity.checkpoint_similarity))
+    assert list(data.columns) == ["run", "checkpoint", "other run", "other checkpoint", "cosine"]
+    assert len(data) == 36
+    (cell,) = data.query("run == 2 and checkpoint == 1 and `other run` == 1 and `other checkpoint` == 3")["cosine"]
+    assert cell == pytest.approx(matrix[3, 2])
+
+
+def test_rows_of_a_polar_map_have_its_radii_and_angles():
+    radii, angles, maps, _, paths, samples, *_ = EXAMPLES[landscape.radial_maps]
+    data = table(drawn_once(landscape.radial_maps))
+    assert data["series"].value_counts().to_dict() == {
+        "map": 20, "run 3": 4, "run 1": 4, "low-rank Gaussian, run 3": 3, "low-rank Gaussian, run 1": 2
+    }  # fmt: skip
+    (cell,) = data[near(data["radius"], radii[2]) & near(data["angle (radians)"], angles[1])].to_dict("records")
+    assert [cell[title] for title in maps] == pytest.approx([own[2, 1] for own in maps.values()])
+    shares = data[["share of run 3's solution", "share of run 1's solution"]]
+    np.testing.assert_allclose(shares[data["series"] == "run 1"], paths[1], rtol=1e-6)
+    np.testing.assert_allclose(shares[data["series"] == "low-rank Gaussian, run 3"], samples[0], rtol=1e-6)
+
+
+def test_rows_of_a_stitched_map_have_its_radii_and_places():
+    positions, radii, maps, _ = EXAMPLES[landscape.stitched_fans]
+    data = table(drawn_once(landscape.stitched_fans))
+    (cell,) = data[near(data["radius"], radii[3]) & near(data["place on the path"], positions[4])].to_dict("records")
+    assert [cell[title] for title in maps] == pytest.approx([own[3, 4] for own in maps.values()])
+
+
+def test_images_are_their_pixels():
+    data = table(drawn_once(ensembles.image_grid))
+    pixels = data[[f"x = {x}" for x in range(7)]].to_numpy().reshape(3, 2, 8, 3, 7)
+    np.testing.assert_array_equal(np.moveaxis(pixels, 3, 4), IMAGES)
+    assert data.loc[8 * 3, ["row", "severity", "y", "channel"]].to_list() == ["fog", 1, 0, 1]
+
+
+def test_images_without_names_of_columns_are_counted():
+    data = table(ensembles.image_grid(IMAGES[:2], ["test", "foreign"], ["", ""], ""))
+    assert sorted(set(data["column"])) == [1, 2]
+
+
+def test_shifted_scores_are_by_metric_panel_and_method():
+    data = table(drawn_once(ensembles.shifted_scores))
+    shown = data[(data["metric"] == "accuracy") & (data["panel"] == "all")]
+    assert set(shown["method"]) == {METHOD_NAMES["independent"], METHOD_NAMES["random"]}
+    (found,) = shown[(shown["method"] == METHOD_NAMES["random"]) & (shown["severity"] == 2)].to_dict("records")
+    own = SHIFTED["random"][1, 0, 2]
+    assert [found["mean"], found["standard deviation"]] == pytest.approx([own.mean(), own.std()])
+
+
+def test_paths_are_by_pair_and_path():
+    t, losses, _, differences, _ = EXAMPLES[landscape.path_profiles]
+    data = table(drawn_once(landscape.path_profiles))
+    own = data[(data["pair"] == "run 3 and run 4") & (data["path"] == "path of low loss")]
+    np.testing.assert_allclose(own["loss (nats)"], losses[1, 1], rtol=1e-6)
+    np.testing.assert_allclose(own["labels that differ from the second run's"], differences[1, 1, 1], rtol=1e-6)
+    np.testing.assert_allclose(own["place on the path"], t, rtol=1e-6)
+
+
+# What a notebook carries
+
+
+def test_numbers_have_seven_digits_and_whole_ones_no_point():
+    figure = downloads.with_data(Figure(), pd.DataFrame({"a": [1.0, None], "b": [np.float32(0.1), 1 / 3], "c": [1, 2]}))
+    assert downloads.csv(figure) == "a,b,c\n1,0.1,1\n,0.3333333,2\n"
+
+
+def test_a_figure_in_a_notebook_carries_svg_and_data_and_still_shows_the_png():
+    shell = InteractiveShell()
+    formatter = shell.display_formatter
+    formatter.formatters["image/png"].for_type(Figure, lambda figure: b"PNG")
+    formatter.mimebundle_formatter.for_type(Figure, plots.take_away)
+    figure = drawn(similarity.learning_curves)
+    bundle, _ = formatter.format(figure)
+    assert bundle.keys() == {"text/plain", "image/png", downloads.SVG, downloads.CSV}
+    assert bundle["text/csv"].startswith("run,epoch,validation accuracy\n1,1,")
+    assert formatter.format(Figure())[0].keys() == {"text/plain", "image/png"}

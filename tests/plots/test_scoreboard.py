@@ -1,0 +1,63 @@
+"""The picture of all verdicts: what meets a criterion lies right of its line, and rows say what tells them apart."""
+
+import math
+
+import numpy as np
+import pytest
+
+from lib.findings import claims
+from lib.findings.claims import Estimate
+from lib.plots import scoreboard
+
+pytestmark = pytest.mark.usefixtures("clean_style")
+
+
+def result(claim, value, low, high, architecture="small_cnn", dataset="digits"):
+    context = {"dataset": dataset, "architecture": architecture, "preset": "smoke"}
+    return claims.judge(claim, Estimate(value, low, high, 2000, "members"), context)
+
+
+def names(axes):
+    return [label.get_text() for label in axes.get_yticklabels()]
+
+
+def test_forest_puts_what_meets_a_criterion_to_the_right():
+    results = [
+        result("trajectories/weights-align", 0.9, 0.85, 1.0),  # at least 0.8
+        result("trajectories/functions-stay", 1.2, 1.1, 1.4),  # below 1
+        result("independent/equidistant", 0.1, 0.05, 0.25),  # at most 0.15
+    ]
+    figure = scoreboard.forest(results)
+    first, second = figure.axes
+    bars = [line.get_xdata() for axes in (first, second) for line in axes.lines[1::2]]
+    np.testing.assert_allclose(bars, [[0.25, 1], [-0.25, -1], [1, -1]])
+    points = [line.get_xdata()[0] for axes in (first, second) for line in axes.lines[2::2]]
+    np.testing.assert_allclose(points, [0.5, -0.5, 0.5])
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["trajectories", "independent"]
+    assert names(first) == ["weights-align", "functions-stay"]
+    looks = [line.get_marker() for axes in (first, second) for line in axes.lines[2::2]]
+    assert looks == [scoreboard.LOOKS[one.verdict]["marker"] for one in results]
+    assert len(set(looks)) == 3
+    assert [text.get_text() for text in figure.legends[0].texts] == list(claims.VERDICTS)
+
+
+def test_forest_has_one_scale_a_claim_and_names_what_differs():
+    results = [
+        result("independent/orthogonal", 0.3, 0.3, 0.3, architecture="resnet8_v1"),
+        result("independent/orthogonal", 0.05, 0.0, 0.05),
+        result("independent/disagree", 0.6, 0.5, 0.7),
+    ]
+    (axes,) = scoreboard.forest(results).axes
+    assert names(axes) == ["orthogonal, resnet8_v1", "orthogonal, small_cnn", "disagree"]
+    np.testing.assert_allclose([line.get_xdata() for line in axes.lines[1:5:2]], [[-1, -1], [0.5, 0.25]])
+
+
+def test_forest_of_a_claim_without_value_or_distance():
+    results = [
+        result("diversity/random", math.nan, math.nan, math.nan),
+        result("ensemble/accuracy", 0.0, 0.0, 0.0),
+    ]
+    figure = scoreboard.forest(results)
+    assert figure.axes[0].texts[0].get_text().strip() == "no value"
+    assert figure.axes[1].lines[2].get_xdata() == [0]
+    figure.draw_without_rendering()

@@ -1,0 +1,165 @@
+"""The soak of sweeps, small: kills, damage, locks of the dead and a store that cannot be written change nothing."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import disturbance, faults  # noqa: E402
+from lib import sweep  # noqa: E402
+from lib.findings import claims  # noqa: E402
+from lib.sweep.cell import seal  # noqa: E402
+from lib.sweep.grid import Grid  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def soaked(tmp_path_factory) -> tuple[dict, str]:
+    """What a soak of two kills wrote, and what it printed, with the folder for its files."""
+    output, temporary = tmp_path_factory.mktemp("soak") / "faults.json", tmp_path_factory.mktemp("temporary")
+    options = "--kills 2 --seed 1 --seeds 1 --epochs 2 --gap 1 --no-disks"
+    done = subprocess.run(
+        [sys.executable, "benchmarks/faults.py", *options.split(), "--output", str(output)],
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(temporary)},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list(temporary.glob("faults-*")) == list(temporary.glob("*.json")) == []
+    return json.loads(output.read_text()), done.stdout
+
+
+@pytest.mark.slow
+def test_soak_ends_with_the_results_of_an_undisturbed_sweep(soaked):
+    content, printed = soaked
+    targets = {target["what"]: target for target in content["targets"]}
+    assert all(target["met"] for target in targets.values())
+    compared = [what for what in targets if "results that differ" in what]
+    assert len(compared) == 3
+    # Three checkpoints of two members, two verdicts and a table.
+    assert all(what.endswith("of 9") for what in compared)
+    assert all(what in printed for what in targets)
+
+
+@pytest.mark.slow
+def test_soak_counts_what_happened(soaked):
+    content, printed = soaked
+    assert sum(row["max"] for row in content["rows"] if row["case"] == "killed with -9") == 2
+    assert next(row["max"] for row in content["rows"] if row["what"] == "lock") == 2
+    damaged = {row["what"] for row in content["rows"] if row["case"] in ("byte flip", "truncation")}
+    assert {"configuration", "checkpoint", "derived arrays", "executed notebook", "verdict"} <= damaged
+    assert "killed with -9" in printed
+
+
+def test_damage_is_a_bit_or_an_end(tmp_path):
+    path, whole, seen = tmp_path / "file", bytes(range(200)), set()
+    for seed in range(40):
+        path.write_bytes(whole)
+        how = disturbance.damage(path, random.Random(seed))
+        found = path.read_bytes()
+        seen.add(how)
+        if how == "truncation":
+            assert found == whole[: len(found)] != whole
+        else:
+            changed = [bin(one ^ other).count("1") for one, other in zip(found, whole, strict=True)]
+            assert sum(changed) == 1
+    assert seen == {"truncation", "byte flip"}
+
+
+def test_damage_to_nothing_is_none(tmp_path):
+    (tmp_path / "empty").write_bytes(b"")
+    for name in ("empty", "missing"):
+        assert disturbance.damage(tmp_path / name, random.Random(0)) is None
+
+
+def test_read_only_by_modes_is_taken_back(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "file").write_text("content")
+    before = {path: path.stat().st_mode for path in tmp_path.rglob("*")}
+    with disturbance.read_only(tmp_path, mounting=False):
+        assert all(path.stat().st_mode & 0o222 == 0 for path in tmp_path.rglob("*"))
+    assert {path: path.stat().st_mode for path in tmp_path.rglob("*")} == before
+
+
+@pytest.mark.skipif(not disturbance.can_mount(), reason="only root may mount")
+def test_disks_are_full_or_read_only_and_gone_afterwards(tmp_path):
+    disk = tmp_path / "disk"
+    with disturbance.small_disk(disk, 64 * 1024):
+        with pytest.raises(OSError, match="No space left"):
+            (disk / "large").write_bytes(bytes(10**6))
+        disturbance.enlarge(disk, 2**21)
+        (disk / "large").write_bytes(bytes(10**6))
+        with disturbance.read_only(disk, mounting=True), pytest.raises(OSError, match="Read-only"):
+            (disk / "small").write_text("content")
+        (disk / "small").write_text("content")
+    assert list(disk.iterdir()) == []
+
+
+def test_results_tell_one_flipped_bit(tmp_path):
+    """What is compared at the end: otherwise the soak could not fail."""
+    from test_untrusted import write_run
+
+    found = []
+    for name in ("one", "other"):
+        folder = write_run(tmp_path / name)
+        output = tmp_path / name / "output"
+        (output / "claims" / "cell-0").mkdir(parents=True)
+        (output / "claims" / "cell-0" / "a.json").write_text('{"value": 1}')
+        (output / "results.csv").write_text("cell,value\na,1\n")
+        found.append(faults.results(tmp_path / name, output))
+    assert found[0] == found[1]
+    path = folder / "epoch_001.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    (output / "claims" / "cell-0" / "a.json").write_text('{"value": 2}')
+    (output / "results.csv").write_text("cell,value\na,2\n")
+    changed = faults.results(tmp_path / "other", output)
+    differ = {name for name in found[0].keys() | changed.keys() if found[0].get(name) != changed.get(name)}
+    assert "results.csv" in differ
+    assert "verdict cell a.json" in differ
+    assert any(name.startswith("checkpoint") for name in differ)
+
+
+def test_any_bit_of_an_executed_notebook_or_verdict_is_noticed(tmp_path):
+    """What the soak found: a digit that was turned into another one left everything readable, and was believed."""
+    faults.write_page(tmp_path / "page.ipynb")
+    planned = sweep.plan(tmp_path / "page.ipynb", Grid({"preset": "smoke"}), tmp_path / "out")
+    (cell,) = planned.cells
+    content = json.loads((tmp_path / "page.ipynb").read_text())
+    content["metadata"]["papermill"] = {"exception": None}
+    path, records = planned.notebook(cell), planned.folder / "claims" / cell.name
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(content))
+    context = {"dataset": "digits", "architecture": "small_cnn", "preset": "smoke"}
+    estimate = claims.Estimate(0.5, 0.4, 0.6, 10, "members")
+    verdict = claims.write_result(claims.judge("independent/disagree", estimate, context), records)
+    assert planned.results(cell) is None
+    seal(path, records)
+    assert len(planned.results(cell)) == 1
+    numbers = random.Random(0)
+    for file in (path, verdict):
+        whole = file.read_bytes()
+        for _ in range(100):
+            changed = bytearray(whole)
+            changed[numbers.randrange(len(whole))] ^= 1 << numbers.randrange(8)
+            file.write_bytes(bytes(changed))
+            # A bit of the space between values changes nothing that is read.
+            same = file is path and _reads_the_same(whole, changed)
+            assert (planned.results(cell) is None) != same
+        file.write_bytes(whole)
+    verdict.unlink()
+    assert planned.results(cell) is None
+
+
+def _reads_the_same(one: bytes, other: bytes) -> bool:
+    try:
+        return json.loads(one) == json.loads(other)
+    except ValueError:
+        return False

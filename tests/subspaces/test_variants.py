@@ -1,0 +1,369 @@
+"""Networks within runs, across runs and both: means, ensembles and resamples that are known on paper."""
+
+from math import comb
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import member, subset, train
+
+from lib import metrics
+from lib.config import ConfigError
+from lib.data.datasets import load_dataset
+from lib.findings.claims import bootstrap
+from lib.models.networks import build_model
+from lib.models.weights import flatten, flatten_statistics, predict
+from lib.plots import METHOD_NAMES
+from lib.subspaces.samples import Sampler, Samples
+from lib.subspaces.variants import (
+    METRICS,
+    across_runs,
+    check_counts,
+    check_shares,
+    checkpoints,
+    complete,
+    of_distinct,
+    samples_of_runs,
+    samples_table,
+    scores_by_example,
+    scores_by_size,
+    spread_of_runs,
+    subsets,
+    within_runs,
+)
+from lib.training.trainer import Trajectory, build_member_model
+
+DATASET = subset(30)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("runs"), epochs=2)
+
+
+@pytest.fixture(scope="module")
+def sampler(runs):
+    dataset = subset(100)
+    return Sampler(build_member_model(runs[0].member, dataset), dataset, rank=1)
+
+
+class Recorder:
+    """A sampler of which it is known what it was asked for."""
+
+    def __init__(self):
+        self.asked = []
+
+    def base_accuracy(self, run):
+        return {"first": 0.9, "second": 0.5}[run]
+
+    def scale_at(self, run, method, floor):
+        self.asked.append((run, method, floor))
+        return 7.0
+
+    def near(self, *given):
+        return given
+
+    spread = near
+
+
+def samples(count, method="random", scale=0.0, accuracy=0.5, rejected=0):
+    nothing = np.zeros((count, 0), np.float32)
+    return Samples(method, np.full(count, scale), nothing, nothing, np.full(count, accuracy), rejected)
+
+
+def model(architecture="small_cnn"):
+    network = build_model(architecture, DATASET.image_shape, DATASET.num_classes)
+    return network.set_pixel_statistics(np.full((1, 1, 1), 8.0), np.full((1, 1, 1), 4.0))
+
+
+def around(network, count, seed):
+    """Samples of random weights, and of random statistics where a network has them."""
+    rng = np.random.default_rng(seed)
+    start, statistics = flatten(network), flatten_statistics(network)
+    weights = start + rng.normal(scale=0.2, size=(count, start.size)).astype(np.float32)
+    moved = statistics + rng.uniform(0.1, 1, (count, statistics.size)).astype(np.float32)
+    return Samples("random", np.ones(count), weights, moved, np.zeros(count))
+
+
+def probabilities(*shape):
+    raw = np.random.default_rng(shape).random(shape)
+    return (raw / raw.sum(axis=-1, keepdims=True)).astype(np.float32)
+
+
+# Parameters of a page
+
+
+def test_counts_below_one_are_one_line():
+    check_counts(num_samples=1, num_images=None, num_runs=20)
+    for wrong in (0, -3):
+        with pytest.raises(ConfigError, match=rf"^num_images must be at least 1, got {wrong}$"):
+            check_counts(num_samples=1, num_images=wrong)
+
+
+def test_shares_outside_zero_to_one_are_one_line():
+    check_shares(floor=0, margin=1, share=0.5, other=None)
+    for wrong in (-0.01, 1.01, float("nan")):
+        with pytest.raises(ConfigError, match=rf"^margin must be from 0 to 1, got {wrong}$"):
+            check_shares(floor=0.5, margin=wrong)
+
+
+# Around each run
+
+
+def trajectory(epochs=3):
+    """Weights and statistics that say after which epoch they are."""
+    after = np.arange(epochs + 1, dtype=np.float32)[:, None]
+    history = pd.DataFrame({"epoch": np.arange(epochs) + 1, "val_accuracy": np.arange(1, epochs + 1) / 10})
+    return Trajectory(member(), np.tile(after, 5), np.tile(-after, 2), history)
+
+
+@pytest.mark.parametrize(("count", "epochs"), [(1, [3]), (2, [2, 3]), (3, [1, 2, 3])])
+def test_checkpoints_are_the_last_ones(count, epochs):
+    found = checkpoints(trajectory(), count)
+    assert (found.method, len(found), found.rejected) == ("trajectory", count, 0)
+    np.testing.assert_array_equal(found.weights[:, 0], epochs)
+    np.testing.assert_array_equal(found.statistics[:, 1], np.negative(epochs))
+    np.testing.assert_allclose(found.val_accuracies, np.array(epochs) / 10)
+    np.testing.assert_array_equal(found.scales, np.zeros(count))
+
+
+def test_checkpoints_of_more_epochs_than_there_are():
+    for count in (0, 4, -1):
+        with pytest.raises(ValueError, match=rf"^count: expected from 1 to the 3 epochs of the run, received {count}$"):
+            checkpoints(trajectory(), count)
+
+
+def test_checkpoints_of_a_run_have_the_accuracy_of_its_history(runs):
+    both, dataset = checkpoints(runs[0], 2), load_dataset("digits")
+    np.testing.assert_array_equal(both.weights[-1], runs[0].final)
+    probs = both.predict(build_member_model(runs[0].member, dataset), dataset.val.images)
+    np.testing.assert_allclose(metrics.accuracy(probs, dataset.val.labels), both.val_accuracies)
+
+
+def test_samples_of_runs_share_the_scale_of_the_first():
+    recorder = Recorder()
+    found = samples_of_runs(recorder, ["first", "second"], ["random", "dropout"], count=4, margin=0.1)
+    assert recorder.asked == [("first", "random", pytest.approx(0.8)), ("first", "dropout", pytest.approx(0.8))]
+    assert found == {
+        method: [(run, method, 4, 7.0, 0.1) for run in ("first", "second")] for method in ("random", "dropout")
+    }
+
+
+def test_samples_of_runs_look_for_no_scale_where_there_is_one():
+    recorder = Recorder()
+    methods = ["diagonal-gaussian", "low-rank-gaussian", "weight-average"]
+    found = samples_of_runs(recorder, ["first", "second"], methods, count=4, margin=0.1)
+    assert recorder.asked == []
+    assert list(found) == methods
+    assert all(largest is None for own in found.values() for *_, largest, _ in own)
+
+
+def test_samples_of_runs_are_those_of_the_sampler(runs, sampler):
+    found = samples_of_runs(sampler, runs, ["random", "weight-average"], count=2, margin=0.1)
+    largest = sampler.scale_at(runs[0], "random", sampler.base_accuracy(runs[0]) - 0.1)
+    for run, near, average in zip(runs, found["random"], found["weight-average"], strict=True):
+        np.testing.assert_array_equal(near.weights, sampler.near(run, "random", 2, largest, 0.1).weights)
+        assert (near.val_accuracies >= sampler.base_accuracy(run) - 0.1).all()
+        np.testing.assert_array_equal(average.weights, sampler.average(run).weights)
+
+
+def test_spread_of_runs_shares_the_scale_of_the_first():
+    recorder = Recorder()
+    found = spread_of_runs(recorder, ["first", "second"], ["random", "low-rank-gaussian"], count=4, share=0.5)
+    assert recorder.asked == [
+        ("first", "random", pytest.approx(0.45)),
+        ("first", "low-rank-gaussian", pytest.approx(0.45)),
+    ]
+    assert found["random"] == [("first", "random", 4, 7.0), ("second", "random", 4, 7.0)]
+    assert found["low-rank-gaussian"][1] == ("second", "low-rank-gaussian", 4, 7.0)
+
+
+def test_spread_of_runs_rejects_nothing(runs, sampler):
+    found = spread_of_runs(sampler, runs, ["random", "dropout"], count=3, share=0.5)
+    assert list(found) == ["random", "dropout"]
+    for own in found.values():
+        assert [(len(one), one.rejected) for one in own] == [(3, 0), (3, 0)]
+        np.testing.assert_allclose(own[0].scales, own[0].scales[-1] * np.array([1, 4, 9]) / 9)
+        np.testing.assert_array_equal(own[0].scales, own[1].scales)
+        assert own[0].scales[-1] > 0
+        assert np.abs(own[0].weights - own[1].weights).max() > 0
+
+
+def test_complete_leaves_out_methods_with_too_few_around_a_run():
+    drawn = {
+        "random": [samples(3), samples(2)],
+        "dropout": [samples(3), samples(0)],
+        "low-rank-gaussian": [samples(3), samples(3)],
+        "weight-average": [samples(1), samples(1)],
+    }
+    assert list(complete(drawn)) == ["random", "low-rank-gaussian", "weight-average"]
+    assert list(complete(drawn, 3)) == ["low-rank-gaussian", "weight-average"]
+    assert list(complete(drawn, 4)) == ["weight-average"]
+    assert list(complete(drawn, 0)) == list(drawn)
+    assert complete(drawn)["random"] is drawn["random"]
+
+
+def test_samples_table_counts_over_all_runs():
+    drawn = {
+        "random": [samples(2, scale=1.25, accuracy=0.5, rejected=3), samples(1, scale=0.5, accuracy=0.8), samples(0)],
+        "dropout": [samples(0, rejected=5), samples(0, rejected=5), samples(0)],
+        "weight-average": [samples(1, accuracy=1.0)] * 3,
+    }
+    table = samples_table(drawn, METHOD_NAMES)
+    assert list(table["method"]) == [METHOD_NAMES[method] for method in drawn]
+    assert list(table["kept"]) == [3, 0, 3]
+    assert list(table["rejected"]) == [3, 10, 0]
+    assert list(table["runs without any"]) == [1, 3, 0]
+    # What has no scale, and what has no samples, has a dash.
+    assert list(table["largest scale"]) == ["1.25", "–", "–"]
+    assert list(table["mean validation accuracy"]) == ["0.600", "–", "1.000"]
+
+
+@pytest.mark.parametrize("architecture", ["small_cnn", "resnet8_v1"])
+def test_within_runs_averages_what_each_sample_predicts(architecture):
+    network, images = model(architecture), DATASET.test.images
+    drawn = [around(network, count, seed) for seed, count in enumerate((3, 1, 2))]
+    mean, divergence = within_runs(network, drawn, images)
+    assert (mean.shape, divergence.shape) == ((3, 30, 10), (3, 30))
+    assert mean.dtype == divergence.dtype == np.float32
+    for run, own in enumerate(drawn):
+        probs = predict(network, own.weights, images, own.statistics)
+        np.testing.assert_allclose(mean[run], probs.mean(axis=0), rtol=1e-5)
+        np.testing.assert_allclose(divergence[run], metrics.jensen_shannon_by_example(probs), rtol=1e-4, atol=1e-7)
+    # One sample does not differ from itself, several do.
+    np.testing.assert_array_equal(divergence[1], 0)
+    assert (divergence[[0, 2]].mean(axis=1) > 0.01).all()
+
+
+@pytest.mark.parametrize(("counts", "received"), [((2, 0), r"\[2, 0\]"), ((), r"\[\]")])
+def test_within_runs_without_samples_is_refused(counts, received):
+    network = model()
+    drawn = [around(network, count, 0) for count in counts]
+    with pytest.raises(ValueError, match=rf"^samples: expected at least one around every run, received {received}$"):
+        within_runs(network, drawn, DATASET.test.images)
+
+
+def test_across_runs_by_hand():
+    certain, even = [[1, 0], [1, 0]], [[0, 1], [1, 0]]
+    mean, divergence = across_runs(np.array([certain, even], np.float32))
+    np.testing.assert_array_equal(mean, [[[0.5, 0.5], [1, 0]]])
+    np.testing.assert_allclose(divergence, [[np.log(2), 0]], rtol=1e-6)
+    assert mean.dtype == divergence.dtype == np.float32
+
+
+def test_across_runs_is_within_one_run_that_has_them_all():
+    network, drawn = model(), around(model(), 4, 0)
+    probs = predict(network, drawn.weights, DATASET.test.images)
+    for one, other in zip(across_runs(probs), within_runs(network, [drawn], DATASET.test.images), strict=True):
+        assert one.shape == other.shape
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
+
+
+# Ensembles over runs
+
+
+def test_subsets_are_all_where_there_are_few():
+    np.testing.assert_array_equal(subsets(4, 2, limit=6), [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]])
+    np.testing.assert_array_equal(subsets(3, 1, limit=3, seed=5), [[0], [1], [2]])
+    np.testing.assert_array_equal(subsets(3, 3, limit=1), [[0, 1, 2]])
+
+
+@pytest.mark.parametrize(("members", "size", "limit"), [(4, 2, 5), (10, 5, 30), (10, 1, 9), (12, 11, 11)])
+def test_subsets_are_drawn_where_there_are_many(members, size, limit):
+    drawn = subsets(members, size, limit)
+    assert drawn.shape == (limit, size)
+    assert len({tuple(row) for row in drawn}) == limit < comb(members, size)
+    assert (np.diff(drawn, axis=1) > 0).all()
+    assert drawn.min() >= 0
+    assert drawn.max() < members
+    np.testing.assert_array_equal(drawn, subsets(members, size, limit))
+
+
+def test_subsets_of_another_seed_are_others():
+    assert not np.array_equal(subsets(20, 8, 10), subsets(20, 8, 10, seed=1))
+
+
+@pytest.mark.parametrize("size", [0, 4])
+def test_subsets_of_a_size_that_there_is_not(size):
+    with pytest.raises(ValueError, match=rf"^size: expected from 1 to 3, received {size}$"):
+        subsets(3, size, 10)
+
+
+def test_scores_by_size_by_hand():
+    # One is right about both, one about the first only; their mean is undecided about the second, and 0 wins.
+    probs = np.array([[[1, 0], [0, 1]], [[1, 0], [1, 0]]], np.float32)
+    table = scores_by_size(probs, np.array([0, 1]), limit=10)
+    assert list(table.columns) == ["size", *METRICS]
+    assert list(table["size"]) == [1, 1, 2]
+    np.testing.assert_allclose(table["accuracy"], [1, 0.5, 0.5])
+    np.testing.assert_allclose(table["Brier score"], [0, 1, 0.25])
+    np.testing.assert_allclose(table["negative log-likelihood"].iloc[[0, 2]], [0, np.log(2) / 2])
+    np.testing.assert_allclose(table["calibration error"], [0, 0.5, 0.25])
+
+
+def test_scores_by_size_average_probabilities_of_the_subsets():
+    probs, labels = probabilities(5, 20, 3), np.arange(20) % 3
+    table = scores_by_size(probs, labels, limit=4, seed=2)
+    assert dict(table["size"].value_counts()) == {1: 4, 2: 4, 3: 4, 4: 4, 5: 1}
+    for size in range(1, 6):
+        ensembles = np.stack([probs[members].mean(axis=0) for members in subsets(5, size, 4, seed=2)])
+        rows = table[table["size"] == size]
+        for name, score in METRICS.items():
+            np.testing.assert_allclose(rows[name], score(ensembles, labels))
+    pd.testing.assert_frame_equal(table, scores_by_size(probs, labels, limit=4, seed=2))
+    assert not table.equals(scores_by_size(probs, labels, limit=4, seed=3))
+
+
+def test_scores_by_example_by_hand():
+    probs = np.array([[0.7, 0.2, 0.1], [0.4, 0.6, 0.0]])
+    np.testing.assert_allclose(scores_by_example(probs, np.array([0, 0])), [[1, 0], [0.14, 0.72]], rtol=1e-6)
+
+
+def test_scores_by_example_have_the_metrics_as_means():
+    probs, labels = probabilities(4, 50, 3), np.arange(50) % 3
+    found = scores_by_example(probs, labels)
+    assert found.shape == (2, 4, 50)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found[0].mean(axis=-1), metrics.accuracy(probs, labels), rtol=1e-6)
+    np.testing.assert_allclose(found[1].mean(axis=-1), metrics.brier_score(probs, labels), rtol=1e-5)
+    np.testing.assert_array_equal(scores_by_example(probs[2], labels), found[:, 2])
+
+
+# A bootstrap over members
+
+
+def test_of_distinct_counts_a_member_once_and_remembers_each_set():
+    asked = []
+
+    def score(members):
+        asked.append(members.tolist())
+        return np.array([members.sum(), len(members)])
+
+    of = of_distinct(score)
+    for members in ([2, 0, 2, 0], [0, 2], [2, 0, 0]):
+        np.testing.assert_array_equal(of(np.array(members)), [2, 2])
+    np.testing.assert_array_equal(of([1, 2, 0]), [3, 3])
+    assert asked == [[0, 2], [0, 1, 2]]
+
+
+def test_of_distinct_takes_the_first_that_were_drawn():
+    of = of_distinct(lambda members: members, most=2)
+    np.testing.assert_array_equal(of([3, 3, 1, 2]), [1, 3])
+    np.testing.assert_array_equal(of([0, 2, 1]), [0, 2])
+    np.testing.assert_array_equal(of_distinct(lambda members: members)([3, 3, 1, 2]), [1, 2, 3])
+
+
+def test_of_distinct_of_one_member_is_undefined_in_its_shape():
+    of = of_distinct(lambda members: np.ones((2, 3), int))
+    assert np.isnan(of([4, 4, 4])).all()
+    assert of([4, 4, 4]).shape == (2, 3)
+    np.testing.assert_array_equal(of([4, 4, 1]), np.ones((2, 3)))
+
+
+def test_of_distinct_in_a_bootstrap_is_drawn_again():
+    # Every ensemble of at least two of three has the same score; one member alone would have no interval.
+    size = of_distinct(lambda members: np.float64(min(len(members), 2)))
+    estimate = bootstrap(lambda members: size(members), members=3, resamples=50)
+    assert (estimate.value, estimate.low, estimate.high) == (2, 2, 2)
+    alone = bootstrap(lambda members: size(members), members=1, resamples=50)
+    assert np.isnan([alone.value, alone.low, alone.high]).all()

@@ -1,0 +1,361 @@
+"""Many members: whoever trains them, side by side, killed, interrupted or damaged, they are the same to the bit."""
+
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers import assert_same, checkpoints, experiment, finished_checkpoints, processes_of_group, subset, train
+
+from lib.config import ConfigError
+from lib.data.datasets import DatasetError, load_dataset
+from lib.models.lockstep import CannotStack
+from lib.run.engines import TrainingError
+from lib.run.store import RunStore, StoreError
+from lib.training import ensemble
+from lib.training import trainer as training
+from lib.training.ensemble import train_ensemble
+
+LONG_FILES = 2 * 21
+#: Starts a process in milliseconds, as it has imported everything already.
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["helpers", "lib.training.ensemble", "sklearn.datasets"])
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory):
+    """Settings of two members of 20 epochs on 400 images."""
+    path = tmp_path_factory.mktemp("data") / "few_digits.npz"
+    digits = load_dataset("digits")
+    train, test = (digits.train.images[:400], digits.train.labels[:400]), (digits.test.images, digits.test.labels)
+    np.savez(path, x_train=train[0], y_train=train[1], x_test=test[0], y_test=test[1])
+    return {"num_members": 2, "epochs": 20, "dataset": str(path)}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A store of two small_cnn, and their trajectories."""
+    root = tmp_path_factory.mktemp("trained")
+    return root, train(root)
+
+
+@pytest.fixture(scope="module")
+def long_trained(tmp_path_factory, long):
+    return train(tmp_path_factory.mktemp("long"), **long)
+
+
+def wait_for_checkpoints(root, count, process):
+    """Wait until a store has so many checkpoint files."""
+    deadline = time.monotonic() + 60
+    while len(checkpoints(root)) < count:
+        assert process.exitcode is None
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+# Results
+
+
+def test_ensemble_gives_one_trajectory_a_member_in_order(trained):
+    _, trajectories = trained
+    assert [one.member.order for one in trajectories] == [0, 1]
+    assert not np.array_equal(trajectories[0].final, trajectories[1].final)
+
+
+def test_ensemble_asked_again_only_reads(trained, monkeypatch):
+    root, trajectories = trained
+    before = checkpoints(root)
+    monkeypatch.setattr(ensemble, "open_engine", None)
+    assert_same(train(root), trajectories)
+    assert checkpoints(root) == before
+
+
+def test_ensemble_of_more_members_trains_only_the_new(tmp_path, trained):
+    root, trajectories = trained
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    before = checkpoints(tmp_path)
+    more = train(tmp_path, num_members=4)
+    assert_same(more[:2], trajectories)
+    after = checkpoints(tmp_path)
+    assert {path: after[path] for path in before} == before
+    assert len(after) == 2 * len(before)
+    assert_same(train(tmp_path, num_members=1), trajectories[:1])
+
+
+def test_ensemble_ten_after_five_trains_five(tmp_path, monkeypatch):
+    counted = []
+    monkeypatch.setattr(training, "train_epoch", count_epochs(counted))
+    train(tmp_path, num_members=5, epochs=1)
+    assert sorted(counted) == [(number, 0) for number in range(5)]
+    counted.clear()
+    train(tmp_path, num_members=10, epochs=1)
+    assert sorted(counted) == [(number, 0) for number in range(5, 10)]
+
+
+def count_epochs(counted):
+    original = training.train_epoch
+
+    def counting(configs, model, optimizer, pixels, labels, epoch):
+        counted.extend((config.order, epoch) for config in configs)
+        return original(configs, model, optimizer, pixels, labels, epoch)
+
+    return counting
+
+
+@pytest.mark.slow
+def test_ensemble_is_the_same_on_every_engine_and_number_of_jobs(tmp_path):
+    networks = ("small_cnn", "resnet8_v1")
+    chosen = {name: experiment(num_members=3, epochs=1, architecture=name) for name in networks}
+    one = {name: train_ensemble(chosen[name], engine="sequential", store=tmp_path / "one") for name in networks}
+    for jobs in (2, 1):
+        for name in networks:
+            other = train_ensemble(chosen[name], engine="loky", jobs=jobs, store=RunStore(tmp_path / f"{jobs}"))
+            assert_same(other, one[name])
+
+
+def test_error_in_a_worker_is_the_callers(tmp_path):
+    with pytest.raises(ConfigError, match=r"^training diverged in epoch 1"):
+        train_ensemble(experiment(learning_rate=1e30), engine="loky", jobs=1, store=tmp_path)
+    assert all(not run.is_complete() for run in RunStore(tmp_path).runs())
+
+
+def test_ensemble_seed_changes_every_member(tmp_path, trained):
+    for one, other in zip(train(tmp_path, seed=1), trained[1], strict=True):
+        assert not np.array_equal(one.weights[0], other.weights[0])
+
+
+# Bad input
+
+
+def test_engine_not_allowed_is_one_line_and_nothing_is_written(tmp_path):
+    with pytest.raises(ConfigError, match=r"^unknown engine 'lokky'; did you mean 'loky'\? allowed: loky, "):
+        train_ensemble(experiment(), engine="lokky", store=tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_dataset_unknown_is_one_line(tmp_path):
+    with pytest.raises(DatasetError, match="unknown dataset 'digitz'; did you mean 'digits'"):
+        train(tmp_path, dataset="digitz")
+    assert os.listdir(tmp_path) == []
+
+
+def test_store_below_a_file_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(StoreError, match=r"^cannot write .*Not a directory") as caught:
+        train(tmp_path / "file" / "runs")
+    assert "\n" not in str(caught.value)
+
+
+def test_store_of_a_newer_format_is_refused_and_left_alone(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("lib.run.store.FORMAT", 2)
+        train(tmp_path)
+    before = checkpoints(tmp_path)
+    with pytest.raises(StoreError, match="has store format 2, this version reads 1; update"):
+        train(tmp_path)
+    assert checkpoints(tmp_path) == before
+
+
+# Damage
+
+
+def damage_file(path, how):
+    if how == "flip":
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 16
+        path.write_bytes(bytes(content))
+    elif how == "truncate":
+        os.truncate(path, path.stat().st_size // 2)
+    else:
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("epoch_000.safetensors", "flip"),
+        ("epoch_002.safetensors", "truncate"),
+        ("epoch_001.safetensors", "delete"),
+        ("manifest.json", "flip"),
+        ("manifest.json", "delete"),
+        ("history.csv", "flip"),
+        ("config.json", "delete"),
+    ],
+)
+def test_damaged_member_is_set_aside_with_one_warning_and_trained_again(tmp_path, trained, name, how):
+    root, trajectories = trained
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    store = RunStore(tmp_path)
+    whole, hurt = (store.run(one.member) for one in trajectories)
+    damage_file(hurt.folder / name, how)
+    before = checkpoints(whole.folder)
+    with pytest.warns(UserWarning, match="damaged run set aside as") as caught:
+        again = train(tmp_path)
+    assert len(caught) == 1
+    assert f"{hurt.folder.name}.damaged" in str(caught[0].message)
+    assert_same(again, trajectories)
+    assert [folder.name for folder in store.damaged()] == [f"{hurt.folder.name}.damaged"]
+    assert checkpoints(whole.folder) == before
+    assert store.verify() == {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert_same(train(tmp_path), trajectories)
+
+
+def test_damaged_member_found_by_two_at_once_is_trained_once(tmp_path, trained):
+    root, trajectories = trained
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    damage_file(RunStore(tmp_path).run(trajectories[0].member).folder / "epoch_001.safetensors", "flip")
+    started = [SERVER.Process(target=train, args=(tmp_path,)) for _ in range(2)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join()
+        assert process.exitcode == 0
+    assert len(RunStore(tmp_path).damaged()) == 1
+    assert_same(train(tmp_path), trajectories)
+
+
+# Two at once
+
+
+def test_two_processes_wanting_the_same_members_share_them(tmp_path, long, long_trained):
+    started = [SERVER.Process(target=train, args=(tmp_path,), kwargs=long) for _ in range(2)]
+    for process in started:
+        process.start()
+    seen = {}
+    while any(process.exitcode is None for process in started):
+        for path, identity in checkpoints(tmp_path).items():
+            # A checkpoint that was written twice would have got another inode or time.
+            assert seen.setdefault(path, identity) == identity
+        time.sleep(0.01)
+    assert [process.exitcode for process in started] == [0, 0]
+    seen |= checkpoints(tmp_path)
+    assert len(seen) == LONG_FILES
+    assert_same(train(tmp_path, **long), long_trained)
+
+
+# Killed and interrupted
+
+
+def test_killed_at_random_moments_goes_on_to_the_same_bits(tmp_path, long, long_trained):
+    numbers = random.Random(0)
+    finished, kills = {}, 0
+    for count in (1, 6, 13, 19, 30):
+        process = SERVER.Process(target=train, args=(tmp_path,), kwargs=long)
+        process.start()
+        wait_for_checkpoints(tmp_path, count, process)
+        time.sleep(numbers.uniform(0, 0.03))
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        kills += 1
+        now = checkpoints(tmp_path)
+        assert {path: now[path] for path in finished} == finished
+        finished = finished_checkpoints(tmp_path)
+    assert kills == 5
+    assert len(finished) >= 25
+    assert_same(train(tmp_path, **long), long_trained)
+    now = checkpoints(tmp_path)
+    assert {path: now[path] for path in finished} == finished
+    assert len(now) == LONG_FILES
+    assert RunStore(tmp_path).damaged() == []
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def is_worker(number):
+    try:
+        return b"loky.backend.popen_loky_posix" in Path(f"/proc/{number}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+ONE_LINE = 17  # exit status of a training that ended with a TrainingError of one line
+
+
+def train_with_loky(root, settings):
+    """In a process group of its own."""
+    os.setsid()
+    try:
+        train_ensemble(experiment(**settings), engine="loky", jobs=2, store=root)
+    except TrainingError as error:
+        sys.exit(ONE_LINE if "\n" not in str(error) else 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("blow", ["interrupt the notebook", "Ctrl-C in a terminal", "kill a worker"])
+def test_stopped_loky_leaves_no_process_and_goes_on_to_the_same_bits(tmp_path, long, long_trained, blow):
+    process = SERVER.Process(target=train_with_loky, args=(tmp_path, long))
+    process.start()
+    wait_for_checkpoints(tmp_path, 6, process)
+    if blow == "interrupt the notebook":
+        os.kill(process.pid, signal.SIGINT)
+    elif blow == "Ctrl-C in a terminal":
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        os.kill(next(filter(is_worker, processes_of_group(process.pid))), signal.SIGKILL)
+    process.join(60)
+    assert process.exitcode == ONE_LINE if blow == "kill a worker" else process.exitcode not in (0, None)
+    deadline = time.monotonic() + 10
+    while processes_of_group(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert processes_of_group(process.pid) == []
+    finished = finished_checkpoints(tmp_path)
+    assert len(finished) >= 4
+    assert len(finished) < LONG_FILES
+    assert_same(train(tmp_path, **long), long_trained)
+    now = checkpoints(tmp_path)
+    assert {path: now[path] for path in finished} == finished
+
+
+def test_ensemble_data_that_changed_meanwhile_is_one_line(tmp_path, monkeypatch):
+    """A worker that finds other data than the caller does not train on them under the caller's key."""
+    loads = iter([load_dataset("digits"), subset(100)])
+    monkeypatch.setattr(ensemble, "load_dataset", lambda *_: next(loads))
+    with pytest.raises(DatasetError, match=r"^digits changed, or is not the same on all machines: start again$"):
+        train(tmp_path)
+    assert not list(tmp_path.rglob("epoch_*"))
+
+
+def test_ensemble_progress_counts_epochs_of_the_store(tmp_path, capfd):
+    train(tmp_path)
+    shown = capfd.readouterr().err
+    assert "digits / small_cnn: 4 of 4 epochs, in 0:" in shown
+    train(tmp_path)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("problem", [torch.cuda.OutOfMemoryError("full"), CannotStack("odd")])
+def test_members_that_do_not_fit_together_are_trained_in_halves(tmp_path, monkeypatch, problem):
+    original, sizes = ensemble.train_members, []
+
+    def at_most_two(configs, *rest):
+        sizes.append(len(configs))
+        if len(configs) > 2:
+            raise problem
+        original(configs, *rest)
+
+    monkeypatch.setattr(ensemble, "train_members", at_most_two)
+    data = load_dataset("digits")
+    configs = experiment(num_members=5, epochs=1).members(data.name, data.content_hash)
+    ensemble._train_task([asdict(config) for config in configs], "digits", None, None, str(tmp_path))
+    assert sizes == [5, 2, 3, 1, 2]
+    assert all(RunStore(tmp_path).run(config).is_complete() for config in configs)
+
+
+def test_member_that_does_not_fit_alone_is_an_error(tmp_path, monkeypatch):
+    def full(*_):
+        raise torch.cuda.OutOfMemoryError("full")
+
+    monkeypatch.setattr(ensemble, "train_members", full)
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        train(tmp_path, num_members=1)
