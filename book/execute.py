@@ -10,7 +10,8 @@ import papermill
 import typer
 from papermill.exceptions import PapermillExecutionError
 
-from lib.config import PRESETS, ConfigError, unknown
+from lib.config import PRESETS
+from lib.errors import ConfigError, unknown
 from lib.sweep.cell import QUIET
 from lib.sweep.grid import check_value, read_yaml
 

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from book.explored import COMMITTED, FIGURES, LIMITS, figure_alt, gathered, record_results  # noqa: E402
-from lib.config import OneLineError  # noqa: E402
+from lib.errors import OneLineError  # noqa: E402
 from lib.plots.landscape import SIMILARITY_TICKS  # noqa: E402
 from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES, RUN_COLORS  # noqa: E402
 from lib.sweep.grid import read_yaml  # noqa: E402

@@ -20,7 +20,7 @@ from bs4 import BeautifulSoup
 from nbformat import NotebookNode
 
 from book import figures
-from lib.config import OneLineError
+from lib.errors import OneLineError
 from lib.findings.claims import read_results
 from lib.models.networks import ARCHITECTURES
 from lib.notebook.page import keys_row

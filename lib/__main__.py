@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from lib.config import MemberConfig, OneLineError
+from lib.config import MemberConfig
 from lib.data.datasets import DATASETS, SOURCES, default_data_root, locate
+from lib.errors import OneLineError
 from lib.run.store import Run, RunStore, StoreError, folder_size, last_written
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)

@@ -1,12 +1,13 @@
 """What decides a result: experiments, presets, the members of an ensemble and their content keys."""
 
-import difflib
 import hashlib
 import json
 import numbers
 from collections.abc import Iterable
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
+
+from lib.errors import ConfigError, unknown
 
 #: Part of every key: raise it whenever the same `MemberConfig` would train to other weights.
 TRAINING_VERSION = 2
@@ -140,25 +141,6 @@ PIXEL_SCALINGS = ("standardize", "raw", "mean-image")
 SAMPLINGS = ("permutation", "replacement")
 PRECISIONS = ("float32", "bf16")
 VARIED = ("both", "initialization", "order", "none")
-
-
-class OneLineError(Exception):
-    """An error that is the user's to mend: its message is one line, and a notebook shows that line alone."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"{type(self).__name__}: {self}"]
-
-
-class ConfigError(OneLineError, ValueError):
-    """A setting that is not allowed; the message names it and what is allowed."""
-
-
-def unknown(kind: str, name: Any, allowed: Iterable[str]) -> str:
-    """One line for a name that does not exist: the nearest one that does, and all of them."""
-    allowed = list(allowed)
-    near = difflib.get_close_matches(str(name).lower(), allowed, n=1)
-    hint = f" did you mean {near[0]!r}?" if near else ""
-    return f"unknown {kind} {name!r};{hint} allowed: {', '.join(allowed)}"
 
 
 def _check_choice(kind: str, name: Any, allowed: Iterable[str]) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from lib import config
-from lib.config import PRESETS, PROTOCOLS, STUDIES, VARIED, ConfigError, Experiment, MemberConfig
+from lib.config import PRESETS, PROTOCOLS, STUDIES, VARIED, Experiment, MemberConfig
 from lib.data import datasets as data
+from lib.errors import ConfigError
 from lib.models import networks as models
 from lib.training import trainer as training
 

@@ -39,8 +39,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 from scipy import ndimage
 
-from lib.config import unknown
 from lib.data.formats import DatasetError, checked, one_line
+from lib.errors import unknown
 
 Streams = Sequence[np.random.Generator]
 

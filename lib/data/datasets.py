@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.config import PIXEL_SCALINGS, unknown
+from lib.config import PIXEL_SCALINGS
 from lib.data.formats import (
     CIFAR10_BATCHES,
     FASHION_MNIST_CLASSES,
@@ -37,6 +37,7 @@ from lib.data.formats import (
     read_npz,
     read_svhn,
 )
+from lib.errors import unknown
 
 DATASETS: dict[str, str] = {  # name → what it is, on one line
     "digits": "8x8 grey digits of scikit-learn, 1,200 training images: for tests",

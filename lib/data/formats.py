@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from lib.config import OneLineError
+from lib.errors import OneLineError
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from lib.config import ConfigError
 from lib.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt, read_cifar10_c
 from lib.data.datasets import Dataset, default_data_root, load_dataset, locate
 from lib.data.formats import DatasetError
+from lib.errors import ConfigError
 from lib.run.store import RunStore
 
 #: Raise it whenever `lib.data.corruptions.corrupt` would give other images: those that a store keeps are made again.

@@ -22,9 +22,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lib.config import ConfigError
 from lib.data.datasets import Dataset, Split, validation_count
 from lib.data.formats import DatasetError, check_links, folder_name, one_line, read_image
+from lib.errors import ConfigError
 
 #: Height and width of the images that a network gets, unless the name of the dataset says another.
 SIZE = 224

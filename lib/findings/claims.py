@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib.config import canonical_json, unknown
+from lib.config import canonical_json
+from lib.errors import unknown
 from lib.findings.criteria import CLAIMS, Claim, Criterion
 from lib.run.files import DamagedRun, read_json, write_atomically
 

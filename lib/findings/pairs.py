@@ -11,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lib.config import ConfigError, Experiment
+from lib.config import Experiment
+from lib.errors import ConfigError
 from lib.findings.claims import Estimate, bootstrap, distinct_pairs
 from lib.landscape.maps import mean_over
 

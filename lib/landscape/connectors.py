@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lib.config import ConfigError, Experiment, unknown
+from lib.config import Experiment
 from lib.data.datasets import Dataset
+from lib.errors import ConfigError, unknown
 from lib.landscape.paths import CURVES, bezier, chain, train_connector
 from lib.models.networks import Network
 from lib.run import progress

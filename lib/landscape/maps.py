@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lib.config import ConfigError
 from lib.data.datasets import Dataset, Split
+from lib.errors import ConfigError
 from lib.metrics import negative_log_likelihood, top_labels
 from lib.models.networks import Network
 from lib.models.weights import fresh_statistics, predict

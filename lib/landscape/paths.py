@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from torch import nn
 from torch.func import functional_call
 
-from lib.config import ConfigError, unknown
+from lib.errors import ConfigError, unknown
 from lib.models.networks import Network
 from lib.models.weights import as_pixels
 from lib.training.trainer import one_thread

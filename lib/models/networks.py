@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from lib.config import ConfigError, unknown
+from lib.errors import ConfigError, unknown
 from lib.models.kernels import dropout_pool, random_bytes
 
 

@@ -20,8 +20,9 @@ from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
 
 from lib import plots
-from lib.config import PRESETS, ConfigError, Experiment
+from lib.config import PRESETS, Experiment
 from lib.data.datasets import Dataset, Split, load_dataset
+from lib.errors import ConfigError
 from lib.findings import claims
 from lib.models.networks import Network
 from lib.models.weights import predict

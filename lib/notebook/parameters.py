@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lib.config import PRESETS, STUDIES, ConfigError, Experiment, unknown
+from lib.config import PRESETS, STUDIES, Experiment
+from lib.errors import ConfigError, unknown
 from lib.subspaces.samples import given_scales
 from lib.sweep.grid import check_value, short
 

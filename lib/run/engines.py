@@ -25,7 +25,7 @@ import torch
 from loky import get_reusable_executor
 
 from lib import config
-from lib.config import ConfigError, OneLineError, unknown
+from lib.errors import ConfigError, OneLineError, unknown
 from lib.run.progress import every_second
 from lib.run.store import StoreError, write_atomically
 

@@ -14,7 +14,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
-from lib.config import OneLineError, canonical_json
+from lib.config import canonical_json
+from lib.errors import OneLineError
 
 #: Layout of the run store's files; what a newer layout has written is refused.
 FORMAT = 1

@@ -25,7 +25,8 @@ from numpy.typing import ArrayLike
 from safetensors import SafetensorError
 from safetensors.numpy import save
 
-from lib.config import ConfigError, MemberConfig, canonical_json
+from lib.config import MemberConfig, canonical_json
+from lib.errors import ConfigError
 from lib.run.files import (
     FORMAT,
     DamagedRun,

@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lib.config import ConfigError, unknown
+from lib.errors import ConfigError, unknown
 
 #: Columns of the iterates taken to float64 at a time.
 BLOCK = 1 << 16

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from lib.config import ConfigError
 from lib.data.datasets import Dataset, Split
+from lib.errors import ConfigError
 from lib.metrics import accuracy
 from lib.models.networks import Network
 from lib.models.weights import fresh_statistics, predict

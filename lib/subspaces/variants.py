@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from lib import metrics
-from lib.config import ConfigError
+from lib.errors import ConfigError
 from lib.models.networks import Network
 from lib.models.weights import predict
 from lib.run import progress

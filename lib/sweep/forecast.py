@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.config import ConfigError, Experiment
+from lib.config import Experiment
 from lib.data.datasets import SOURCES, Dataset, default_data_root, load_dataset, locate
+from lib.errors import ConfigError
 from lib.run.engines import usable_cores
 from lib.run.store import Run, StoreError
 from lib.sweep.plan import Cell, Sweep, duration

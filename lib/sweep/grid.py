@@ -15,7 +15,8 @@ from typing import Any
 
 import yaml
 
-from lib.config import ConfigError, canonical_json, unknown
+from lib.config import canonical_json
+from lib.errors import ConfigError, unknown
 
 #: Cells that a grid may have at most, and bytes of its file: more is a slip, and would take longer than anybody waits.
 MOST_CELLS = 10_000

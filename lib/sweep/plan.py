@@ -13,8 +13,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from lib.config import TRAINING_VERSION, ConfigError, Experiment, OneLineError, canonical_json
+from lib.config import TRAINING_VERSION, Experiment, canonical_json
 from lib.data.datasets import DATASETS, load_dataset
+from lib.errors import ConfigError, OneLineError
 from lib.findings import claims
 from lib.notebook.parameters import NotebookSource, check_types
 from lib.run.engines import check_engine

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib.config import ConfigError, MemberConfig
+from lib.config import MemberConfig
+from lib.errors import ConfigError
 
 
 def rate_factor(step: int, cycle_steps: int) -> float:

@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lib.config import ConfigError, MemberConfig
+from lib.config import MemberConfig
 from lib.data.datasets import Dataset, pixel_statistics
 from lib.data.streaming import StreamedImages
+from lib.errors import ConfigError
 from lib.metrics import accuracy, negative_log_likelihood
 from lib.models.lockstep import CannotStack, Lockstep, part
 from lib.models.networks import Dropout, Network, build_model

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lib.config import OneLineError
 from lib.data import corruptions
 from lib.data.corruptions import BENCHMARK, CORRUPTIONS, EXTRAS, SEVERITIES, corrupt, read_cifar10_c
 from lib.data.datasets import load_dataset
 from lib.data.formats import DatasetError
+from lib.errors import OneLineError
 
 ALL = list(CORRUPTIONS)
 WITHOUT_CHANCE = [

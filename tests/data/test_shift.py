@@ -5,12 +5,12 @@ import pytest
 from helpers import subset
 from scipy.io import savemat
 
-from lib.config import ConfigError
 from lib.data import shift
 from lib.data.corruptions import CORRUPTIONS, corrupt
 from lib.data.datasets import Dataset, Split, load_dataset
 from lib.data.formats import DatasetError
 from lib.data.shift import PUBLISHED, Shift, foreign_images
+from lib.errors import ConfigError
 from lib.run.store import RunStore
 
 NAMES = tuple(CORRUPTIONS)

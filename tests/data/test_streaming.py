@@ -13,11 +13,11 @@ from helpers import assert_same, experiment
 from loky import cpu_count
 from PIL import Image
 
-from lib.config import ConfigError
 from lib.data import streaming
 from lib.data.corruptions import BENCHMARK
 from lib.data.datasets import Dataset, DatasetError, Split, load_dataset, pixel_statistics
 from lib.data.streaming import StreamedImages, imagenet_c, random_crop, write_image_folder
+from lib.errors import ConfigError
 from lib.models import weights
 from lib.models.weights import fresh_statistics, predict
 from lib.run.store import RunStore

@@ -5,7 +5,7 @@ import pytest
 from helpers import experiment
 
 from lib import metrics
-from lib.config import ConfigError
+from lib.errors import ConfigError
 from lib.findings import pairs
 from lib.findings.pairs import Pairs
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from helpers import experiment, train
 
-from lib.config import ConfigError
 from lib.data.datasets import load_dataset
+from lib.errors import ConfigError
 from lib.landscape import connectors
 from lib.landscape.connectors import Connector, chosen_pair, disjoint_pairs, positions
 from lib.landscape.paths import bezier, chain, train_connector

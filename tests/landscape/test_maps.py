@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from helpers import subset
 
-from lib.config import ConfigError
 from lib.data.datasets import load_dataset
+from lib.errors import ConfigError
 from lib.landscape import maps as surveys
 from lib.landscape.maps import (
     ACCURATE,

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from helpers import train
 
-from lib.config import ConfigError
 from lib.data.datasets import load_dataset
+from lib.errors import ConfigError
 from lib.landscape.paths import (
     CURVES,
     Plane,

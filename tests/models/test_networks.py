@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lib.config import ConfigError
+from lib.errors import ConfigError
 from lib.models import networks as models
 from lib.models.networks import Dropout, build_model
 

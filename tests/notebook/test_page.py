@@ -9,7 +9,8 @@ from conftest import ROOT
 from helpers import assert_same
 from IPython.core.formatters import DisplayFormatter
 
-from lib.config import PRESETS, ConfigError
+from lib.config import PRESETS
+from lib.errors import ConfigError
 from lib.findings import claims
 from lib.findings.claims import Estimate
 from lib.notebook import page as notebook

@@ -10,7 +10,8 @@ import pytest
 from conftest import NOTEBOOKS, ROOT, SCOREBOARD
 from helpers import notebook
 
-from lib.config import ConfigError, Experiment
+from lib.config import Experiment
+from lib.errors import ConfigError
 from lib.notebook.parameters import NotebookSource, check_names, check_types
 from lib.run.store import RunStore
 from lib.sweep.grid import cells, read_grid

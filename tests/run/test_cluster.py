@@ -17,8 +17,8 @@ from distributed import Client
 from helpers import assert_same, checkpoints, experiment, finished_checkpoints, train
 
 from lib import config
-from lib.config import ConfigError
 from lib.data.datasets import load_dataset
+from lib.errors import ConfigError
 from lib.run import engines
 from lib.run.engines import TrainingError, open_engine
 from lib.run.store import RunStore, StoreError

@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers import assert_same, experiment, member, processes_of_group, run_python, train
 
-from lib.config import ConfigError
+from lib.errors import ConfigError
 from lib.run import engines
 from lib.run.engines import appears, check_engine, open_engine
 from lib.run.store import RunStore

@@ -27,11 +27,12 @@ from PIL import Image
 from safetensors.numpy import save
 
 from lib import __main__ as command_line
-from lib.config import Experiment, OneLineError, canonical_json
+from lib.config import Experiment, canonical_json
 from lib.data import datasets as data
 from lib.data import formats
 from lib.data.datasets import load_dataset
 from lib.data.formats import DatasetError
+from lib.errors import OneLineError
 from lib.findings import claims
 from lib.notebook.page import check_parameters
 from lib.run import files

@@ -8,7 +8,7 @@ import sklearn.decomposition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.config import ConfigError
+from lib.errors import ConfigError
 from lib.subspaces import methods as subspaces
 from lib.subspaces.methods import METHODS, largest_scale, late_iterates, subspace, weight_average
 

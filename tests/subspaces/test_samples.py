@@ -5,7 +5,7 @@ import pytest
 from helpers import subset, train
 
 from lib import metrics
-from lib.config import ConfigError
+from lib.errors import ConfigError
 from lib.models.weights import predict
 from lib.run.store import RunStore
 from lib.subspaces.methods import METHODS, late_iterates

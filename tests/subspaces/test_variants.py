@@ -8,8 +8,8 @@ import pytest
 from helpers import member, subset, train
 
 from lib import metrics
-from lib.config import ConfigError
 from lib.data.datasets import load_dataset
+from lib.errors import ConfigError
 from lib.findings.claims import bootstrap
 from lib.models.networks import build_model
 from lib.models.weights import flatten, flatten_statistics, predict

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from lib.config import ConfigError
+from lib.errors import ConfigError
 from lib.sweep import grid
 from lib.sweep.grid import MOST_CELLS, Grid, cells, read_grid
 

@@ -17,7 +17,7 @@ import pytest
 from conftest import NOTEBOOKS
 from helpers import CHECKOUT, notebook, subset
 
-from lib.config import OneLineError
+from lib.errors import OneLineError
 from lib.findings import claims
 from lib.plots import sweep as plots
 from lib.sweep import execution, sweep_page

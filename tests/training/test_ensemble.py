@@ -16,8 +16,8 @@ import pytest
 import torch
 from helpers import assert_same, checkpoints, experiment, finished_checkpoints, processes_of_group, subset, train
 
-from lib.config import ConfigError
 from lib.data.datasets import DatasetError, load_dataset
+from lib.errors import ConfigError
 from lib.models.lockstep import CannotStack
 from lib.run.engines import TrainingError
 from lib.run.store import RunStore, StoreError

@@ -8,7 +8,8 @@ import pytest
 import torch
 from helpers import assert_same, member, subset
 
-from lib.config import ConfigError, Experiment
+from lib.config import Experiment
+from lib.errors import ConfigError
 from lib.models.lockstep import CannotStack
 from lib.run.store import RunStore
 from lib.training import ensemble

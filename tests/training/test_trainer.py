@@ -10,7 +10,7 @@ import torch
 from helpers import assert_same, member, subset
 from torch import nn
 
-from lib.config import ConfigError
+from lib.errors import ConfigError
 from lib.models import weights
 from lib.run.store import RunStore
 from lib.training import trainer as training

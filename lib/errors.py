@@ -1,0 +1,24 @@
+"""Errors that are the user's to mend, and the line that says how."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+class OneLineError(Exception):
+    """An error that is the user's to mend: its message is one line, and a notebook shows that line alone."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"{type(self).__name__}: {self}"]
+
+
+class ConfigError(OneLineError, ValueError):
+    """A setting that is not allowed; the message names it and what is allowed."""
+
+
+def unknown(kind: str, name: Any, allowed: Iterable[str]) -> str:
+    """One line for a name that does not exist: the nearest one that does, and all of them."""
+    allowed = list(allowed)
+    near = difflib.get_close_matches(str(name).lower(), allowed, n=1)
+    hint = f" did you mean {near[0]!r}?" if near else ""
+    return f"unknown {kind} {name!r};{hint} allowed: {', '.join(allowed)}"
