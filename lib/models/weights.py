@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lib.models.networks import Network
-from lib.run import progress
-from lib.run.progress import PATIENCE
+from lib.run.progress import PATIENCE, progress
 
 #: Images in one forward pass: on a CPU small enough for the activations to stay in its cache.
 BATCH_SIZE = {"cpu": 128, "cuda": 4096}

@@ -2,26 +2,76 @@
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from lib.config import Experiment, MemberConfig
 from lib.data.datasets import DATASETS, Dataset, DatasetError, load_dataset
 from lib.data.streaming import StreamedDataset
 from lib.models.lockstep import CannotStack
-from lib.run import progress
 from lib.run.engines import appears, default_device, engine_name, open_engine
-from lib.run.progress import every_second
+from lib.run.progress import every_second, progress
 from lib.run.store import DamagedRun, Run, RunStore, StoreError
 from lib.training.trainer import Trajectory, load_trajectory, train_members
 
 #: Seconds for the last file of a run to be seen here when a worker has written it: longer than NFS may hide it.
 SEEN_WITHIN = 90.0
+
+
+class Runs(Sequence[Trajectory]):
+    """The trajectories of M members of one experiment, in their order; a slice of them is `Runs` again."""
+
+    def __init__(self, trajectories: Iterable[Trajectory]):
+        self._trajectories = tuple(trajectories)
+
+    def __len__(self) -> int:
+        return len(self._trajectories)
+
+    def __getitem__(self, index: int | slice) -> "Trajectory | Runs":
+        chosen = self._trajectories[index]
+        return Runs(chosen) if isinstance(index, slice) else chosen
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """The weights at initialisation and after each epoch, float32 `(M, T, P)` with T = epochs + 1."""
+        return np.stack([one.weights for one in self])
+
+    @cached_property
+    def statistics(self) -> np.ndarray:
+        """BatchNorm running statistics at the same moments, float32 `(M, T, S)`; S is 0 without BatchNorm."""
+        return np.stack([one.statistics for one in self])
+
+    @cached_property
+    def final(self) -> np.ndarray:
+        """The last weights, float32 `(M, P)`."""
+        return np.stack([one.final for one in self])
+
+    @cached_property
+    def final_statistics(self) -> np.ndarray:
+        """The last BatchNorm statistics, float32 `(M, S)`."""
+        return np.stack([one.final_statistics for one in self])
+
+    @cached_property
+    def val_accuracies(self) -> np.ndarray:
+        """Validation accuracy (a fraction) after each epoch, `(M, T - 1)`."""
+        return np.stack([one.history["val_accuracy"].to_numpy() for one in self])
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """The members' content keys, under which the store has them."""
+        return [one.member.key for one in self]
+
+    @cached_property
+    def architecture(self) -> str:
+        """The network that all members are."""
+        return self[0].member.architecture
 
 
 def _train_task(
@@ -100,7 +150,7 @@ def train_ensemble(
     data_root: str | Path | None = None,
     batch_workers: int | None = None,
     scheduler: str | None = None,
-) -> list[Trajectory]:
+) -> Runs:
     """The trajectories of all members of an experiment, training only those that the store does not have.
 
     Args:
@@ -141,7 +191,7 @@ def train_ensemble(
         ):
             for future in as_completed([executor.submit(_train_task, group, *task) for group in groups]):
                 future.result()
-    return [trajectory or _reload(run) for run, trajectory in zip(runs, trajectories, strict=True)]
+    return Runs(trajectory or _reload(run) for run, trajectory in zip(runs, trajectories, strict=True))
 
 
 def _absolute(dataset: str) -> str:

@@ -23,7 +23,7 @@ from lib.run.engines import TrainingError
 from lib.run.store import RunStore, StoreError
 from lib.training import ensemble
 from lib.training import trainer as training
-from lib.training.ensemble import train_ensemble
+from lib.training.ensemble import Runs, train_ensemble
 
 LONG_FILES = 2 * 21
 #: Starts a process in milliseconds, as it has imported everything already.
@@ -69,6 +69,22 @@ def test_ensemble_gives_one_trajectory_a_member_in_order(trained):
     _, trajectories = trained
     assert [one.member.order for one in trajectories] == [0, 1]
     assert not np.array_equal(trajectories[0].final, trajectories[1].final)
+
+
+def test_runs_stack_their_members_and_slice_to_runs(trained):
+    _, runs = trained
+    for name in ("weights", "statistics", "final", "final_statistics"):
+        stacked = getattr(runs, name)
+        assert stacked.dtype == np.float32
+        assert np.array_equal(stacked, [getattr(one, name) for one in runs])
+    assert runs.weights.ndim == runs.statistics.ndim == 3
+    assert np.array_equal(runs.val_accuracies, [one.history["val_accuracy"] for one in runs])
+    assert runs.keys == [one.member.key for one in runs]
+    assert runs.architecture == "small_cnn"
+    last = runs[1:]
+    assert isinstance(last, Runs)
+    assert len(last) == 1
+    assert last[0] is runs[1]
 
 
 def test_ensemble_asked_again_only_reads(trained, monkeypatch):
