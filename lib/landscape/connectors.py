@@ -10,7 +10,7 @@ from lib.data.datasets import Dataset
 from lib.errors import ConfigError, unknown
 from lib.landscape.paths import CURVES, bezier, chain, train_connector
 from lib.models.networks import Network
-from lib.run import progress
+from lib.run.progress import progress
 from lib.run.store import RunStore
 from lib.training.trainer import Trajectory
 

@@ -19,8 +19,7 @@ from lib import metrics
 from lib.errors import ConfigError
 from lib.models.networks import Network
 from lib.models.weights import predict
-from lib.run import progress
-from lib.run.progress import PATIENCE
+from lib.run.progress import PATIENCE, progress
 from lib.subspaces.methods import METHODS, NATURAL_SCALES
 from lib.subspaces.samples import Sampler, Samples
 from lib.training.trainer import Trajectory

@@ -16,7 +16,7 @@ import pytest
 from helpers import CHECKOUT
 from nbformat.v4 import new_code_cell, new_notebook
 
-from lib.run import progress
+from lib.run.progress import progress
 from lib.run import progress as module
 
 
@@ -99,7 +99,7 @@ def test_threads_may_tell_at_once(clock, capsys):
 
 SCRIPT = """
 import time
-from lib.run import progress
+from lib.run.progress import progress
 with progress("digits / small_cnn", 4) as tell:
     for finished in range(1, 5):
         time.sleep(0.2)
