@@ -101,36 +101,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
-#: cSGLD, as in the code of Zhang and colleagues that the paper's appendix C refers to.
-_CHAIN = {
-    "architectures": ["small_cnn"],
-    "num_members": 4,
-    "optimizer": "sgd",
-    "learning_rate": 0.1,
-    "schedule": "cosine",
-    "cycles": 3,
-    "noise_epochs": 1,
-    "temperature": 1 / 50_000,
-}
-
-#: Pages whose networks are trained for them alone, and what they change in each preset: its networks, its numbers, and
-#: settings of the protocol. `randomness` (appendix B) has many runs and so, at `quick`, short ones; `chains` (appendix
-#: C) are trajectories of a sampler. SGD without BatchNorm takes a lower rate than theirs.
-STUDIES: dict[str, dict[str, dict[str, Any]]] = {
-    "randomness": {
-        "smoke": {"architectures": ["small_cnn"]},
-        "quick": {"architectures": ["small_cnn"], "num_members": 3, "epochs": 2},
-        "full": {"architectures": ["small_cnn"], "num_members": 5},
-        "paper": {"architectures": ["small_cnn"], "num_members": 5},
-    },
-    "chains": {
-        "smoke": _CHAIN | {"num_members": 3, "epochs": 6},
-        "quick": _CHAIN | {"num_members": 3, "epochs": 9},
-        "full": _CHAIN | {"epochs": 120, "noise_epochs": 4},
-        "paper": _CHAIN | {"architectures": ["resnet18"], "epochs": 150, "learning_rate": 0.5, "noise_epochs": 5},
-    },
-}
-
 #: More than anybody means: a slip in a file of parameters would take the memory, or all time, before anything is said.
 LARGEST = {"num_members": 10_000, "epochs": 100_000, "batch_size": 1_000_000}
 
@@ -313,28 +283,23 @@ class Experiment:
         _check_number("noise_epochs", self.noise_epochs, int, 0, length)
 
     @classmethod
-    def from_preset(cls, preset: str, study: str | None = None, **overrides: Any) -> "Experiment":
-        """The experiment of a preset, or of a page of `STUDIES` in it; an override of `None` means "as they say".
+    def from_preset(cls, preset: str, **overrides: Any) -> "Experiment":
+        """The experiment of a preset; an override of `None` means "as the preset says".
 
         Without an `architecture` it is the first one of the preset. What the preset does not say follows the
         architecture's protocol.
         """
         _check_choice("preset", preset, PRESETS)
-        if study is not None:
-            _check_choice("study", study, STUDIES)
-        changed = STUDIES[study][preset] if study is not None else {}
         allowed = [field.name for field in fields(cls) if field.name != "preset"]
         for name in overrides:
             _check_choice("setting", name, allowed)
         given = {name: value for name, value in overrides.items() if value is not None}
-        settings = {name: value for name, value in PRESETS[preset].items() if name in allowed}
-        architecture = given.get("architecture", (PRESETS[preset] | changed)["architectures"][0])
+        architecture = given.get("architecture", PRESETS[preset]["architectures"][0])
         _check_choice("architecture", architecture, PROTOCOLS)
         protocol = PROTOCOLS[architecture]
+        settings = {name: value for name, value in PRESETS[preset].items() if name in allowed}
         settings["epochs"] = settings["epochs"].get(architecture, protocol["epochs"])
-        changed = {name: value for name, value in changed.items() if name in allowed}
-        settings = {"seed": 0, "architecture": architecture, **protocol, **settings, **changed, **given}
-        return cls(**settings, preset=preset)
+        return cls(**{"seed": 0, "architecture": architecture, **protocol, **settings, **given}, preset=preset)
 
     def members(self, dataset_name: str, dataset_hash: str) -> list[MemberConfig]:
         """The configurations of all members, given the name and content hash of the loaded data."""

@@ -8,8 +8,7 @@ Distances are kept example by example, so that a bootstrap over images costs one
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lib.findings.claims import distinct_pairs
-from lib.landscape.maps import mean_over
+from lib.metrics.intervals import distinct_pairs, mean_over
 from lib.subspaces.samples import Samples
 
 #: A sample counts as accurate as its base up to this much less validation accuracy: the 2 points of the claims.
@@ -43,7 +42,7 @@ def share_staying(distances: np.ndarray, counted: np.ndarray, members: np.ndarra
     Args:
         distances: `squared_distances` of the S samples of each run from the solutions of all runs, `(M, S, M, n)`.
         counted: which samples count, bool `(M, S)`.
-        members: the runs whose samples count, with repetitions, as from `lib.findings.claims.bootstrap`; the solutions
+        members: the runs whose samples count, with repetitions, as from `lib.metrics.intervals.bootstrap`; the solutions
             that a sample may be near to are always those of all runs.
         images: indices of the images that count, alike.
 

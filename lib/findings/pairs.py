@@ -13,8 +13,7 @@ from numpy.typing import ArrayLike
 
 from lib.config import Experiment
 from lib.errors import ConfigError
-from lib.findings.claims import Estimate, bootstrap, distinct_pairs
-from lib.landscape.maps import mean_over
+from lib.metrics.intervals import Estimate, bootstrap, distinct_pairs, mean_over
 
 # Indices of the networks of all pairs that count in a resample of members: `(a, b)`.
 _Chosen = tuple[np.ndarray, np.ndarray]

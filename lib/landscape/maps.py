@@ -16,10 +16,10 @@ from numpy.typing import ArrayLike
 from lib.data.datasets import Dataset, Split
 from lib.errors import ConfigError
 from lib.metrics import negative_log_likelihood, top_labels
+from lib.metrics.intervals import mean_over
 from lib.models.networks import Network
 from lib.models.weights import fresh_statistics, predict
-from lib.run import progress
-from lib.run.progress import PATIENCE
+from lib.run.progress import PATIENCE, progress
 from lib.subspaces.samples import STATISTICS_IMAGES
 
 #: Maps of the plane of two optima end at this radius, as the paper's figure 5 does; the optima have radius 1.
@@ -142,16 +142,6 @@ def nearer_optimum(radii: ArrayLike, angles: ArrayLike) -> np.ndarray:
     return np.where(np.isclose(radii, 0) | optimum, -1, nearer)
 
 
-def mean_over(values: ArrayLike, images: ArrayLike) -> np.ndarray:
-    """Means of `values (..., n)` over images with repetitions, as `lib.findings.claims.bootstrap` draws them: `(...)`.
-
-    float32, exact in the sums of booleans; many times faster than copying what was drawn.
-    """
-    values = np.asarray(values)
-    counts = np.bincount(images, minlength=values.shape[-1])
-    return values @ counts.astype(np.float32) / np.float32(len(images))
-
-
 def own_mode_share(
     correct: ArrayLike, agreements: ArrayLike, optima_correct: ArrayLike, nearer: ArrayLike, images: ArrayLike
 ) -> float:
@@ -165,7 +155,7 @@ def own_mode_share(
         agreements: whether it has the label of the first and of the second optimum, `(2, G, n)`, alike.
         optima_correct: whether these are right, `(2, n)`, alike.
         nearer: which of the two is nearer in angle, 0 or 1, `(G,)`; see `nearer_optimum`.
-        images: indices of the images that count, with repetitions, as from `lib.findings.claims.bootstrap`.
+        images: indices of the images that count, with repetitions, as from `lib.metrics.intervals.bootstrap`.
 
     Returns:
         0 to 1; nan where no place is accurate.

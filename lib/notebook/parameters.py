@@ -1,30 +1,26 @@
-"""A notebook's parameters: which it declares, which values fit, and what experiments they mean; nothing is run.
-
-NotebookSource.read → annotations and defaults → check_names, check_types → experiments_of
-"""
+"""A notebook's parameters: which it declares, which values fit, and what experiments they mean; nothing is run."""
 
 import ast
 import json
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from lib.config import PRESETS, STUDIES, Experiment
+from lib.config import PRESETS, Experiment
 from lib.errors import ConfigError, unknown
+from lib.findings.claim import Finding
 from lib.subspaces.samples import given_scales
-from lib.sweep.grid import check_value, short
 
 #: Python's types of the annotations that a parameters cell may have.
 KINDS = {"str": str, "int": int, "float": (int, float), "bool": bool, "list": list}
 
 #: Parameters that are settings of an experiment, where a page has them.
-SETTINGS = ("dataset", "num_members", "epochs", "seed", "batch_size", "precision", "learning_rate")
-CHAIN_SETTINGS = ("cycles", "noise_epochs", "temperature")
+SETTINGS = [field.name for field in fields(Experiment) if field.name not in ("architecture", "preset", "varied")]
 
-#: Arguments of `lib.notebook.page.open_page`, in their order.
-_OPEN_PAGE = ("min_members", "networks", "study")
+#: The smallest and the largest value of parameters that several pages have.
+RANGES = {"num_images": (1, math.inf), "num_samples": (1, math.inf), "margin": (0, 1), "floor": (0, 1)}
 
 
 def annotations_of(source: str) -> dict[str, str]:
@@ -46,46 +42,79 @@ def check_names(names: Iterable[str], annotations: Mapping[str, str]) -> None:
 def check_types(values: Mapping[str, Any], annotations: Mapping[str, str]) -> None:
     """Raise a `ConfigError` for the first value of another type than its annotation; `None` is always allowed."""
     for name, value in values.items():
-        check_value(name, value)
         annotation = annotations[name]
         if annotation not in KINDS:
             raise ConfigError(f"the type of parameter {name!r} must be one of {', '.join(KINDS)}, got {annotation}")
         wrong_bool = isinstance(value, bool) and annotation != "bool"
         if value is not None and (wrong_bool or not isinstance(value, KINDS[annotation])):
             hint = f"; with papermill: -y '{name}: [first, second]'" if annotation == "list" else ""
-            got = f"{short(value)} ({type(value).__name__})"
+            got = f"{value!r:.80} ({type(value).__name__})"
             raise ConfigError(f"parameter {name!r} must be {annotation}, got {got}{hint}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"parameter {name!r} must be finite, got {value}")
 
 
-def experiments_of(
-    given: Mapping[str, Any], min_members: int = 1, networks: str = "architectures", study: str | None = None
-) -> list[Experiment]:
-    """The experiments of a page, one an architecture, from all of its parameters; see `lib.notebook.page.open_page`.
+def check_parameters(cells: Iterable[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The notebook's parameters, once every name and type is right.
+
+    Args:
+        cells: sources of the cells run so far: the last one that declares `runs_dir` is the parameters cell, and the
+            one after it is papermill's if it begins with `# Parameters`.
+        values: what the names are now.
+
+    Raises:
+        ConfigError: a name that papermill passed and the notebook does not know, or a value of another type than its
+            annotation; `None` is always allowed.
+    """
+    annotations: dict[str, str] = {}
+    passed: list[ast.stmt] = []
+    for cell in cells:
+        if _declares(cell):
+            annotations, passed = annotations_of(cell), []
+        elif cell.startswith("# Parameters\n"):
+            passed = ast.parse(cell).body
+    if not annotations:
+        raise ConfigError("this notebook has no parameters cell before its set-up: run the cells from the top")
+    check_names((ast.unparse(name) for one in passed for name in getattr(one, "targets", [one])), annotations)
+    given = {name: values[name] for name in annotations}
+    check_types(given, annotations)
+    return given
+
+
+def _declares(cell: str) -> bool:
+    try:
+        return "runs_dir" in annotations_of(cell)
+    except SyntaxError:  # a cell with IPython magic
+        return False
+
+
+def experiments_of(finding: Finding, given: Mapping[str, Any]) -> list[Experiment]:
+    """The experiments of a page, one a network, from all of its parameters.
 
     Raises:
         ConfigError: a value that is not allowed; one line.
     """
-    if given["preset"] not in PRESETS:
-        raise ConfigError(unknown("preset", given["preset"], PRESETS))
-    if "architectures" in given:
-        preset = PRESETS[given["preset"]] | (STUDIES[study][given["preset"]] if study else {})
-        architectures = given["architectures"] or preset[networks]
-    else:
-        architectures = [given["architecture"]]
-    overrides = {name: given[name] for name in (*SETTINGS, *CHAIN_SETTINGS) if name in given}
-    experiments = [
-        Experiment.from_preset(given["preset"], study, architecture=name, **overrides) for name in architectures
-    ]
+    preset = given["preset"]
+    if preset not in PRESETS:
+        raise ConfigError(unknown("preset", preset, PRESETS))
+    overrides = {name: given[name] for name in SETTINGS if name in given}
+    networks = [given["architecture"]] if finding.networks is None else given["architectures"]
+    networks = dict.fromkeys(networks or finding.architectures(preset))
+    experiments = [finding.experiment(preset, architecture=name, **overrides) for name in networks]
     first = experiments[0]
-    if first.num_members < min_members:
+    if first.num_members < finding.min_members:
         raise ConfigError(
-            f"num_members must be at least {min_members} on this page, which compares runs, got {first.num_members}"
+            f"num_members must be at least {finding.min_members} on this page, which compares runs, "
+            f"got {first.num_members}"
         )
-    # So that one that is not allowed stops the notebook here, and not after an hour of training.
+    # So that what is not allowed stops the notebook here, and not after an hour of training.
     given_scales(given.get("scales"))
-    rank, most = given.get("rank"), first.epochs - 1
-    if rank is not None and not 1 <= rank <= most:
-        raise ConfigError(f"rank must be from 1 to {most}, one less than the epochs, got {rank}")
+    ranges = RANGES | {"rank": (1, first.epochs - 1)} | dict(finding.ranges)
+    for name, (low, high) in ranges.items():
+        value = given.get(name)
+        if value is not None and not low <= value <= high:
+            bounds = f"at least {low}" if high == math.inf else f"from {low} to {high}"
+            raise ConfigError(f"{name} must be {bounds}, got {value}")
     return experiments
 
 
@@ -123,60 +152,14 @@ class NotebookSource:
             tagged = ["parameters" in cell["metadata"].get("tags", ()) for cell in cells]
         except OSError as error:
             raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        except (ValueError, LookupError, TypeError, AttributeError):
             raise ConfigError(f"{path} is not a Jupyter notebook") from None
         if True not in tagged:
             raise ConfigError(f"{path} has no cell with the tag `parameters`")
+        source = sources[tagged.index(True)]
         try:
-            statements = ast.parse(sources[tagged.index(True)]).body
-            defaults = {one.target.id: ast.literal_eval(one.value) for one in statements}
-            annotations = annotations_of(sources[tagged.index(True)])
+            defaults = {one.target.id: ast.literal_eval(one.value) for one in ast.parse(source).body}
+            annotations = annotations_of(source)
         except (SyntaxError, ValueError, TypeError, AttributeError):
             raise ConfigError(f"the parameters cell of {path} must have lines `name: type = literal`") from None
         return cls(path, text, tuple(sources), annotations, defaults)
-
-    @cached_property
-    def _statements(self) -> list[ast.AST]:
-        """Everything in the code cells, without those that are not plain Python."""
-        found = []
-        for cell in self.cells:
-            try:
-                found += ast.walk(ast.parse(cell))
-            except SyntaxError:  # a cell with IPython magic
-                continue
-        return found
-
-    def _calls(self, name: str) -> list[ast.Call]:
-        calls = [node for node in self._statements if isinstance(node, ast.Call)]
-        return [call for call in calls if getattr(call.func, "attr", getattr(call.func, "id", None)) == name]
-
-    def experiments(self, given: Mapping[str, Any]) -> list[Experiment]:
-        """The experiments that its call of `open_page` makes of all its parameters; none where it has no such call.
-
-        Raises:
-            ConfigError: a value that is not allowed, or a call whose arguments are no literals.
-        """
-        for call in self._calls("open_page"):
-            try:
-                arguments = dict(zip(_OPEN_PAGE, map(ast.literal_eval, call.args), strict=False))
-                arguments |= {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
-            except ValueError:
-                raise ConfigError(f"the arguments of open_page in {self.path} must be literals") from None
-            return experiments_of(given, **arguments)
-        return []
-
-    def trains_its_experiments(self) -> bool:
-        """Whether what it trains are the members of its experiments.
-
-        Otherwise it derives other experiments from them, or puts others in their place.
-        """
-        loops = [node for node in self._statements if isinstance(node, ast.For | ast.comprehension)]
-        own = {ast.unparse(one.target) for one in loops if ast.unparse(one.iter) == "page.experiments"}
-        trained = {ast.unparse(call.args[0]) for call in self._calls("train") if call.args}
-        assigned = [node for node in self._statements if isinstance(node, ast.Assign)]
-        pages = sum(ast.unparse(target) == "page" for node in assigned for target in node.targets)
-        return pages == 1 and bool(trained) and trained <= own | {"page.experiment"}
-
-    def trains_paths(self) -> bool:
-        """Whether it also trains paths between members, as page 6 does."""
-        return bool(self._calls("middle"))

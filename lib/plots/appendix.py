@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from lib.findings.claims import Estimate
+from lib.metrics.intervals import Estimate
 from lib.plots.downloads import crossed, in_plane, numbers, paired, stacked, with_data
 from lib.plots.style import RUN_COLORS, RUN_MARKERS, legend_below
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lib.findings.claims import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Result, numbers
+from lib.findings.judging import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Result, numbers
 from lib.plots.downloads import with_data
 
 #: Colour and marker of each verdict, distinguishable in grey.

@@ -7,7 +7,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from lib.findings.claims import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Result
+from lib.findings.judging import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Result
 
 #: Of text and axes, of what is behind, and of the side of the criterion where a claim is met.
 INK, GROUND, MET = "#1f2329", "#ffffff", "#e3efe9"

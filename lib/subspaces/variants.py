@@ -224,7 +224,7 @@ def of_distinct(
 
     A member drawn twice counts once: an ensemble gains nothing from a copy. So the ensembles of a bootstrap are
     smaller than the one that there is, about two thirds of it, and a gain from ensembling is rather understated. One
-    member alone is no ensemble: its score is all nan, and `claims.bootstrap` draws such a resample again.
+    member alone is no ensemble: its score is all nan, and `bootstrap` draws such a resample again.
 
     Args:
         score: of different members, as ascending indices; each set is computed once and remembered.

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 
 from lib import metrics
+from lib.metrics import checks
+from lib.metrics.scores import PROBABILITY_FLOOR
 
 SCORES = [
     metrics.accuracy,
@@ -52,7 +54,7 @@ def test_cosine_known_angles():
 
 def test_cosine_equals_sklearn_over_block_borders(monkeypatch):
     weights = np.random.default_rng(0).normal(size=(6, 1000)).astype(np.float32)
-    monkeypatch.setattr(metrics, "BLOCK_NUMBERS", 150)
+    monkeypatch.setattr(checks, "BLOCK_NUMBERS", 150)
     expected = sklearn.metrics.pairwise.cosine_similarity(weights.astype(np.float64))
     np.testing.assert_allclose(metrics.cosine_similarity(weights), expected, atol=1e-13)
 
@@ -128,7 +130,7 @@ def test_nll_equals_sklearn():
 
 def test_nll_sure_and_wrong_is_finite():
     value = metrics.negative_log_likelihood(one_hot([0], 2), [1])
-    assert value == pytest.approx(-np.log(metrics.PROBABILITY_FLOOR)) == pytest.approx(87.3, abs=0.05)
+    assert value == pytest.approx(-np.log(PROBABILITY_FLOOR)) == pytest.approx(87.3, abs=0.05)
 
 
 def test_ece_perfectly_calibrated():
@@ -281,7 +283,7 @@ def test_euclidean_known_triangle():
 
 def test_euclidean_equals_sklearn_over_block_borders(monkeypatch):
     probs = random_probs(5, 30, 4)
-    monkeypatch.setattr(metrics, "BLOCK_NUMBERS", 30)
+    monkeypatch.setattr(checks, "BLOCK_NUMBERS", 30)
     expected = sklearn.metrics.pairwise.euclidean_distances(probs.reshape(5, -1).astype(np.float64))
     np.testing.assert_allclose(metrics.euclidean_distances(probs), expected, atol=1e-7)
 

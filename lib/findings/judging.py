@@ -1,0 +1,79 @@
+"""A claim judged by arrays: its statistic, the interval of it, and the verdict."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lib.errors import unknown
+from lib.findings.claim import CLAIMS, Claim, Criterion
+from lib.metrics.intervals import Estimate, bootstrap
+
+VERDICTS = REPRODUCED, INCONCLUSIVE, NOT_REPRODUCED = "reproduced", "inconclusive", "not reproduced"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A judged claim.
+
+    Attributes:
+        claim: what was claimed.
+        estimate: its statistic with the interval.
+        verdict: one of `VERDICTS`.
+        context: of which run: dataset, architecture, preset, and whatever else JSON can hold.
+        commit: of the package that judged it, empty if not known.
+    """
+
+    claim: Claim
+    estimate: Estimate
+    verdict: str
+    context: dict[str, Any]
+    commit: str = ""
+
+
+def judge(claim_id: str, context: Mapping[str, Any], commit: str = "", **arrays: Any) -> Result:
+    """The claim of that name, judged by the arrays that its statistic takes.
+
+    Raises:
+        ValueError: an unknown claim, a context that does not say of which run, or arrays that do not fit together.
+    """
+    claim = _known(claim_id)
+    statistic = claim.statistic(**arrays)
+    if statistic.varies != claim.varies:
+        raise ValueError(f"{claim_id}: expected a statistic over {claim.varies}, received one over {statistic.varies}")
+    estimate = bootstrap(statistic.function, members=statistic.members, images=statistic.images)
+    return result(claim_id, estimate, context, commit)
+
+
+def result(claim_id: str, estimate: Estimate, context: Mapping[str, Any], commit: str = "") -> Result:
+    """The claim of that name with the verdict on an estimate; raises as `judge`."""
+    claim = _known(claim_id)
+    for name in ("dataset", "architecture", "preset"):
+        # They go into the names of files, and into pages.
+        if not isinstance(context.get(name), str) or not re.fullmatch(r"[A-Za-z0-9_.-]+", context[name]):
+            raise ValueError(
+                f"context[{name!r}]: expected letters, digits, '_', '.' and '-', received {context.get(name)!r:.200}"
+            )
+    return Result(claim, estimate, verdict(estimate, claim.criterion), dict(context), commit)
+
+
+def _known(claim_id: str) -> Claim:
+    if claim_id not in CLAIMS:
+        raise ValueError(unknown("claim", claim_id, CLAIMS))
+    return CLAIMS[claim_id]
+
+
+def verdict(estimate: Estimate, criterion: Criterion) -> str:
+    """`REPRODUCED` when the whole interval meets the criterion, `NOT_REPRODUCED` when all of it fails.
+
+    `INCONCLUSIVE` in between, and where there is no value or no interval.
+    """
+    low, high = estimate.low, estimate.high
+    if not all(map(math.isfinite, (estimate.value, low, high))):
+        return INCONCLUSIVE
+    met = [criterion.met(low), criterion.met(high)]
+    if all(met):
+        return REPRODUCED
+    inside = criterion.operator == "==" and low <= criterion.threshold <= high
+    return INCONCLUSIVE if any(met) or inside else NOT_REPRODUCED

@@ -1,0 +1,120 @@
+"""One network, or each of several, against the truth: accuracy, proper scores, calibration, detection."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import entr
+
+from lib.metrics.checks import in_float64, shaped, valid_labels, valid_probabilities
+
+#: A probability below this counts as this in the negative log-likelihood: the smallest normal float32, about
+#: 1.2e-38. A float32 softmax gives 0 beneath it, and one such example would make the mean infinite; this way it
+#: costs 87 nats. No probability that float32 holds in full precision is changed.
+PROBABILITY_FLOOR = float(np.finfo(np.float32).tiny)
+
+
+def top_labels(probs: ArrayLike) -> np.ndarray:
+    """The most probable class, the lower one of a tie: `probs (N, n, K)` gives `(N, n)`, `(n, K)` gives `(n,)`."""
+    return valid_probabilities(probs, "N n K", "n K").argmax(axis=-1)
+
+
+def accuracy(probs: ArrayLike, labels: ArrayLike) -> np.ndarray | float:
+    """Fraction of examples whose most probable class is the true one.
+
+    `probs (N, n, K)` and true `labels (n,)` give `(N,)`, `probs (n, K)` a float; in [0, 1], higher is better.
+    """
+    return _score(lambda probs, labels: np.mean(probs.argmax(axis=1) == labels), probs, labels)
+
+
+def brier_score(probs: ArrayLike, labels: ArrayLike) -> np.ndarray | float:
+    """Squared distance of the probabilities from the truth: mean over examples of Σ_k (p_k - [k = label])².
+
+    The sum over classes, as in the paper, not the mean. `probs (N, n, K)` and true `labels (n,)` give `(N,)`,
+    `probs (n, K)` a float; in [0, 2], 0 is best. Source: Brier 1950.
+    """
+
+    def brier(probs, labels):
+        return np.mean(np.square(probs - np.eye(probs.shape[1])[labels]).sum(axis=1))
+
+    return _score(brier, probs, labels)
+
+
+def negative_log_likelihood(probs: ArrayLike, labels: ArrayLike) -> np.ndarray | float:
+    """Surprise at the truth: mean over examples of -log p_label, in nats, with p no smaller than `PROBABILITY_FLOOR`.
+
+    `probs (N, n, K)` and true `labels (n,)` give `(N,)`, `probs (n, K)` a float; 0 is best, 87.3 the worst.
+    """
+
+    def surprise(probs, labels):
+        return -np.mean(np.log(np.maximum(probs[np.arange(len(labels)), labels], PROBABILITY_FLOOR)))
+
+    return _score(surprise, probs, labels)
+
+
+def expected_calibration_error(probs: ArrayLike, labels: ArrayLike, bins: int = 15) -> np.ndarray | float:
+    """How far confidence is from accuracy: Σ_b (n_b / n) |accuracy_b - mean confidence_b|.
+
+    Confidence is the probability of the most probable class; bin b of `bins` holds confidences in
+    (b / bins, (b + 1) / bins]. `probs (N, n, K)` and true `labels (n,)` give `(N,)`, `probs (n, K)` a float; a
+    fraction in [0, 1], 0 is best. Source: Naeini et al. 2015, Guo et al. 2017.
+    """
+    if bins < 1:
+        raise ValueError(f"bins: expected at least 1, received {bins}")
+
+    def calibration(probs, labels):
+        confidence = probs.max(axis=1)
+        bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+        gaps = np.bincount(bin_of, weights=(probs.argmax(axis=1) == labels) - confidence)
+        return np.abs(gaps).sum() / len(labels)
+
+    return _score(calibration, probs, labels)
+
+
+def predictive_entropy(probs: ArrayLike) -> np.ndarray:
+    """How undecided a prediction is, example by example: H(p) = -Σ_k p_k log p_k, in nats.
+
+    `probs (N, n, K)` gives `(N, n)`, each member by itself, `(n, K)` gives `(n,)`; in [0, log K]. The entropy of an
+    ensemble is that of its mean prediction: `predictive_entropy(probs.mean(axis=0))`.
+    """
+    probs = valid_probabilities(probs, "N n K", "n K")
+    if probs.ndim == 2:
+        return entropy_of(probs.astype(np.float64))
+    return np.array([entropy_of(member) for member in in_float64(probs)])
+
+
+def area_under_roc(scores: ArrayLike, positive: ArrayLike) -> np.ndarray | float:
+    """Chance that a positive example has a higher score than a negative one, ties counting half: the AUROC.
+
+    `scores (N, n)` give `(N,)`, `(n,)` a float; `positive (n,)` are booleans, such as which examples are from out of
+    distribution. In [0, 1]: 1 when every positive example scores above every other, 0.5 for a score that says
+    nothing; nan without examples of both kinds.
+    """
+    # Here, since every training process imports this module and scikit-learn takes a second.
+    from sklearn.metrics import roc_auc_score
+
+    scores = shaped("scores", scores, "N n", "n")
+    positive = shaped("positive", positive, "n", n=scores.shape[-1])
+    if positive.dtype != bool:
+        raise ValueError(f"positive: expected booleans, received {positive.dtype}")
+    if not np.all(np.isfinite(scores)):
+        raise ValueError("scores: expected finite numbers")
+    if positive.all() or not positive.any():
+        return np.full(scores.shape[:-1], np.nan)[()]
+    if scores.ndim == 1:
+        return float(roc_auc_score(positive, scores))
+    return np.array([roc_auc_score(positive, member) for member in scores])
+
+
+def entropy_of(probs: np.ndarray) -> np.ndarray:
+    """In nats, over the last axis."""
+    return entr(probs).sum(axis=-1)
+
+
+def _score(score: Callable[[np.ndarray, np.ndarray], float], probs: ArrayLike, labels: ArrayLike) -> np.ndarray | float:
+    """`score(probs (n, K), labels (n,))` of one network as a float, or of each of N as `(N,)`."""
+    probs = valid_probabilities(probs, "N n K", "n K")
+    labels = valid_labels("labels", labels, "n", n=probs.shape[-2], classes=probs.shape[-1])
+    if probs.ndim == 2:
+        return float(score(probs.astype(np.float64), labels))
+    return np.array([score(member, labels) for member in in_float64(probs)])

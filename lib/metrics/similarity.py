@@ -1,0 +1,96 @@
+"""How alike networks are: in the directions of their weights, and in what they predict."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.spatial.distance import pdist, squareform
+
+from lib.metrics.checks import blocks, in_float64, shaped, valid_labels, valid_probabilities
+from lib.metrics.scores import entropy_of
+
+
+def cosine_similarity(weights: ArrayLike) -> np.ndarray:
+    """Cosine of the angle between every two weight vectors: w_i · w_j / (|w_i| |w_j|).
+
+    `weights (N, P)` gives `(N, N)` in [-1, 1]: 1 for the same direction, 0 for orthogonal, no unit. Weights and
+    biases alike count. Raises for a vector of zeros, which has no direction, and for weights that are not finite.
+    Source: the paper's figures 2 and 3.
+    """
+    weights = shaped("weights", weights, "N P")
+    gram = sum(block @ block.T for block in blocks(weights))
+    norms = np.sqrt(np.diag(gram))
+    bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
+    if bad.size:
+        raise ValueError(f"weights: every vector must be finite and not zero, vector {bad[0]} is not")
+    cosine = np.clip(gram / np.outer(norms, norms), -1, 1)
+    np.fill_diagonal(cosine, 1)
+    return cosine
+
+
+def disagreement(labels: ArrayLike) -> np.ndarray:
+    """Fraction of examples on which two networks' labels differ: (1/n) Σ_x [f_i(x) ≠ f_j(x)].
+
+    Predicted `labels (N, n)` give `(N, N)` in [0, 1], symmetric, zeros on the diagonal. Source: the paper's
+    figures 2 and 3.
+    """
+    labels = valid_labels("labels", labels, "N n")
+    return np.array([np.count_nonzero(labels != row, axis=1) for row in labels]) / labels.shape[1]
+
+
+def jensen_shannon_divergence(probs: ArrayLike) -> float:
+    """How different the members' distributions are: mean over examples of H(mean_i p_i) - mean_i H(p_i), in nats.
+
+    H(p) = -Σ_k p_k log p_k, with 0 log 0 = 0. `probs (N, n, K)` gives a float in [0, log min(N, K)]: 0 for members
+    that predict the same, log N for members that are each certain of another class. This is the average of the
+    members' KL divergences from their mean, as in the authors' code; the paper's formula has their sum, N times it.
+    """
+    return float(jensen_shannon_by_example(probs).mean())
+
+
+def jensen_shannon_by_example(probs: ArrayLike) -> np.ndarray:
+    """`jensen_shannon_divergence` of each example instead of their mean: `probs (N, n, K)` gives `(n,)`, in nats.
+
+    As a score of how foreign an example is to the members it is what `area_under_roc` takes.
+    """
+    probs = valid_probabilities(probs, "N n K")
+    mean = np.zeros(probs.shape[1:])
+    entropy = np.zeros(probs.shape[1])
+    for member in in_float64(probs):
+        mean += member
+        entropy += entropy_of(member)
+    mean, entropy = mean / len(probs), entropy / len(probs)
+    # Rounding may take an example that all members agree on a few 1e-16 below zero.
+    return np.maximum(entropy_of(mean) - entropy, 0)
+
+
+def euclidean_distances(points: ArrayLike) -> np.ndarray:
+    """Distance between every two points: |x_i - x_j|, from differences, so that near points stay exact.
+
+    `points (N, D)`, or `probs (N, n, K)` with all examples and classes as one long vector, as t-SNE sees them, give
+    `(N, N)`, symmetric, zeros on the diagonal; in the unit of the points.
+    """
+    points = shaped("points", points, "N D", "N n K")
+    return squareform(np.sqrt(sum(pdist(block, "sqeuclidean") for block in blocks(points.reshape(len(points), -1)))))
+
+
+def nearest_neighbors(distances: ArrayLike) -> np.ndarray:
+    """Index of the nearest other point, from `distances (N, N)`: `(N,)`; a tie goes to the lower index."""
+    distances = shaped("distances", distances, "N N").astype(np.float64)
+    if len(distances) < 2:
+        raise ValueError(f"distances: expected at least two points, received shape {distances.shape}")
+    np.fill_diagonal(distances, np.inf)
+    return distances.argmin(axis=1)
+
+
+def neighbor_purity(distances: ArrayLike, groups: ArrayLike, chosen: ArrayLike | None = None) -> float:
+    """Share of points whose nearest other point is of their own group.
+
+    `distances (N, N)` as from `euclidean_distances`, `groups (N,)` the group of each point; with `chosen`, only points
+    of those groups take part. 0 to 1; nan where fewer than two groups take part.
+    """
+    distances, groups = np.asarray(distances), np.asarray(groups)
+    taking_part = np.ones(len(groups), bool) if chosen is None else np.isin(groups, chosen)
+    groups = groups[taking_part]
+    if len(np.unique(groups)) < 2:
+        return float("nan")
+    nearest = nearest_neighbors(distances[np.ix_(taking_part, taking_part)])
+    return float(np.mean(groups[nearest] == groups))

@@ -1,0 +1,144 @@
+"""Tables of a page: numbers, settings, verdicts, provenance."""
+
+import math
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from IPython.display import HTML, display
+
+from lib.config import Experiment
+from lib.findings.claim import Finding
+from lib.findings.judging import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Result
+from lib.metrics.intervals import Estimate
+from lib.run.engines import default_device
+from lib.run.provenance import commit, others
+
+#: Rows of the settings table: field of `Experiment`, in words; the last ones where runs are chains.
+SETTINGS = {
+    "dataset": "dataset",
+    "num_members": "members (runs)",
+    "epochs": "epochs",
+    "batch_size": "batch size",
+    "optimizer": "optimiser",
+    "learning_rate": "learning rate",
+    "schedule": "schedule",
+    "dropout": "dropout",
+    "weight_decay": "weight decay",
+    "augmentation": "augmentation",
+    "pixel_scaling": "pixel scaling",
+    "sampling": "batches by",
+    "precision": "precision",
+    "seed": "seed",
+    "cycles": "cycles",
+    "noise_epochs": "noisy epochs of a cycle",
+    "temperature": "temperature",
+}
+CHAIN_SETTINGS = ("cycles", "noise_epochs", "temperature")
+
+SIGNS = {REPRODUCED: "✓", NOT_REPRODUCED: "✗", INCONCLUSIVE: "?"}
+
+
+def show(table: pd.DataFrame, name: str, verdicts: bool = False) -> None:
+    """Display a table without its index; `name` keeps the HTML the same from run to run."""
+    style = table.style.hide(axis="index").format({"verdict": _badge} if verdicts else None, escape="html")
+    style = style.set_uuid(name).set_table_attributes(f'class="dataframe {name}"')
+    display(HTML(f'<div class="table-scroll" tabindex="0">{style.to_html()}</div>'))
+
+
+def _badge(verdict: str) -> str:
+    return f'<span class="verdict verdict-{verdict.replace(" ", "-")}">{SIGNS[verdict]} {verdict}</span>'
+
+
+def settings_of(experiment: Experiment) -> dict[str, Any]:
+    """The settings of an experiment that are told of it: its rows of the settings table, by field."""
+    names = [name for name in SETTINGS if experiment.cycles or name not in CHAIN_SETTINGS]
+    return {name: getattr(experiment, name) for name in names}
+
+
+def settings_table(finding: Finding, experiments: Sequence[Experiment], dataset: str) -> pd.DataFrame:
+    """What was run beside what the paper ran, one pair of columns a network.
+
+    Args:
+        finding: whose page it is.
+        experiments: of the page.
+        dataset: the name of the data, as a folder says more of the machine than of the data.
+    """
+    columns: dict[str, list] = {"setting": [SETTINGS[name] for name in settings_of(experiments[0])]}
+    for experiment in experiments:
+        paper = finding.experiment("paper", architecture=experiment.architecture)
+        here = settings_of(experiment) | {"dataset": dataset}
+        columns[f"{experiment.architecture}, here"] = list(here.values())
+        columns[f"{experiment.architecture}, the paper"] = [getattr(paper, name) for name in here]
+    return pd.DataFrame(columns).map(lambda value: f"{value:g}" if isinstance(value, float) else value)
+
+
+def claims_table(results: Iterable[Result]) -> pd.DataFrame:
+    """Judged claims as text for a page, one row a result."""
+    columns = ["verdict", "claim", "the paper says", "architecture", "value", "95 % interval", "criterion", "statistic"]
+    rows = [
+        [
+            judged.verdict,
+            judged.claim.id,
+            judged.claim.sentence + (f" ({judged.claim.paper_value})" if judged.claim.paper_value else ""),
+            judged.context["architecture"],
+            number_text(judged.estimate.value),
+            interval_text(judged.estimate),
+            str(judged.claim.criterion),
+            judged.claim.measure.replace("`", ""),
+        ]
+        for judged in results
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def number_text(value: float) -> str:
+    """Three decimals; fewer for whole and large numbers, two significant digits for small ones."""
+    if not math.isfinite(value):
+        return "–"
+    if value == round(value) or abs(value) >= 100:
+        return f"{value + 0.0:.0f}"  # + 0.0 takes the sign from a negative zero
+    return f"{value:.3f}" if abs(value) >= 0.01 else f"{value:.2g}"
+
+
+def interval_text(estimate: Estimate) -> str:
+    """Both ends of an interval; a dash for a count, and where none can be given."""
+    if estimate.unit == "none" or not math.isfinite(estimate.low) or not math.isfinite(estimate.high):
+        return "–"
+    return f"{number_text(estimate.low)} to {number_text(estimate.high)}"
+
+
+def device_name() -> str:
+    """What networks are trained and evaluated on."""
+    return torch.cuda.get_device_name() if default_device().type == "cuda" else f"CPU, {platform.machine()}"
+
+
+def keys_row(architecture: str) -> str:
+    """The row of the table of provenance that has the keys of a network's members in the run store."""
+    return f"{architecture} runs, by key"
+
+
+def circumstances() -> dict[str, str]:
+    """Where, with which versions and from which commit this process runs, by row of the table of provenance."""
+    return {
+        "device": device_name(),
+        "versions": f"Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}",
+        "commit": commit() or "not known",
+    }
+
+
+def show_rows(rows: Mapping[str, Any]) -> None:
+    """Display the table of provenance."""
+    show(pd.DataFrame({"": list(rows), "value": list(rows.values())}), "provenance")
+
+
+def show_origins(results: Sequence[Result]) -> None:
+    """Display where these verdicts come from: their presets, and how many another commit than this one has judged."""
+    presets = dict.fromkeys(judged.context["preset"] for judged in results)
+    rows = {"presets": ", ".join(presets), "verdicts": len(results), **circumstances()}
+    rows["made by other commits"] = others([judged.commit for judged in results], "verdicts") or "nothing"
+    show_rows(rows | {"run": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"})
