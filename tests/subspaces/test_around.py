@@ -1,6 +1,4 @@
-"""Networks within runs, across runs and both: means, ensembles and resamples that are known on paper."""
-
-from math import comb
+"""Samples around several runs, and what they predict together: means that are known on paper."""
 
 import numpy as np
 import pandas as pd
@@ -9,28 +7,19 @@ from helpers import member, subset, train
 
 from lib import metrics
 from lib.data.datasets import load_dataset
-from lib.errors import ConfigError
-from lib.findings.claims import bootstrap
 from lib.models.networks import build_model
 from lib.models.weights import flatten, flatten_statistics, predict
-from lib.plots import METHOD_NAMES
-from lib.subspaces.samples import Sampler, Samples
-from lib.subspaces.variants import (
-    METRICS,
+from lib.plots.style import METHOD_NAMES
+from lib.subspaces.around import (
     across_runs,
-    check_counts,
-    check_shares,
     checkpoints,
     complete,
-    of_distinct,
     samples_of_runs,
     samples_table,
-    scores_by_example,
-    scores_by_size,
     spread_of_runs,
-    subsets,
     within_runs,
 )
+from lib.subspaces.samples import Sampler, Samples
 from lib.training.trainer import Trajectory, build_member_model
 
 DATASET = subset(30)
@@ -83,31 +72,6 @@ def around(network, count, seed):
     weights = start + rng.normal(scale=0.2, size=(count, start.size)).astype(np.float32)
     moved = statistics + rng.uniform(0.1, 1, (count, statistics.size)).astype(np.float32)
     return Samples("random", np.ones(count), weights, moved, np.zeros(count))
-
-
-def probabilities(*shape):
-    raw = np.random.default_rng(shape).random(shape)
-    return (raw / raw.sum(axis=-1, keepdims=True)).astype(np.float32)
-
-
-# Parameters of a page
-
-
-def test_counts_below_one_are_one_line():
-    check_counts(num_samples=1, num_images=None, num_runs=20)
-    for wrong in (0, -3):
-        with pytest.raises(ConfigError, match=rf"^num_images must be at least 1, got {wrong}$"):
-            check_counts(num_samples=1, num_images=wrong)
-
-
-def test_shares_outside_zero_to_one_are_one_line():
-    check_shares(floor=0, margin=1, share=0.5, other=None)
-    for wrong in (-0.01, 1.01, float("nan")):
-        with pytest.raises(ConfigError, match=rf"^margin must be from 0 to 1, got {wrong}$"):
-            check_shares(floor=0.5, margin=wrong)
-
-
-# Around each run
 
 
 def trajectory(epochs=3):
@@ -257,113 +221,3 @@ def test_across_runs_is_within_one_run_that_has_them_all():
     for one, other in zip(across_runs(probs), within_runs(network, [drawn], DATASET.test.images), strict=True):
         assert one.shape == other.shape
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
-
-
-# Ensembles over runs
-
-
-def test_subsets_are_all_where_there_are_few():
-    np.testing.assert_array_equal(subsets(4, 2, limit=6), [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]])
-    np.testing.assert_array_equal(subsets(3, 1, limit=3, seed=5), [[0], [1], [2]])
-    np.testing.assert_array_equal(subsets(3, 3, limit=1), [[0, 1, 2]])
-
-
-@pytest.mark.parametrize(("members", "size", "limit"), [(4, 2, 5), (10, 5, 30), (10, 1, 9), (12, 11, 11)])
-def test_subsets_are_drawn_where_there_are_many(members, size, limit):
-    drawn = subsets(members, size, limit)
-    assert drawn.shape == (limit, size)
-    assert len({tuple(row) for row in drawn}) == limit < comb(members, size)
-    assert (np.diff(drawn, axis=1) > 0).all()
-    assert drawn.min() >= 0
-    assert drawn.max() < members
-    np.testing.assert_array_equal(drawn, subsets(members, size, limit))
-
-
-def test_subsets_of_another_seed_are_others():
-    assert not np.array_equal(subsets(20, 8, 10), subsets(20, 8, 10, seed=1))
-
-
-@pytest.mark.parametrize("size", [0, 4])
-def test_subsets_of_a_size_that_there_is_not(size):
-    with pytest.raises(ValueError, match=rf"^size: expected from 1 to 3, received {size}$"):
-        subsets(3, size, 10)
-
-
-def test_scores_by_size_by_hand():
-    # One is right about both, one about the first only; their mean is undecided about the second, and 0 wins.
-    probs = np.array([[[1, 0], [0, 1]], [[1, 0], [1, 0]]], np.float32)
-    table = scores_by_size(probs, np.array([0, 1]), limit=10)
-    assert list(table.columns) == ["size", *METRICS]
-    assert list(table["size"]) == [1, 1, 2]
-    np.testing.assert_allclose(table["accuracy"], [1, 0.5, 0.5])
-    np.testing.assert_allclose(table["Brier score"], [0, 1, 0.25])
-    np.testing.assert_allclose(table["negative log-likelihood"].iloc[[0, 2]], [0, np.log(2) / 2])
-    np.testing.assert_allclose(table["calibration error"], [0, 0.5, 0.25])
-
-
-def test_scores_by_size_average_probabilities_of_the_subsets():
-    probs, labels = probabilities(5, 20, 3), np.arange(20) % 3
-    table = scores_by_size(probs, labels, limit=4, seed=2)
-    assert dict(table["size"].value_counts()) == {1: 4, 2: 4, 3: 4, 4: 4, 5: 1}
-    for size in range(1, 6):
-        ensembles = np.stack([probs[members].mean(axis=0) for members in subsets(5, size, 4, seed=2)])
-        rows = table[table["size"] == size]
-        for name, score in METRICS.items():
-            np.testing.assert_allclose(rows[name], score(ensembles, labels))
-    pd.testing.assert_frame_equal(table, scores_by_size(probs, labels, limit=4, seed=2))
-    assert not table.equals(scores_by_size(probs, labels, limit=4, seed=3))
-
-
-def test_scores_by_example_by_hand():
-    probs = np.array([[0.7, 0.2, 0.1], [0.4, 0.6, 0.0]])
-    np.testing.assert_allclose(scores_by_example(probs, np.array([0, 0])), [[1, 0], [0.14, 0.72]], rtol=1e-6)
-
-
-def test_scores_by_example_have_the_metrics_as_means():
-    probs, labels = probabilities(4, 50, 3), np.arange(50) % 3
-    found = scores_by_example(probs, labels)
-    assert found.shape == (2, 4, 50)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found[0].mean(axis=-1), metrics.accuracy(probs, labels), rtol=1e-6)
-    np.testing.assert_allclose(found[1].mean(axis=-1), metrics.brier_score(probs, labels), rtol=1e-5)
-    np.testing.assert_array_equal(scores_by_example(probs[2], labels), found[:, 2])
-
-
-# A bootstrap over members
-
-
-def test_of_distinct_counts_a_member_once_and_remembers_each_set():
-    asked = []
-
-    def score(members):
-        asked.append(members.tolist())
-        return np.array([members.sum(), len(members)])
-
-    of = of_distinct(score)
-    for members in ([2, 0, 2, 0], [0, 2], [2, 0, 0]):
-        np.testing.assert_array_equal(of(np.array(members)), [2, 2])
-    np.testing.assert_array_equal(of([1, 2, 0]), [3, 3])
-    assert asked == [[0, 2], [0, 1, 2]]
-
-
-def test_of_distinct_takes_the_first_that_were_drawn():
-    of = of_distinct(lambda members: members, most=2)
-    np.testing.assert_array_equal(of([3, 3, 1, 2]), [1, 3])
-    np.testing.assert_array_equal(of([0, 2, 1]), [0, 2])
-    np.testing.assert_array_equal(of_distinct(lambda members: members)([3, 3, 1, 2]), [1, 2, 3])
-
-
-def test_of_distinct_of_one_member_is_undefined_in_its_shape():
-    of = of_distinct(lambda members: np.ones((2, 3), int))
-    assert np.isnan(of([4, 4, 4])).all()
-    assert of([4, 4, 4]).shape == (2, 3)
-    np.testing.assert_array_equal(of([4, 4, 1]), np.ones((2, 3)))
-
-
-def test_of_distinct_in_a_bootstrap_is_drawn_again():
-    # Every ensemble of at least two of three has the same score; one member alone would have no interval.
-    size = of_distinct(lambda members: np.float64(min(len(members), 2)))
-    estimate = bootstrap(lambda members: size(members), members=3, resamples=50)
-    assert (estimate.value, estimate.low, estimate.high) == (2, 2, 2)
-    alone = bootstrap(lambda members: size(members), members=1, resamples=50)
-    assert np.isnan([alone.value, alone.low, alone.high]).all()

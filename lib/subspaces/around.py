@@ -1,0 +1,141 @@
+"""Samples around each of several runs, and what they predict together.
+
+    runs → samples_of_runs, spread_of_runs → within_runs → lib.metrics.ensembles
+
+What is sampled around a run is averaged first, so that each method has one prediction a run, and an ensemble is a mean
+over runs, whichever method it is of. Probabilities are averaged, not logits, and all runs count alike.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from lib import metrics
+from lib.models.networks import Network
+from lib.models.weights import predict
+from lib.run.progress import PATIENCE, progress
+from lib.subspaces.methods import METHODS, NATURAL_SCALES
+from lib.subspaces.samples import Sampler, Samples
+from lib.training.trainer import Trajectory
+
+
+def checkpoints(run: Trajectory, count: int) -> Samples:
+    """The last `count` checkpoints of a run as samples of it, the final solution last; with 1 that one alone.
+
+    Raises `ValueError` for more than a run has epochs: weights before training are no solution.
+    """
+    epochs = len(run.weights) - 1
+    if not 1 <= count <= epochs:
+        raise ValueError(f"count: expected from 1 to the {epochs} epochs of the run, received {count}")
+    accuracies = run.history["val_accuracy"].to_numpy()[-count:]
+    return Samples("trajectory", np.zeros(count), run.weights[-count:], run.statistics[-count:], accuracies)
+
+
+def samples_of_runs(
+    sampler: Sampler, runs: Sequence[Trajectory], methods: Iterable[str], count: int, margin: float
+) -> dict[str, list[Samples]]:
+    """Up to `count` samples of each method around each run, drawn and rejected by `Sampler.near`.
+
+    The largest scale of random directions and of dropout is found around the first run and serves all of them, as the
+    authors have one scale for all runs; each run rejects by its own validation accuracy.
+    """
+
+    def around_all(method: str) -> Iterator[Samples]:
+        largest = None
+        if method in METHODS and method not in NATURAL_SCALES:
+            largest = sampler.scale_at(runs[0], method, sampler.base_accuracy(runs[0]) - margin)
+        return (sampler.near(run, method, count, largest, margin) for run in runs)
+
+    return _shown(around_all, methods, len(runs))
+
+
+def spread_of_runs(
+    sampler: Sampler, runs: Sequence[Trajectory], methods: Iterable[str], count: int, share: float
+) -> dict[str, list[Samples]]:
+    """`count` samples of each method around each run, their scales spread from 0 to the largest, and none rejected.
+
+    The largest scale is where samples around the first run keep on average a `share` of its validation accuracy; it
+    serves all runs.
+    """
+
+    def around_all(method: str) -> Iterator[Samples]:
+        largest = sampler.scale_at(runs[0], method, share * sampler.base_accuracy(runs[0]))
+        return (sampler.spread(run, method, count, largest) for run in runs)
+
+    return _shown(around_all, methods, len(runs))
+
+
+def _shown(
+    around_all: Callable[[str], Iterator[Samples]], methods: Iterable[str], num_runs: int
+) -> dict[str, list[Samples]]:
+    """The samples around all runs of each method, with the progress of drawing them."""
+    methods, samples = list(methods), {}
+    with progress("sampling", len(methods) * num_runs, "sample set", delay=PATIENCE) as tell:
+        for method in methods:
+            samples[method] = []
+            for own in around_all(method):
+                samples[method].append(own)
+                tell(sum(map(len, samples.values())))
+    return samples
+
+
+def complete(samples: Mapping[str, Sequence[Samples]], count: int = 1) -> dict[str, Sequence[Samples]]:
+    """The methods that have at least `count` samples around every run, the weight average its single one.
+
+    The others are left out as a whole: means over different runs could not be compared.
+    """
+    needed = {method: 1 if method == "weight-average" else count for method in samples}
+    return {method: own for method, own in samples.items() if all(len(one) >= needed[method] for one in own)}
+
+
+def samples_table(samples: Mapping[str, Sequence[Samples]], names: Mapping[str, str]) -> pd.DataFrame:
+    """What was kept and what was rejected of each method, over all runs, for a page; `names` in print."""
+    rows = []
+    for method, own in samples.items():
+        scales = np.concatenate([one.scales for one in own])
+        accuracies = np.concatenate([one.val_accuracies for one in own])
+        rows.append(
+            {
+                "method": names[method],
+                "kept": len(scales),
+                "rejected": sum(one.rejected for one in own),
+                "runs without any": sum(len(one) == 0 for one in own),
+                "largest scale": f"{scales.max():.3g}" if scales.any() else "–",
+                "mean validation accuracy": f"{accuracies.mean():.3f}" if len(accuracies) else "–",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def within_runs(model: Network, samples: Sequence[Samples], images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What the samples around each of M runs predict on average, and how much they differ.
+
+    Args:
+        model: the network of the runs; its weights are overwritten.
+        samples: of one method, one entry a run, none of them empty.
+        images: uint8 `(n, H, W, C)`.
+
+    Returns:
+        The mean of the probabilities within each run, float32 `(M, n, K)`, and their Jensen-Shannon divergence within
+        each run by example, in nats, float32 `(M, n)`: 0 for a single sample.
+    """
+    sizes = [len(one) for one in samples]
+    if not sizes or min(sizes) == 0:
+        raise ValueError(f"samples: expected at least one around every run, received {sizes}")
+    # All in one call, so that networks side by side keep the cores busy.
+    weights = np.concatenate([one.weights for one in samples])
+    statistics = np.concatenate([one.statistics for one in samples])
+    runs = np.split(predict(model, weights, images, statistics), np.cumsum(sizes)[:-1])
+    mean = np.stack([probs.mean(axis=0) for probs in runs])
+    divergence = np.stack([metrics.jensen_shannon_by_example(probs) for probs in runs])
+    return mean, divergence.astype(np.float32)
+
+
+def across_runs(probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What `within_runs` gives, for networks of different runs as the only ensemble there is.
+
+    `probs (N, n, K)` give the mean `(1, n, K)` and the Jensen-Shannon divergence by example `(1, n)`, float32.
+    """
+    divergence = metrics.jensen_shannon_by_example(probs)
+    return probs.mean(axis=0)[None], divergence[None].astype(np.float32)
