@@ -17,8 +17,7 @@ from filelock import FileLock
 from imitation import Machine, make
 from matplotlib.text import Text
 
-from lib.plots import use_style
-from lib.plots.style import SMALLEST_TYPE
+from lib.plots.style import SMALLEST_TYPE, use_style
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

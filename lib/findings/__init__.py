@@ -3,7 +3,6 @@
 `CLAIMS` has every claim by its identifier, `FINDINGS` every finding by its name, both in the order of the pages.
 """
 
-# isort: off  (claims register in the order of these imports)
 from lib.findings import (
     diversity,
     ensemble,
@@ -18,8 +17,6 @@ from lib.findings import (
     tunnel,
 )
 from lib.findings.claim import CLAIMS, Finding
-
-# isort: on
 
 FINDINGS: dict[str, Finding] = {
     module.FINDING.name: module.FINDING
@@ -37,5 +34,10 @@ FINDINGS: dict[str, Finding] = {
         sgmcmc,
     )
 }
+
+# A finding may import an earlier one, so that claims do not register in the order of the pages.
+_order = list(FINDINGS)
+for _claim in sorted(CLAIMS.values(), key=lambda claim: _order.index(claim.finding)):
+    CLAIMS[_claim.id] = CLAIMS.pop(_claim.id)
 
 __all__ = ["CLAIMS", "FINDINGS"]

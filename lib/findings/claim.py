@@ -91,6 +91,11 @@ class Claim:
         """What the statistic is, in words."""
         return " ".join((self.statistic.__doc__ or "").split("\n\n")[0].split()).rstrip(".")
 
+    @property
+    def finding(self) -> str:
+        """The finding that it belongs to: the module that has its statistic."""
+        return self.statistic.__module__.rpartition(".")[2]
+
 
 #: Every claim by its identifier, in the order of the pages; the modules of the findings fill it.
 CLAIMS: dict[str, Claim] = {}

@@ -43,10 +43,10 @@ def judge(claim_id: str, context: Mapping[str, Any], commit: str = "", **arrays:
     if statistic.varies != claim.varies:
         raise ValueError(f"{claim_id}: expected a statistic over {claim.varies}, received one over {statistic.varies}")
     estimate = bootstrap(statistic.function, members=statistic.members, images=statistic.images)
-    return result(claim_id, estimate, context, commit)
+    return judge_estimate(claim_id, estimate, context, commit)
 
 
-def result(claim_id: str, estimate: Estimate, context: Mapping[str, Any], commit: str = "") -> Result:
+def judge_estimate(claim_id: str, estimate: Estimate, context: Mapping[str, Any], commit: str = "") -> Result:
     """The claim of that name with the verdict on an estimate; raises as `judge`."""
     claim = _known(claim_id)
     for name in ("dataset", "architecture", "preset"):

@@ -12,7 +12,7 @@ import pandas as pd
 
 from lib.config import canonical_json
 from lib.findings.claim import CLAIMS, Criterion
-from lib.findings.judging import Result, result
+from lib.findings.judging import Result, judge_estimate
 from lib.metrics.intervals import Estimate
 from lib.run.files import DamagedRun, read_json, write_atomically
 
@@ -76,7 +76,7 @@ def _read_result(path: Path) -> Result:
     try:
         record = read_json(path)
         values = {name: math.nan if value is None else value for name, value in record["estimate"].items()}
-        judged = result(record["claim"]["id"], Estimate(**values), record["context"], record["commit"])
+        judged = judge_estimate(record["claim"]["id"], Estimate(**values), record["context"], record["commit"])
         criterion, said = Criterion(**record["claim"]["criterion"]), record["verdict"]
     except (DamagedRun, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:500]
