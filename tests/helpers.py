@@ -12,7 +12,7 @@ import torch
 
 from lib.config import Experiment, MemberConfig
 from lib.data.datasets import Dataset, Split, load_dataset
-from lib.run.files import read_metadata
+from lib.run.files import read_with_digest
 from lib.run.store import RunStore
 from lib.training.ensemble import train_ensemble
 
@@ -62,6 +62,18 @@ def train(root, **overrides):
     return train_ensemble(experiment(**overrides), engine="sequential", store=root)
 
 
+def write_run(root, config, epochs=None) -> Path:
+    """The folder of a run that nobody trained: complete, or as it is after so many epochs."""
+    run = RunStore(root).run(config)
+    for epoch in range((config.epochs if epochs is None else epochs) + 1):
+        arrays = {"weights": np.full(3, epoch, np.float32), "statistics": np.zeros(0, np.float32)}
+        row = {"epoch": epoch, "train_loss": 0.5 / epoch} if epoch else None
+        run.write_epoch(epoch, arrays, {"layer/step": np.ones(2, np.float32)}, row)
+    if epochs is None:
+        run.finish({"device": "cpu"})
+    return run.folder
+
+
 def assert_same(one, other):
     """The same trajectories to the bit, seconds apart."""
     assert len(one) == len(other)
@@ -86,7 +98,7 @@ def finished_checkpoints(root):
         if not run.is_complete():
             # Only looked at: to resume a run deletes what a process that was stopped has half written.
             state = run.folder / "resume.safetensors"
-            count = int(read_metadata(state)["epoch"]) + 1 if state.exists() else 0
+            count = int(read_with_digest(state)[1]["epoch"]) + 1 if state.exists() else 0
             found = {path: found[path] for path in sorted(found)[:count]}
         finished |= found
     return finished

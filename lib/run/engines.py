@@ -26,8 +26,8 @@ from loky import get_reusable_executor
 
 from lib import config
 from lib.errors import ConfigError, OneLineError, unknown
+from lib.run.files import StoreError, write_atomically
 from lib.run.progress import every_second
-from lib.run.store import StoreError, write_atomically
 
 ENGINES = ("loky", "sequential", "dask")
 

@@ -1,11 +1,11 @@
-"""Files that may have been anybody's: written whole or not at all, and read only if they are what they say."""
+"""Files that are written whole or not at all, and that are noticed when they are not what was written."""
 
 import errno
 import hashlib
 import json
 import os
 import secrets
-import stat
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,8 @@ from lib.errors import OneLineError
 #: Layout of the run store's files; what a newer layout has written is refused.
 FORMAT = 1
 
-#: Bytes of the largest JSON file that is read; a manifest has a hundred bytes an epoch.
-MAX_JSON = 2**26
-
-#: What the reader of safetensors raises for a file that is none, or holds a type of number that NumPy has not.
-_UNREADABLE = (SafetensorError, OSError, AttributeError, KeyError, TypeError, ValueError, MemoryError)
+#: What the reader of safetensors raises for any other file, or for a type of number that NumPy lacks.
+_UNREADABLE = (SafetensorError, OSError, AttributeError, KeyError, TypeError, ValueError)
 
 
 class StoreError(OneLineError):
@@ -33,11 +30,6 @@ class StoreError(OneLineError):
 
 class DamagedRun(StoreError):
     """A file of the store is not what was written."""
-
-
-def newer(path: Path, version: object) -> StoreError:
-    """The error for what another layout has written."""
-    return StoreError(f"{path} has store format {version!s:.20}, this version reads {FORMAT}; update the project")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -62,32 +54,22 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise StoreError(f"cannot write {path}: {reason}; {hint} another folder (what was finished is kept)") from None
 
 
-def read_file(path: Path, limit: float = float("inf")) -> bytes:
-    """The content of a file that is a file: reading a pipe would wait for ever, and a link leads elsewhere.
-
-    Raises:
-        DamagedRun: it is no regular file, has more than `limit` bytes, or cannot be read.
-    """
+def read_file(path: Path) -> bytes:
+    """The content of a file; raises `DamagedRun` where it cannot be read."""
     try:
-        found = path.lstat()
-        if not stat.S_ISREG(found.st_mode):
-            raise DamagedRun(f"{path.name} is not a regular file")
-        if found.st_size > limit:
-            raise DamagedRun(f"{path.name} is larger than {limit} bytes")
         return path.read_bytes()
     except OSError as error:
         raise DamagedRun(f"{path.name} cannot be read: {error.strerror}") from None
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds, as far as `canonical_json` can write it again; raises `DamagedRun` for any other."""
-    content = read_file(path, MAX_JSON)
+    """What a JSON file holds; raises `DamagedRun` for any other, and for numbers that JSON lacks, NaN say."""
     try:
-        value = json.loads(content)
+        value = json.loads(read_file(path))
         canonical_json(value)
-        return value
     except (ValueError, RecursionError) as error:
         raise DamagedRun(f"{path.name} cannot be read ({type(error).__name__})") from None
+    return value
 
 
 def sha256(content: bytes) -> str:
@@ -103,15 +85,6 @@ def read_arrays(content: bytes, name: str) -> dict[str, np.ndarray]:
         raise DamagedRun(f"{name} cannot be read ({type(error).__name__})") from None
 
 
-def _digest(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> str:
-    """Checksum of everything that a safetensors file holds, its own digest left out; the same in every layout."""
-    digest = hashlib.sha256(canonical_json({**metadata, "digest": ""}).encode())
-    for name in sorted(tensors):
-        digest.update(f"{name}{tensors[name].dtype}{tensors[name].shape}".encode())
-        digest.update(np.ascontiguousarray(tensors[name]).tobytes())
-    return digest.hexdigest()
-
-
 def write_with_digest(path: Path, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
     """Write contiguous arrays and their metadata as one safetensors file that holds its own checksum."""
     metadata = metadata | {"format": str(FORMAT)}
@@ -125,27 +98,46 @@ def read_with_digest(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]
         DamagedRun: it is any other file.
         StoreError: a newer version of this project wrote it.
     """
-    metadata = read_metadata(path)
     try:
         with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except _UNREADABLE as error:
         raise DamagedRun(f"{path.name} cannot be read ({type(error).__name__})") from None
     if metadata.get("digest") != _digest(tensors, metadata):
         raise DamagedRun(f"{path.name} has another checksum")
     # Files of the first versions do not say their layout, which is the first.
-    version = metadata.get("format", "1")
-    if version != str(FORMAT):
-        raise newer(path, version) if version.isdecimal() else DamagedRun(f"{path.name} has no format")
+    refuse_newer(path, metadata.get("format", "1"))
     return tensors, metadata
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata of a safetensors file, whose checksum is not looked at; raises `DamagedRun` for any other file."""
-    try:
-        if not stat.S_ISREG(path.lstat().st_mode):
-            raise DamagedRun(f"{path.name} is not a regular file")
-        with safe_open(path, framework="np") as file:
-            return file.metadata() or {}
-    except _UNREADABLE as error:
-        raise DamagedRun(f"{path.name} cannot be read ({type(error).__name__})") from None
+def _digest(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> str:
+    """Checksum of everything that a safetensors file holds, its own digest left out; the same in every layout."""
+    digest = hashlib.sha256(canonical_json({**metadata, "digest": ""}).encode())
+    for name in sorted(tensors):
+        digest.update(f"{name}{tensors[name].dtype}{tensors[name].shape}".encode())
+        digest.update(np.ascontiguousarray(tensors[name]).tobytes())
+    return digest.hexdigest()
+
+
+def refuse_newer(path: Path, version: object) -> None:
+    """Raise `StoreError` for the layout of another version of this project."""
+    if str(version) != str(FORMAT):
+        raise StoreError(f"{path} has store format {version}, this version reads {FORMAT}; update the project")
+
+
+def last_written(folder: Path) -> float:
+    """When a file, or the last one below a folder, was written, in seconds since the epoch."""
+    return max((found.st_mtime for found in _below(folder)), default=0.0)
+
+
+def folder_size(folder: Path) -> int:
+    """Bytes of a file, or of all files below a folder."""
+    return sum(found.st_size for found in _below(folder))
+
+
+def _below(folder: Path) -> Iterator[os.stat_result]:
+    for path in [folder, *folder.rglob("*")]:
+        with suppress(OSError):  # gone meanwhile, as the store may be in use
+            if path.is_file():
+                yield path.stat()

@@ -23,7 +23,7 @@ from lib.findings import claims
 from lib.findings.criteria import CLAIMS
 from lib.notebook.page import VERDICT_SIGNS
 from lib.plots import sweep as plots
-from lib.run.store import write_atomically
+from lib.run.files import write_atomically
 from lib.sweep.plan import UNNAMED, Cell, Sweep, value_text, varied
 
 #: Cells whose figures are shown, how many beside one another, and pixels that one is wide: a page has to open on a

@@ -21,8 +21,9 @@ from lib.models.lockstep import CannotStack, Lockstep, part
 from lib.models.networks import Dropout, Network, build_model
 from lib.models.weights import as_pixels, flatten, flatten_statistics, load, predict
 from lib.run.engines import default_device
+from lib.run.files import DamagedRun
 from lib.run.provenance import commit
-from lib.run.store import DamagedRun, ResumePoint, Run
+from lib.run.runs import ResumePoint, Run
 from lib.training.sgmcmc import Chain
 
 #: Learning rate of an epoch (from 0) of `epochs`, as a factor of the base rate. The paper's epoch numbers became

@@ -173,7 +173,7 @@ def test_store_below_a_file_is_one_line(tmp_path):
 
 def test_store_of_a_newer_format_is_refused_and_left_alone(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("lib.run.store.FORMAT", 2)
+        patch.setattr("lib.run.runs.FORMAT", 2)
         train(tmp_path)
     before = checkpoints(tmp_path)
     with pytest.raises(StoreError, match="has store format 2, this version reads 1; update"):

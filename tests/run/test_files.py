@@ -1,0 +1,100 @@
+"""Files of the store: written whole or not at all, whatever fails, and sized and dated for the command line."""
+
+import errno
+import os
+
+import numpy as np
+import pytest
+
+from lib.run import files
+from lib.run.files import (
+    DamagedRun,
+    StoreError,
+    folder_size,
+    last_written,
+    read_with_digest,
+    write_atomically,
+    write_with_digest,
+)
+
+
+def test_write_atomically_replaces_the_content_and_leaves_nothing_else(tmp_path):
+    for content in (b"old", b"newer"):
+        write_atomically(tmp_path / "deep" / "file", content)
+        assert (tmp_path / "deep" / "file").read_bytes() == content
+    assert os.listdir(tmp_path / "deep") == ["file"]
+    (tmp_path / "other").touch()
+    assert (tmp_path / "deep" / "file").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_write_atomically_crash_leaves_the_old_content(tmp_path, monkeypatch, step, failure):
+    write_atomically(tmp_path / "file", b"old")
+
+    def crash(*args):
+        raise failure
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, step, crash)
+        with pytest.raises((StoreError, KeyboardInterrupt)):
+            write_atomically(tmp_path / "file", b"newer")
+    assert (tmp_path / "file").read_bytes() == b"old"
+
+
+def test_write_atomically_syncs_before_it_renames(tmp_path, monkeypatch):
+    steps = []
+    for name in ("fsync", "replace"):
+        function = getattr(os, name)
+        monkeypatch.setattr(files.os, name, lambda *a, n=name, f=function: (steps.append(n), f(*a))[1])
+    write_atomically(tmp_path / "file", b"content")
+    assert steps == ["fsync", "replace"]
+
+
+@pytest.mark.parametrize(("number", "hint"), [(errno.ENOSPC, "free some space"), (errno.EROFS, "choose another")])
+def test_write_atomically_failure_is_one_line_and_leaves_no_file(tmp_path, monkeypatch, number, hint):
+    def fail(handle):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files.os, "fsync", fail)
+    with pytest.raises(StoreError) as caught:
+        write_atomically(tmp_path / "file", b"content")
+    assert str(caught.value).startswith(f"cannot write {tmp_path / 'file'}: {os.strerror(number)}; {hint}")
+    assert "\n" not in str(caught.value)
+    assert os.listdir(tmp_path) == []
+
+
+def test_digest_tells_any_bit_of_arrays_and_metadata(tmp_path):
+    path = tmp_path / "file.safetensors"
+    write_with_digest(path, {"a": np.arange(3.0), "b": np.zeros((0, 2), np.int64)}, {"epoch": "1"})
+    arrays, metadata = read_with_digest(path)
+    np.testing.assert_array_equal(arrays["a"], [0, 1, 2])
+    assert arrays["b"].shape == (0, 2)
+    assert metadata["epoch"] == "1"
+    whole = path.read_bytes()
+    for position in range(len(whole)):
+        changed = bytearray(whole)
+        changed[position] ^= 1 << position % 8
+        path.write_bytes(changed)
+        with pytest.raises(DamagedRun, match=r"^file\.safetensors"):
+            read_with_digest(path)
+
+
+def test_file_of_a_newer_layout_is_refused(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "FORMAT", 2)
+        write_with_digest(tmp_path / "file", {"a": np.zeros(1)}, {})
+    with pytest.raises(StoreError, match=r"has store format 2, this version reads 1; update the project$") as caught:
+        read_with_digest(tmp_path / "file")
+    assert not isinstance(caught.value, DamagedRun)
+
+
+def test_size_and_age_are_those_of_all_files_below(tmp_path):
+    assert folder_size(tmp_path) == last_written(tmp_path) == 0
+    write_atomically(tmp_path / "a", b"123")
+    write_atomically(tmp_path / "deep" / "b", b"4567")
+    os.utime(tmp_path / "a", (1000, 1000))
+    os.utime(tmp_path / "deep" / "b", (2000, 2000))
+    assert folder_size(tmp_path) == 7
+    assert last_written(tmp_path) == 2000
+    assert (folder_size(tmp_path / "a"), last_written(tmp_path / "a")) == (3, 1000)
