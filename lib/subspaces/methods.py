@@ -170,6 +170,9 @@ SUBSPACES: dict[str, type[Subspace]] = {
 }
 METHODS = tuple(SUBSPACES)
 
+#: What can be done with one run instead of training more: the four subspaces, and the average of its late weights.
+WITHIN_RUN = (*METHODS, "weight-average")
+
 
 def subspace(method: str, iterates: ArrayLike, rank: int = RANK, standardized: bool = True) -> Subspace:
     """One of the four subspaces around the end of a run.
