@@ -21,10 +21,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from book import colab, explore, figures, landing  # noqa: E402
-from book.explored import ExploreError  # noqa: E402
-from book.fragments import all_fragments  # noqa: E402
-from lib.findings.claims import Result, read_results  # noqa: E402
+from book import colab, explore, figures, fragments, landing, verdicts  # noqa: E402
+from lib.errors import OneLineError  # noqa: E402
 
 #: Cells that papermill adds to its copy: the given parameters, and banners above a cell that failed.
 PAPERMILL_TAGS = {"injected-parameters", "papermill-error-cell-tag"}
@@ -98,23 +96,23 @@ def _notebook_problems(source: Path, copy: Path) -> Iterator[str]:
     yield from figures.problems(executed)
 
 
-def check_claims(root: Path, folder: Path) -> dict[Path, list[Result]]:
+def check_claims(root: Path, folder: Path) -> dict[Path, list[verdicts.Result]]:
     """Source notebook → its verdicts, those in `folder/<name>`; `BookError` where that is missing, or one is broken."""
-    verdicts = {}
+    judged = {}
     for stem in toc_notebooks(root):
         if not (folder / stem).is_dir():
             raise BookError(f"{folder / stem} is missing: execute notebooks/{stem}.ipynb again")
         try:
-            verdicts[root / "notebooks" / f"{stem}.ipynb"] = read_results(folder / stem)
+            judged[root / "notebooks" / f"{stem}.ipynb"] = verdicts.read_results(folder / stem)
         except ValueError as error:
             raise BookError(str(error)) from None
-    return verdicts
+    return judged
 
 
 # Stage
 
 
-def stage(root: Path, build_dir: Path, verdicts: dict[Path, list[Result]]) -> Path:
+def stage(root: Path, build_dir: Path, judged: dict[Path, list[verdicts.Result]]) -> Path:
     """Make `<build_dir>/site` anew: the repository's paths, with executed notebooks and the computed fragments."""
     site = build_dir / "site"
     shutil.rmtree(site, ignore_errors=True)
@@ -122,18 +120,17 @@ def stage(root: Path, build_dir: Path, verdicts: dict[Path, list[Result]]) -> Pa
     shutil.copy(root / "_config.yml", site)
     for folder in ("notebooks", "generated"):
         (site / folder).mkdir()
-    for source in verdicts:
+    for source in judged:
         executed = nbformat.read(build_dir / "notebooks" / source.name, as_version=4)
         figures.save(executed, site / "figures")
         linked = figures.with_links(without_widgets(executed), "../figures")
         nbformat.write(linked, site / "notebooks" / source.name)
-    for name, text in all_fragments(root, verdicts, seconds_of_work(build_dir / "notebooks")).items():
+    spent = seconds_of_work(build_dir / "notebooks")
+    parts = fragments.fragments(root, list(judged), spent) | verdicts.fragments(judged)
+    for name, text in parts.items():
         (site / "generated" / name).write_text(text, encoding="utf-8")
-    landing.write(site, verdicts)
-    try:
-        explore.write(root, build_dir, site)
-    except ExploreError as error:
-        raise BookError(str(error)) from None
+    landing.write(site, judged)
+    explore.write(root, build_dir, site)
     return site
 
 
@@ -175,14 +172,11 @@ def run_jupyter_book(root: Path, site: Path, build_dir: Path, repository: str = 
 def build(root: Path, build_dir: Path, repository: str = "") -> Path:
     """Check, stage and build, with copies of the notebooks for Colab; returns the book's first page."""
     build_dir = build_dir.resolve()
-    try:
-        origin = colab.find_origin(root, repository)
-        check_notebooks(root, build_dir / "notebooks")
-        verdicts = check_claims(root, build_dir / "claims")
-        index = run_jupyter_book(root, stage(root, build_dir, verdicts), build_dir, origin.repository)
-        colab.write_copies(verdicts, index.parent / "colab", origin)
-    except colab.ColabError as error:
-        raise BookError(str(error)) from None
+    origin = colab.find_origin(root, repository)
+    check_notebooks(root, build_dir / "notebooks")
+    judged = check_claims(root, build_dir / "claims")
+    index = run_jupyter_book(root, stage(root, build_dir, judged), build_dir, origin.repository)
+    colab.write_copies(judged, index.parent / "colab", origin)
     print(*origin.remarks, sep="\n", end="\n" if origin.remarks else "", file=sys.stderr)
     return index
 
@@ -210,9 +204,8 @@ def main(
         for stem, seconds in seconds_of_work(build_dir / "notebooks").items():
             print(f"{stem}: " + ", ".join(f"{length:.0f} s {work}" for work, length in seconds.items()))
         print(f"The book is ready: {index}")
-    except BookError as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(1) from None
+    except (BookError, OneLineError) as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 import nbformat
 
+from lib.errors import OneLineError
+
 #: The branch that holds the published site.
 BRANCH = "gh-pages"
 
@@ -32,7 +34,7 @@ METADATA = {"accelerator": "GPU", "colab": {"gpuType": "T4", "provenance": []}}
 SSH = re.compile(r"(?:[\w.-]+@)?(?P<host>[\w.-]+\.[\w-]+):(?P<path>[^/].*)")
 
 
-class ColabError(Exception):
+class ColabError(OneLineError):
     """The copies for Colab cannot be made; the message is one line."""
 
 

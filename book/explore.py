@@ -1,18 +1,12 @@
-"""The page "Explore": what the build writes for it, and the results that come with the book.
+"""The page "Explore": figures of plotly, written as JSON, that book/assets/explore/explore.js shows with their menus.
 
-    explored.gathered → write → the site's data, figures, tables and Plotly, from which book/assets/explore draws
+explored.gathered → plane, radial → write → the site's parts of the page, and plotly.js
 
-    python book/explore.py record --build-dir _build/quick    the results of executed notebooks, to be committed
-    python book/explore.py remake                             all of book/results/explore/ again
-
-The first one takes what is there, of whatever preset; the second one executes the notebooks of the page.
+python book/explore.py --build-dir _build/full    the results of executed notebooks, to be committed
 """
 
-import json
 import shutil
-import subprocess
 import sys
-import tempfile
 from html import escape
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,162 +14,263 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 import plotly
+import plotly.graph_objects as go
 import typer
-import yaml
 from matplotlib import colormaps
 from matplotlib.colors import to_hex, to_rgb
+from scipy.interpolate import RegularGridInterpolator
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from book.explored import COMMITTED, FIGURES, LIMITS, figure_alt, gathered, record_results  # noqa: E402
+from book.explored import COMMITTED, FIGURES, Explored, gathered, record  # noqa: E402
+from book.figures import alt_text  # noqa: E402
 from lib.errors import OneLineError  # noqa: E402
-from lib.plots.landscape import SIMILARITY_TICKS  # noqa: E402
+from lib.plots.diversity import ACROSS, UP  # noqa: E402
+from lib.plots.radial import SIMILARITY_TICKS  # noqa: E402
 from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES, RUN_COLORS  # noqa: E402
-from lib.sweep.grid import read_yaml  # noqa: E402
 
-#: The list of the runs whose results come with the book, beside them.
-RUNS = "runs.yaml"
+#: Colours of the page, light or dark, which the script looks up.
+TEXT, MUTED, GRID, PAGE, RAISED = (
+    f"var(--pst-color-{name})" for name in ("text-base", "text-muted", "border", "background", "surface")
+)
 
-#: Plotly's name for each marker of matplotlib.
-SYMBOLS = {
-    "o": "circle",
-    "s": "square",
-    "^": "triangle-up",
-    "D": "diamond",
-    "d": "diamond-tall",
-    "P": "cross",
-    "X": "x",
-    "*": "star",
+#: Plotly's name, and a letter, for each marker of matplotlib.
+MARKERS = {
+    "o": ("circle", "●"),
+    "s": ("square", "■"),
+    "^": ("triangle-up", "▲"),
+    "D": ("diamond", "◆"),
+    "d": ("diamond-tall", "♦"),
+    "P": ("cross", "✚"),
+    "X": ("x", "✖"),
+    "*": ("star", "★"),
 }
 
-# For the page
+#: How much less accurate than the base networks close to it are, and where the plane begins: the base, at 0, is whole.
+NEAR, LOWEST = 0.06, -0.06
+
+#: Where the reader stands to look at the radial cut: beyond the quarter plane's far corner, or elsewhere.
+VIEWS = {
+    "from the far corner": {"eye": {"x": 1.4, "y": 1.4, "z": 0.9}, "center": {"x": 0, "y": 0, "z": -0.15}},
+    "along the first run": {"eye": {"x": 2, "y": 0.5, "z": 0.8}, "center": {"x": 0, "y": 0, "z": -0.15}},
+    "along the second run": {"eye": {"x": 0.5, "y": 2, "z": 0.8}, "center": {"x": 0, "y": 0, "z": -0.15}},
+    "from the origin": {"eye": {"x": -1.4, "y": -1.4, "z": 0.9}, "center": {"x": 0, "y": 0, "z": -0.15}},
+    "from above": {"eye": {"x": 0, "y": 0, "z": 2.2}, "up": {"x": 0, "y": 1, "z": 0}},
+}
+
+#: How far lines float above the surface, which would hide half of a line that lies in it.
+ABOVE = 0.02
 
 
-def look() -> dict[str, Any]:
-    """Names, colours and markers of the figures, for Plotly; greys are inverted on dark pages."""
+# Figures
 
-    def both(color: Any) -> dict[str, str]:
-        rgb = to_rgb(color)
-        return {"light": to_hex(rgb), "dark": to_hex([1 - part for part in rgb] if len(set(rgb)) == 1 else rgb)}
 
-    methods = {
-        method: {
-            "name": name,
-            "symbol": SYMBOLS[METHOD_MARKERS[method]],
-            "size": 16 if method == "independent" else 9,
-            "color": both(METHOD_COLORS[method]),
-        }
-        for method, name in METHOD_NAMES.items()
+def layout(**more: Any) -> go.Layout:
+    """What both figures have, in the colours of the page."""
+    font = {"color": TEXT, "size": 14}
+    label = {"align": "left", "bgcolor": RAISED, "bordercolor": MUTED, "font": font}
+    common = {"template": go.layout.Template(), "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)"}
+    return go.Layout(
+        **common, font=font, hoverlabel=label, hovermode="closest", showlegend=False, dragmode=False, **more
+    )
+
+
+def menu(name: str, method: str, choices: dict[str, dict]) -> dict:
+    """A menu by whose choices plotly is called; the first one is what the figure shows at first."""
+    return {"name": name, "buttons": [{"label": text, "method": method, "args": [a]} for text, a in choices.items()]}
+
+
+def color_of(color: Any) -> str:
+    """A colour of matplotlib, for plotly; greys are the page's."""
+    rgb = to_rgb(color)
+    if len({round(part, 2) for part in rgb}) > 1:
+        return to_hex(rgb)
+    return TEXT if rgb[0] < 0.2 else MUTED
+
+
+def plane(table: pd.DataFrame) -> go.Figure:
+    """Figure 6: every series of the plane with the letter of its mark as `meta`."""
+    methods = {name: method for method, name in METHOD_NAMES.items()} | {"base solution": "single"}
+    traces, numbers = [], "test accuracy %{x:.3f}<br>normalised diversity %{y:.3f}<extra></extra>"
+    for name, own in table.groupby("series", sort=False):
+        common = {"name": name, "x": own[ACROSS].tolist(), "y": own[UP].tolist()}
+        if name not in methods:
+            dash, sign = ("dash", "╌") if "independent" in name else ("dot", "┈")
+            line = {"color": MUTED, "dash": dash}
+            look = {"mode": "lines", "line": line, "hovertemplate": f"{name}<br>{numbers}", "meta": sign}
+        else:
+            method = methods[name]
+            symbol, sign = MARKERS["X" if name == "base solution" else METHOD_MARKERS[method]]
+            size = {"independent": 16, "single": 12}.get(method, 9)
+            marker = {"symbol": symbol, "size": size, "color": color_of(METHOD_COLORS[method])}
+            marker["line"] = {"color": PAGE, "width": 1}
+            # The base is run 1, so that independent solutions count from 2.
+            text = [f"scale {scale:.3g}" for scale in own.get("scale", pd.Series(dtype=float)).dropna()]
+            text = [f"run {number}" for number in range(2, 2 + len(own))] if method == "independent" else text
+            said = f"{name}<br>%{{text}}<br>{numbers}" if text else f"{name}<br>{numbers}"
+            look = {"mode": "markers", "marker": marker, "text": text, "hovertemplate": said, "meta": sign}
+        traces.append(go.Scatter(**common, **look))
+    networks = table[table["series"].isin(methods)]
+    base = table.loc[table["series"] == "base solution", ACROSS].item()
+    near = networks[networks[ACROSS] > base - NEAR]
+    ranges = {
+        "the whole plane": {"xaxis.autorange": True, "yaxis.range": [LOWEST, networks[UP].max() * 1.06]},
+        "close to the base": {
+            "xaxis.range": [base - NEAR, near[ACROSS].max() + 0.005],
+            "yaxis.range": [LOWEST, max(0.2, near[UP].max()) + 0.1],
+        },
     }
-    # Finer towards 1, as in `lib.plots.landscape.radial_maps`.
+    axis = {"gridcolor": GRID, "linecolor": MUTED, "zeroline": False, "fixedrange": True}
+    return go.Figure(
+        traces,
+        layout(
+            xaxis={"title": ACROSS, **axis},
+            yaxis={"title": UP, "range": ranges["the whole plane"]["yaxis.range"], **axis},
+            margin={"l": 58, "r": 12, "t": 12, "b": 52},
+            updatemenus=[menu("Range", "relayout", ranges)],
+        ),
+    )
+
+
+def radial(table: pd.DataFrame) -> go.Figure:
+    """Figure 5 as a landscape: for each quantity its surface over the plane, with the paths of the two runs."""
+    grid = table[table["series"] == "map"].dropna(axis="columns", how="all")
+    quantities = [name for name in grid.columns if name not in ("panel", "series", "radius", "angle (radians)")]
+    runs = [name for name in table["series"].unique() if name.startswith("run ")]
+    shares = [f"share of {run}'s solution" for run in runs]
+    traces, kinds = [], []
+    for quantity in quantities:
+        heights = grid.pivot_table(index="radius", columns="angle (radians)", values=quantity)
+        made = [_surface(heights, quantity, shares)]
+        for run, end in zip(runs, np.eye(2), strict=True):
+            path = table.loc[table["series"] == run, shares].to_numpy(dtype=float)
+            made += _path(heights, quantity, run, np.vstack([path, end]))
+        traces += made
+        kinds += [quantity] * len(made)
+    for trace, kind in zip(traces, kinds, strict=True):
+        trace.visible = kind == quantities[0]
+    side = {"color": TEXT, "gridcolor": GRID, "backgroundcolor": PAGE, "showbackground": True, "nticks": 4}
+    scene = {
+        "xaxis": {"title": runs[0], **side},
+        "yaxis": {"title": runs[1], **side},
+        "zaxis": {"title": "", "range": [0, 1.05], **side},
+        "aspectmode": "manual",
+        "aspectratio": {"x": 1, "y": 1, "z": 0.6},
+        "dragmode": "orbit",
+        "domain": {"y": [0.15, 1]},
+        "camera": next(iter(VIEWS.values())),
+    }
+    shown = {quantity: {"visible": [kind == quantity for kind in kinds]} for quantity in quantities}
+    views = {name: {"scene.camera": {"up": {"x": 0, "y": 0, "z": 1}} | camera} for name, camera in VIEWS.items()}
+    menus = [menu("Height", "restyle", shown), menu("View", "relayout", views)]
+    return go.Figure(traces, layout(scene=scene, margin={"l": 0, "r": 0, "t": 0, "b": 0}, updatemenus=menus))
+
+
+def _surface(heights: pd.DataFrame, quantity: str, shares: list[str]) -> go.Surface:
+    radii, angles = np.meshgrid(heights.index, heights.columns, indexing="ij")
+    # Finer towards 1, as in `lib.plots.radial.radial_maps`.
     colors = [[place, to_hex(colormaps["viridis"](place**3))] for place in np.linspace(0, 1, 21).round(2).tolist()]
-    return {
-        "methods": methods,
-        "runs": [to_hex(color) for color in RUN_COLORS],
-        "colors": colors,
-        "ticks": SIMILARITY_TICKS,
-        "limits": LIMITS,
-    }
+    bar = {"orientation": "h", "len": 0.9, "thickness": 12, "x": 0.5, "y": 0, "yanchor": "bottom", "outlinewidth": 0}
+    return go.Surface(
+        x=(radii * np.cos(angles)).round(4).tolist(),
+        y=(radii * np.sin(angles)).round(4).tolist(),
+        z=heights.to_numpy().tolist(),
+        cmin=0,
+        cmax=1,
+        colorscale=colors,
+        colorbar={"title": {"text": quantity, "side": "top"}, "tickvals": SIMILARITY_TICKS[::2], **bar},
+        lighting={"ambient": 0.85, "diffuse": 0.3, "specular": 0.05},
+        contours={axis: {"highlight": False} for axis in "xyz"},
+        hovertemplate=f"{shares[0]} %{{x:.2f}}<br>{shares[1]} %{{y:.2f}}<br>{quantity} %{{z:.3f}}<extra></extra>",
+    )
+
+
+def _path(heights: pd.DataFrame, quantity: str, run: str, places: np.ndarray) -> list[go.Scatter3d]:
+    """A run's way over a surface, from its first weights to its solution, which is the last of the places."""
+    height = RegularGridInterpolator((heights.index, heights.columns), heights.to_numpy())
+    x, y = places.T
+    inside = [
+        np.clip(values, axis.min(), axis.max())
+        for values, axis in ((np.hypot(x, y), heights.index), (np.arctan2(y, x), heights.columns))
+    ]
+    z = height(np.stack(inside, axis=-1)) + ABOVE
+    color = to_hex(RUN_COLORS[(int(run.removeprefix("run ")) - 1) % len(RUN_COLORS)])
+    line = go.Scatter3d(x=x, y=y, z=z, mode="lines", line={"color": color, "width": 8}, hoverinfo="skip")
+    dots = []
+    for place, symbol, text in ((0, "circle", "first weights"), (-1, "diamond", "final solution")):
+        marker = {"symbol": symbol, "size": 7, "color": color, "line": {"color": "#fff", "width": 1}}
+        said = f"{run}: {text}<br>{quantity} {z[place] - ABOVE:.3f}<extra></extra>"
+        ends = {"x": [x[place]], "y": [y[place]], "z": [z[place] + ABOVE / 2]}
+        dots.append(go.Scatter3d(**ends, mode="markers", marker=marker, hovertemplate=said))
+    return [line, *dots]
+
+
+# The page
 
 
 def write(root: Path, build_dir: Path, site: Path) -> None:
-    """Put into the site what the page includes: data, the static figures and tables of this copy, and Plotly."""
-    content = {"look": look(), "results": gathered(build_dir, root / COMMITTED)}
-    generated = site / "generated"
-    text = json.dumps(content, ensure_ascii=False)
-    (generated / "explore.json").write_text(text, encoding="utf-8")
-    inside = text.replace("<", r"\u003c")  # what begins a tag would end the element that this is in
-    element = f'<script type="application/json" id="explore-data">{inside}</script>'
-    (generated / "explore_data.md").write_text(f"```{{raw}} html\n{element}\n```\n", encoding="utf-8")
-    for kind, (notebook, figure) in FIGURES.items():
-        alt = figure_alt(build_dir, notebook, figure)
-        image = f"```{{image}} ../figures/{figure}.png\n:alt: {alt}\n:width: 560px\n```\n"
-        (generated / f"explore_{kind}_figure.md").write_text(image, encoding="utf-8")
-        details = f"```{{raw}} html\n{_details(kind, content['results'][kind][0])}\n```\n"
-        (generated / f"explore_{kind}_table.md").write_text(details, encoding="utf-8")
+    """Put into the site what the page includes: each result with its figure and its numbers, and plotly.js."""
+    for kind, results in gathered(build_dir, root / COMMITTED).items():
+        notebook, figure = FIGURES[kind]
+        alt = alt_text(build_dir / "notebooks" / f"{notebook}.ipynb", figure)
+        image = f":::{{container}} explore-figure\n```{{image}} ../figures/{figure}.png\n:alt: {alt}\n```\n:::\n"
+        parts = "".join(part(result) for result in results)
+        text = f"{image}\n```{{raw}} html\n{parts}\n```\n"
+        (site / "generated" / f"explore_{kind}.md").write_text(text, encoding="utf-8")
     library = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
     shutil.copy(library, site / "book" / "assets" / "explore" / library.name)
 
 
-def _details(kind: str, result: dict[str, Any]) -> str:
-    """A result's numbers and its provenance, folded."""
-    if kind == "plane":
-        summary, data = "The points as a table", pd.DataFrame(result["points"])
-        scales = ["–" if pd.isna(scale) else f"{float(f'{scale:.3g}'):g}" for scale in data["scale"]]
-        data = data.assign(method=data["method"].map(METHOD_NAMES), scale=scales)
-        data = data[["method", "scale", "accuracy", "diversity"]]
-        data.columns = ["method", "scale", "test accuracy", "normalised diversity"]
-    else:
-        summary, title = "The map as a table", next(iter(result["maps"]))
-        data = pd.DataFrame(result["maps"][title], columns=[f"{value:.0f}°" for value in np.degrees(result["angles"])])
-        data.insert(0, "radius", result["radii"])
-    origin = pd.DataFrame({"what": list(result["provenance"]), "value": list(result["provenance"].values())})
-    return _folded(summary, data, "table") + _folded("Where this result comes from", origin, "provenance")
+def part(result: Explored) -> str:
+    """One result as HTML: what it is, its figure as JSON, its numbers and its provenance, folded."""
+    name = f"{result.architecture} on {result.dataset}" + (" (this copy)" if result.here else "")
+    make = {"plane": plane, "radial": radial}[result.kind]
+    # What begins a tag would end the element that this is in.
+    figure = make(result.table).to_json().replace("<", r"\u003c")
+    origin = pd.DataFrame({"what": list(result.provenance), "value": list(result.provenance.values())})
+    data = result.table.drop(columns="panel", errors="ignore")
+    data = data[~data["series"].str.contains("limit|, run")].dropna(axis="columns", how="all")
+    return (
+        f'<section class="explore-result" data-name="{escape(name)}"><p>{sentence(result)}</p>'
+        f'<script type="application/json">{figure}</script>'
+        f"{_folded('The numbers as a table', data)}{_folded('Where this result comes from', origin)}</section>\n"
+    )
 
 
-def _folded(summary: str, data: pd.DataFrame, name: str) -> str:
-    classes = ["table", f"explore-{name}"]
+def sentence(result: Explored) -> str:
+    """What a result is, in words."""
+    source = "this copy of the book" if result.here else "comes with the book"
+    shown = f"{result.architecture} on {result.dataset}, preset {result.preset} ({source})"
+    if result.kind == "radial":
+        return escape(f"{shown}: how each quantity rises and falls in the plane of two solutions.")
+    count = result.table["series"].value_counts()
+    samples = sum(count.get(name, 0) for name in METHOD_NAMES.values())
+    stars = count.get(METHOD_NAMES["independent"], 0)
+    base = result.table.loc[result.table["series"] == "base solution", ACROSS].item()
+    return escape(
+        f"{shown}: {stars} independent solutions and {samples - stars} samples around the base, whose test accuracy "
+        f"is {base:.3f}."
+    )
+
+
+def _folded(summary: str, data: pd.DataFrame) -> str:
     with pd.option_context("display.max_colwidth", None):  # pandas would cut long texts
-        table = data.to_html(index=False, border=0, na_rep="–", float_format="{:.3f}".format, classes=classes)
+        table = data.to_html(index=False, border=0, na_rep="–", float_format="{:.3f}".format, classes="table")
     region = f'<div class="table-scroll" role="region" tabindex="0" aria-label="{escape(summary)}">{table}</div>'
     return f"<details><summary>{escape(summary)}</summary>{region}</details>"
 
 
-# The command line
-
-app = typer.Typer(add_completion=False)
-
-
-@app.callback()
-def main() -> None:
-    """Results that come with the page Explore."""
-
-
-@app.command()
-def record(
+def main(
     build_dir: Annotated[Path, typer.Option(help="Holds notebooks/ (executed) and claims/.")],
     output: Annotated[Path, typer.Option(help="Folder of the results that come with the book.")] = ROOT / COMMITTED,
 ) -> None:
     """Write the results of executed notebooks as those that come with the book."""
     try:
-        for path in record_results(build_dir, output):
-            print(path)
+        print(*record(build_dir, output), sep="\n")
     except (OneLineError, ValueError) as error:
         sys.exit(str(error))
 
 
-@app.command()
-def remake(
-    runs: Annotated[Path, typer.Option(help="YAML: a list of the notebooks' parameters.")] = ROOT / COMMITTED / RUNS,
-    output: Annotated[Path, typer.Option(help="Folder of the results that come with the book.")] = ROOT / COMMITTED,
-) -> None:
-    """Execute the notebooks for every run of a list, and write their results; the run store keeps what was trained."""
-    try:
-        listed = read_yaml(runs)
-    except OneLineError as error:
-        sys.exit(str(error))
-    if not isinstance(listed, list):
-        sys.exit(f"{runs} must hold a list of parameters, got a {type(listed).__name__}")
-    for parameters in listed:
-        with tempfile.TemporaryDirectory() as folder:
-            build_dir = Path(folder)
-            given = build_dir / "params.yaml"
-            given.write_text(yaml.safe_dump(parameters), encoding="utf-8")
-            for notebook, _ in FIGURES.values():
-                name = f"notebooks/{notebook}.ipynb"
-                command = [
-                    sys.executable,
-                    ROOT / "book" / "execute.py",
-                    ROOT / name,
-                    build_dir / name,
-                    "--params",
-                    given,
-                ]
-                if code := subprocess.run(list(map(str, command))).returncode:
-                    sys.exit(code)  # it has said why
-            record(build_dir, output)
-
-
 if __name__ == "__main__":
-    app()
+    typer.run(main)

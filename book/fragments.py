@@ -1,145 +1,39 @@
-"""The parts of pages that are computed: Markdown from the configuration, the notebooks and the verdicts."""
+"""The parts of pages that are computed from the code, its settings, the notebooks and the measurements."""
 
+import ast
 import json
-from collections.abc import Iterable, Sequence
-from itertools import groupby
+import re
+import tomllib
 from pathlib import Path
-from typing import Any
 
 import papermill
 
 from benchmarks.report import circumstances, machine, number, table
+from book.verdicts import FINDINGS, code, markdown_table
 from lib.config import PRESETS, PROTOCOLS, Experiment
-from lib.findings.claims import CLAIMS, INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Result
-from lib.findings.claims import numbers as claims_numbers
-from lib.findings.claims import table as claims_table
-from lib.notebook.page import CHAIN_SETTINGS, SETTINGS, VERDICT_SIGNS, device_name, remarks
+from lib.notebook.tables import device_name
 from lib.run.engines import default_device
 from lib.training.cost import preset_plans, training_rate
 from lib.training.trainer import SCHEDULES
 
-#: The modules of the API reference, in the order of the way of the data; others follow in the order of the alphabet.
-MODULES = (
-    "config",
-    "data",
-    "formats",
-    "models",
-    "kernels",
-    "weights",
-    "training",
-    "sgmcmc",
-    "lockstep",
-    "engines",
-    "progress",
-    "ensemble",
-    "store",
-    "files",
-    "streaming",
-    "subspaces",
-    "samples",
-    "modes",
-    "diversity",
-    "variants",
-    "landscape",
-    "connectors",
-    "surveys",
-    "pairs",
-    "corruptions",
-    "shift",
-    "cost",
-    "metrics",
-    "criteria",
-    "claims",
-    "embedding",
-    "plots.style",
-    "plots.downloads",
-    "plots.similarity",
-    "plots.subspaces",
-    "plots.diversity",
-    "plots.landscape",
-    "plots.ensembles",
-    "plots.appendix",
-    "plots.scoreboard",
-    "plots.sweep",
-    "parameters",
-    "notebook",
-    "grid",
-    "sweep",
-    "cell",
-    "execution",
-    "forecast",
-    "sweep_page",
-)
-
-#: Seconds that a notebook may take of `make book` at preset quick, on two cores with another notebook beside it; the
-#: first two train what the others read.
-BUDGETS = {
-    "01_trajectories": 75,
-    "02_independent": 190,
-    "03_subspaces": 45,
-    "04_diversity": 35,
-    "05_radial": 40,
-    "06_tunnel": 55,
-    "07_ensemble": 45,
-    "08_shift": 60,
-    "09_harder": 45,
-    "10_randomness": 70,
-    "11_sgmcmc": 60,
-    "12_scoreboard": 15,
-}
-
-#: The sections of the performance page, and the results that each shows.
-BENCHMARKS = {
-    "training": ("training_small_cnn", "training_medium_cnn"),
-    "evaluation": ("evaluation",),
-    "growth": ("growth",),
-    "lockstep": ("lockstep",),
-    "faults": ("faults",),
-}
+#: Operations a second that a GPU is assumed to do with networks of this size: far below what its maker names.
+ASSUMED_RATE = 5e12
 
 
-def all_fragments(
-    root: Path, verdicts: dict[Path, list[Result]], seconds: dict[str, dict[str, float]]
-) -> dict[str, str]:
-    """Every fragment by the name of its file.
-
-    `verdicts` holds the results of each notebook, in the book's order, `seconds` what each spent on which work.
-    """
-    results = [result for mine in verdicts.values() for result in mine]
-    modules = [path for path in (root / "lib").rglob("*.py") if not path.stem.startswith("_")]
-    links, pages = {}, {}
-    for place, (notebook, mine) in enumerate(verdicts.items(), 1):
-        for result in mine:
-            links[result.claim.id] = page_link(notebook, page_title(notebook))
-            pages[result.claim.id] = page_link(notebook, str(place))
+def fragments(root: Path, notebooks: list[Path], seconds: dict[str, dict[str, float]]) -> dict[str, str]:
+    """Every fragment by the name of its file; `seconds` is what each notebook spent on which work."""
     return {
         "presets.md": presets(),
         "settings.md": settings(),
-        "glance.md": glance(results, links),
-        "scoreboard.md": scoreboard(results, pages),
-        "scoreboard.csv": claims_numbers(results).to_csv(index=False),
-        "claims.md": claims_list(results, links),
-        "reproduced.md": summary(verdicts, REPRODUCED),
-        "not_reproduced.md": summary(verdicts, NOT_REPRODUCED),
-        "inconclusive.md": summary(verdicts, INCONCLUSIVE),
-        "changed.md": changed(results),
-        "parameters.md": parameters(list(verdicts)),
-        "api.md": api(".".join(path.relative_to(root / "lib").with_suffix("").parts) for path in modules),
+        "parameters.md": parameters(notebooks),
+        "api.md": api(root),
         "times.md": times(seconds),
         "sizing.md": sizing(),
-        **{f"performance_{name}.md": measured(root / "benchmarks" / "results", name) for name in BENCHMARKS},
+        **{
+            f"performance_{name}.md": measured(root / "benchmarks" / "results" / f"{name}.json")
+            for name in re.findall(r"performance_(\w+)\.md", (root / "book" / "performance.md").read_text("utf-8"))
+        },
     }
-
-
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table in Markdown; a `|` in a cell is escaped."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |\n" for line in lines)
-
-
-def code(value: Any) -> str:
-    """A value as code."""
-    return f"`{value}`"
 
 
 # The protocol page
@@ -168,8 +62,8 @@ def presets() -> str:
     }
     rows = [[name, *map(choice, PRESETS.values())] for name, choice in choices.items()]
     rows += [[f"epochs of {code(name)}", *(epochs(preset, name) for preset in PRESETS.values())] for name in PROTOCOLS]
-    for study, name in {"randomness": "appendix B", "chains": "appendix C"}.items():
-        runs = [Experiment.from_preset(preset, study) for preset in PRESETS]
+    for finding, name in {"randomness": "appendix B", "sgmcmc": "appendix C"}.items():
+        runs = [FINDINGS[finding].experiment(preset) for preset in PRESETS]
         rows.append(
             [f"{name}: members, epochs", *(f"{code(r.architecture)}: {r.num_members}, {r.epochs}" for r in runs)]
         )
@@ -187,8 +81,8 @@ def settings() -> str:
             if name != "learning_rate"
         ]
         rows.append(["learning rate", *map(learning_rates, experiments)])
-        table = markdown_table(["", *map(code, PROTOCOLS)], rows)
-        tabs.append(f":::{{tab-item}} {preset}\n:sync: {preset}\n\n{table}\n:::\n")
+        content = markdown_table(["", *map(code, PROTOCOLS)], rows)
+        tabs.append(f":::{{tab-item}} {preset}\n:sync: {preset}\n\n{content}\n:::\n")
     return "::::{tab-set}\n\n" + "\n".join(tabs) + "\n::::\n"
 
 
@@ -209,164 +103,10 @@ def learning_rates(experiment: Experiment) -> str:
     return "; ".join([rates[0], *changes])
 
 
-# Verdicts
-
-
-def badge(verdict: str) -> str:
-    """A verdict as a sign and a coloured word, as in the notebooks."""
-    return f"[{VERDICT_SIGNS[verdict]} {verdict}]{{.verdict .verdict-{verdict.replace(' ', '-')}}}"
-
-
-def page_title(notebook: Path) -> str:
-    """The first heading of a notebook, or its name."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-    return next((line[2:].strip() for line in prose.splitlines() if line.startswith("# ")), notebook.stem)
-
-
-def page_link(notebook: Path, text: str) -> str:
-    """A link from a page of the book to that of a notebook."""
-    return f"[{text}](../notebooks/{notebook.name})"
-
-
-def glance(results: Sequence[Result], links: dict[str, str]) -> str:
-    """One table a dataset and page: claims down, networks across."""
-    parts = []
-
-    def run(result: Result) -> tuple[str, str]:
-        return result.context["dataset"], result.context["preset"]
-
-    for (dataset, preset), group in groupby(sorted(results, key=run), run):
-        parts.append(f"Computed on {code(dataset)} with preset {code(preset)}:")
-        group = list(group)
-        for link in dict.fromkeys(links[result.claim.id] for result in group):
-            parts += [f"**{link}**", _at_a_glance([result for result in group if links[result.claim.id] == link])]
-    return "\n\n".join(parts) + "\n"
-
-
-def _at_a_glance(results: Sequence[Result]) -> str:
-    """One table of the claims of one page, on one dataset."""
-    cells = {
-        (result.claim.id, result.context["architecture"]): verdict_cell(result, row)
-        for result, row in zip(results, _numbers(results), strict=True)
-    }
-    networks = sorted({network for _, network in cells}, key=list(PROTOCOLS).index)
-    claims = {result.claim.id: result.claim for result in results}.values()
-    rows = [
-        [
-            f"[{claim.sentence}](#{anchor(claim.id)})",
-            claim.figure,
-            claim.criterion,
-            *(cells.get((claim.id, network), "–") for network in networks),
-        ]
-        for claim in claims
-    ]
-    return markdown_table(["the paper says", "figure", "criterion", *map(code, networks)], rows)
-
-
-def verdict_cell(result: Result, row: dict[str, str]) -> str:
-    """A verdict, and below it the value with its interval."""
-    return f"{badge(result.verdict)}<br>{found(row)}"
-
-
-def found(row: dict[str, str]) -> str:
-    """A value of the claims' table with its interval, where it has one."""
-    interval = row["95 % interval"]
-    return row["value"] if interval == "–" else f"{row['value']} ({interval})"
-
-
-def anchor(claim_id: str) -> str:
-    """The label of a claim's section on the scoreboard page."""
-    return "claim-" + claim_id.replace("/", "-")
-
-
-def _numbers(results: Sequence[Result]) -> list[dict[str, str]]:
-    return claims_table(results).to_dict("records")
-
-
-def scoreboard(results: Sequence[Result], pages: dict[str, str]) -> str:
-    """Every verdict, one row each; the dataset is named where there are several."""
-    several = len({result.context["dataset"] for result in results}) > 1
-    rows = [
-        [
-            f"[{result.claim.sentence}](#{anchor(result.claim.id)})",
-            result.claim.figure,
-            code(result.context["architecture"]) + (f" on {code(result.context['dataset'])}" if several else ""),
-            verdict_cell(result, row),
-            row["criterion"],
-            pages[result.claim.id],
-        ]
-        for result, row in zip(results, _numbers(results), strict=True)
-    ]
-    return markdown_table(["the paper says", "figure", "network", "verdict", "criterion", "page"], rows)
-
-
-def claims_list(results: Sequence[Result], links: dict[str, str]) -> str:
-    """Every claim with its sentence, statistic, criterion and verdicts: a section each."""
-    parts = []
-    for claim in CLAIMS.values():
-        mine = [result for result in results if result.claim.id == claim.id]
-        here = [
-            f"{badge(result.verdict)} for {code(result.context['architecture'])} on {code(result.context['dataset'])}: "
-            f"{found(row)}"
-            for result, row in zip(mine, _numbers(mine), strict=True)
-        ]
-        paper = [f"**In the paper:** {claim.paper_value}"] if claim.paper_value else []
-        lines = [
-            f"**The paper says** (figure {claim.figure}): {claim.sentence}.",
-            f"**Statistic:** {claim.statistic}; **criterion:** {claim.criterion}",
-            *paper,
-            f"**Here:** {'; '.join(here) or 'no verdict in this copy of the book'}",
-            *([f"**Page:** {links[claim.id]}"] if claim.id in links else []),
-        ]
-        bullets = "".join(f"- {line}\n" for line in lines)
-        parts.append(f"({anchor(claim.id)})=\n### `{claim.id}`\n\n{bullets}")
-    return "\n".join(parts)
-
-
-# The summary
-
-
-def summary(verdicts: dict[Path, list[Result]], verdict: str) -> str:
-    """The claims with one verdict, page by page; where it is not the best one, with what the page says of them."""
-    parts = []
-    for notebook, every in verdicts.items():
-        mine = [result for result in every if result.verdict == verdict]
-        if not mine:
-            continue
-        parts.append(f"**{page_link(notebook, page_title(notebook))}**")
-        parts.append(
-            "".join(
-                f"- {result.claim.sentence}: **{found(row)}**, criterion {row['criterion']}, "
-                f"{code(result.context['architecture'])} on {code(result.context['dataset'])}\n"
-                for result, row in zip(mine, _numbers(mine), strict=True)
-            )
-        )
-        if verdict != REPRODUCED:
-            items = "".join(f"- {item}\n" for item in remarks(notebook))
-            parts.append(f":::{{dropdown}} What the page says of it\n\n{items}\n:::")
-    return "\n\n".join(parts) + "\n" if parts else "None in this copy of the book.\n"
-
-
-def changed(results: Sequence[Result]) -> str:
-    """The settings of the runs behind the verdicts that are not the paper's, one row a network and setting."""
-    rows = []
-    for result in results:
-        context = result.context
-        study = "chains" if context.get("cycles") else None
-        paper = Experiment.from_preset("paper", study, architecture=context["architecture"])
-        rows += [
-            (code(context["architecture"]), words, code(context[name]), code(getattr(paper, name)))
-            for name, words in (SETTINGS | CHAIN_SETTINGS).items()
-            if name in context and context[name] != getattr(paper, name)
-        ]
-    return markdown_table(["network", "setting", "here", "the paper"], list(dict.fromkeys(rows)))
-
-
 # The rerun page and the API reference
 
 
-def parameters(notebooks: Sequence[Path]) -> str:
+def parameters(notebooks: list[Path]) -> str:
     """The parameters of the notebooks from their parameters cells; pages are named where not all have the same."""
     having: dict[tuple[str, str, str, str], list[str]] = {}
     for path in notebooks:
@@ -382,19 +122,31 @@ def parameters(notebooks: Sequence[Path]) -> str:
     return markdown_table(["parameter", "meaning", "type", "default", "notebooks"], rows)
 
 
-def api(modules: Iterable[str]) -> str:
-    """One section a module of `lib`."""
-    modules = set(modules)
-    ordered = [module for module in MODULES if module in modules] + sorted(modules - set(MODULES))
-    section = "## {0}\n\n```{{eval-rst}}\n.. automodule:: lib.{0}\n```\n"
-    return "\n".join(section.format(module) for module in ordered)
+def folders(root: Path) -> list[Path]:
+    """The folders of `lib`, and its modules outside of them, in the order in which they may import one another."""
+    contracts = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    paths = [root.joinpath(*layer.split(".")) for layer in reversed(layers) if not layer.endswith("__main__")]
+    return [path if path.is_dir() else path.with_suffix(".py") for path in paths]
+
+
+def api(root: Path) -> str:
+    """The map of `lib`, a row a folder, then a section each: of its modules, or of the names that it exports."""
+    rows, parts = [], []
+    for place in folders(root):
+        top = (place / "__init__.py" if place.is_dir() else place).read_text(encoding="utf-8")
+        rows.append([f"[{code(place.stem)}](#lib-{place.stem})", ast.get_docstring(ast.parse(top)).splitlines()[0]])
+        modules = [] if "__all__" in top else sorted(path.stem for path in place.glob("[!_]*.py"))
+        parts.append(f"(lib-{place.stem})=\n## {place.stem}\n\n{_automodule(place.stem)}")
+        parts += [f"### {place.stem}.{module}\n\n{_automodule(f'{place.stem}.{module}')}" for module in modules]
+    return markdown_table(["", ""], rows) + "\n" + "\n".join(parts)
+
+
+def _automodule(name: str) -> str:
+    return f"```{{eval-rst}}\n.. automodule:: lib.{name}\n```\n"
 
 
 # The cluster page
-
-
-#: Operations a second that a GPU is assumed to do with networks of this size: far below what its maker names.
-ASSUMED_RATE = 5e12
 
 
 def sizing() -> str:
@@ -433,30 +185,24 @@ def _three_digits(size: float) -> str:
 
 
 def times(seconds: dict[str, dict[str, float]]) -> str:
-    """What each notebook of this copy spent its time on, and what it may take at preset quick."""
+    """What each notebook of this copy spent its time on."""
     kinds = list(next(iter(seconds.values())))
     rows = [
-        [code(stem), *(f"{spent[kind]:.0f}" for kind in kinds), f"{sum(spent.values()):.0f}", BUDGETS.get(stem, "–")]
+        [code(stem), *(f"{spent[kind]:.0f}" for kind in kinds), f"{sum(spent.values()):.0f}"]
         for stem, spent in seconds.items()
     ]
-    return markdown_table(["notebook", *kinds, "sum", "budget"], rows)
+    return markdown_table(["notebook", *kinds, "sum"], rows)
 
 
-def measured(folder: Path, section: str) -> str:
-    """The results of a section of `BENCHMARKS` in a folder: their run, rounds, notes and targets; or "not measured"."""
-    parts = []
-    for name in BENCHMARKS[section]:
-        path = folder / f"{name}.json"
-        if not path.exists():
-            parts.append(f"{code(name)}: **not measured**.\n")
-            continue
-        content = json.loads(path.read_text(encoding="utf-8"))
-        parts.append(f"{code(content['command'])}  \n{circumstances(content)}.\n")
-        parts.append(markdown_table(*table(content)))
-        verdicts = [
-            f"{'✓ met' if target['met'] else '✗ not met'}: {target['what']}, {target['wanted']}; "
-            f"here **{number(target['value'])}**"
-            for target in content["targets"]
-        ]
-        parts.append("".join(f"- {line}\n" for line in [*verdicts, *content["notes"]]))
-    return "\n".join(parts)
+def measured(path: Path) -> str:
+    """The results of a benchmark: its run, rounds, notes and targets; or "not measured" without a file."""
+    if not path.exists():
+        return f"{code(path.stem)}: **not measured**.\n"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    verdicts = [
+        f"{'✓ met' if target['met'] else '✗ not met'}: {target['what']}, {target['wanted']}; "
+        f"here **{number(target['value'])}**"
+        for target in content["targets"]
+    ]
+    lines = "".join(f"- {line}\n" for line in [*verdicts, *content["notes"]])
+    return f"{code(content['command'])}  \n{circumstances(content)}.\n\n{markdown_table(*table(content))}\n{lines}"

@@ -1,0 +1,170 @@
+"""What the book says of verdicts: the scoreboard, the list of claims, the summary; the one door to `lib.findings`."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lib.findings import CLAIMS, FINDINGS
+from lib.findings.judging import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, VERDICTS, Result
+from lib.findings.records import numbers, read_results
+from lib.notebook.tables import SETTINGS, SIGNS, interval_text, number_text
+
+__all__ = ["FINDINGS", "VERDICTS", "Result", "read_results"]
+
+
+def fragments(verdicts: dict[Path, list[Result]]) -> dict[str, str]:
+    """The parts of pages about verdicts, by file; `verdicts` has those of each notebook in the book's order."""
+    results = [result for mine in verdicts.values() for result in mine]
+    pages = {result.claim.id: notebook for notebook, mine in verdicts.items() for result in mine}
+    return {
+        "scoreboard.md": scoreboard(results, pages),
+        "scoreboard.csv": numbers(results).to_csv(index=False),
+        "claims.md": claims_list(results, pages),
+        "reproduced.md": summary(verdicts, REPRODUCED),
+        "not_reproduced.md": summary(verdicts, NOT_REPRODUCED),
+        "inconclusive.md": summary(verdicts, INCONCLUSIVE),
+        "changed.md": changed(verdicts),
+        "counts.md": counts(results),
+    }
+
+
+# Words
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table in Markdown; a `|` in a cell is escaped."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def code(value: Any) -> str:
+    """A value as code."""
+    return f"`{value}`"
+
+
+def badge(verdict: str, text: str = "") -> str:
+    """A verdict as a sign and a coloured word, as in the notebooks; or with another text."""
+    return f"[{SIGNS[verdict]} {text or verdict}]{{.verdict .verdict-{verdict.replace(' ', '-')}}}"
+
+
+def page_title(notebook: Path) -> str:
+    """The first heading of a notebook, or its name."""
+    lines = "\n".join(_prose(notebook)).splitlines()
+    return next((line[2:].strip() for line in lines if line.startswith("# ")), notebook.stem)
+
+
+def remarks(notebook: Path) -> list[str]:
+    """What a page says of how to read it: the items of that section, as Markdown, in their order."""
+    section = next((text for text in _prose(notebook) if text.startswith("## How to read it")), "")
+    _, *items = section.split("\n- ")
+    return [" ".join(item.split()) for item in items]
+
+
+def _prose(notebook: Path) -> list[str]:
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+
+
+def page_link(notebook: Path, text: str = "") -> str:
+    """A link from a page of the book to that of a notebook, by its title unless another text is given."""
+    return f"[{text or page_title(notebook)}](../notebooks/{notebook.name})"
+
+
+def anchor(claim_id: str) -> str:
+    """The label of a claim's section on the scoreboard page."""
+    return "claim-" + claim_id.replace("/", "-")
+
+
+def found(result: Result) -> str:
+    """The value of a statistic with its interval, where it has one."""
+    value, interval = number_text(result.estimate.value), interval_text(result.estimate)
+    return value if interval == "–" else f"{value} ({interval})"
+
+
+def run_of(result: Result) -> str:
+    """Network and dataset of a result."""
+    return f"{code(result.context['architecture'])} on {code(result.context['dataset'])}"
+
+
+# Pages
+
+
+def counts(results: Sequence[Result]) -> str:
+    """How many verdicts of each kind there are, and what they were computed on."""
+    every = ", ".join(f"{count(results, verdict)} {badge(verdict)}" for verdict in VERDICTS)
+    on = sorted({(code(result.context["dataset"]), code(result.context["preset"])) for result in results})
+    where = "; ".join(f"{dataset}, preset {preset}" for dataset, preset in on)
+    return f"In this copy of the book: {every}. Computed on {where}.\n"
+
+
+def count(results: Sequence[Result], verdict: str) -> int:
+    """How many results have a verdict."""
+    return sum(result.verdict == verdict for result in results)
+
+
+def scoreboard(results: Sequence[Result], pages: dict[str, Path]) -> str:
+    """Every verdict, one row each, with a link to its page, whose number it has."""
+    rows = [
+        [
+            f"[{result.claim.sentence}](#{anchor(result.claim.id)})",
+            result.claim.figure,
+            run_of(result),
+            f"{badge(result.verdict)}<br>{found(result)}",
+            result.claim.criterion,
+            page_link(pages[result.claim.id], str(int(pages[result.claim.id].stem[:2]))),
+        ]
+        for result in results
+    ]
+    return markdown_table(["the paper says", "figure", "network", "verdict", "criterion", "page"], rows)
+
+
+def claims_list(results: Sequence[Result], pages: dict[str, Path]) -> str:
+    """Every claim with its sentence, statistic, criterion and verdicts: a section each."""
+    parts = []
+    for claim in CLAIMS.values():
+        mine = [result for result in results if result.claim.id == claim.id]
+        here = "; ".join(f"{badge(result.verdict)} for {run_of(result)}: {found(result)}" for result in mine)
+        function = f"{claim.statistic.__module__}.{claim.statistic.__name__}"
+        lines = [
+            f"**The paper says** (figure {claim.figure}): {claim.sentence}.",
+            f"**Statistic** ({{py:func}}`{function}`): {claim.measure}; **criterion:** {claim.criterion}",
+            *([f"**In the paper:** {claim.paper_value}"] if claim.paper_value else []),
+            f"**Here:** {here or 'no verdict in this copy of the book'}",
+            *([f"**Page:** {page_link(pages[claim.id])}"] if claim.id in pages else []),
+        ]
+        bullets = "".join(f"- {line}\n" for line in lines)
+        parts.append(f"({anchor(claim.id)})=\n### `{claim.id}`\n\n{bullets}")
+    return "\n".join(parts)
+
+
+def summary(verdicts: dict[Path, list[Result]], verdict: str) -> str:
+    """The claims with one verdict, page by page; where it is not the best one, with what the page says of them."""
+    parts = []
+    for notebook, every in verdicts.items():
+        lines = [
+            f"- {result.claim.sentence}: **{found(result)}**, criterion {result.claim.criterion}, {run_of(result)}\n"
+            for result in every
+            if result.verdict == verdict
+        ]
+        if lines:
+            parts += [f"**{page_link(notebook)}**", "".join(lines)]
+            if verdict != REPRODUCED:
+                items = "".join(f"- {item}\n" for item in remarks(notebook))
+                parts.append(f":::{{dropdown}} What the page says of it\n\n{items}\n:::")
+    return "\n\n".join(parts) + "\n" if parts else "None in this copy of the book.\n"
+
+
+def changed(verdicts: dict[Path, list[Result]]) -> str:
+    """The settings of the runs behind the verdicts that are not the paper's, one row a network and setting."""
+    findings = {finding.notebook: finding for finding in FINDINGS.values()}
+    rows = []
+    for notebook, results in verdicts.items():
+        for context in (result.context for result in results):
+            paper = findings[notebook.stem].experiment("paper", architecture=context["architecture"])
+            rows += [
+                (code(context["architecture"]), words, code(context[name]), code(getattr(paper, name)))
+                for name, words in SETTINGS.items()
+                if name in context and context[name] != getattr(paper, name)
+            ]
+    return markdown_table(["network", "setting", "here", "the paper"], list(dict.fromkeys(rows)))
