@@ -1,5 +1,149 @@
-"""Figure 4: samples around a run stay in its mode."""
+"""Figure 4: samples around a run stay in its mode.
 
-from lib.findings.claim import Finding
+    predictions of samples and solutions → distances by example → share that stays, distance beside that between runs
+
+Distances are kept example by example, so that a resample of the images costs one product of an array and a vector.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from lib.findings.claim import Criterion, Finding, Statistic, claim
+from lib.metrics.intervals import distinct_pairs, mean_over
+from lib.subspaces.methods import METHOD_NAMES, METHODS
 
 FINDING = Finding("03_subspaces")
+
+#: A sample counts as accurate as its base up to this much less validation accuracy: the 2 points of the claims.
+AS_ACCURATE = 0.02
+
+
+def as_accurate(accuracies: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """Which samples have about the validation accuracy of their base: bool `(M, S)`.
+
+    `accuracies (M, S)` of S samples around each of M runs, `base (M,)` of the runs' final solutions, fractions.
+    """
+    # Accuracies are shares of the same images: all that is forgiven is rounding.
+    return accuracies >= np.asarray(base)[:, None] - AS_ACCURATE - 1e-9
+
+
+def squared_distances(probs: np.ndarray, solutions: np.ndarray) -> np.ndarray:
+    """Squared Euclidean distance of each sample from each solution on each example.
+
+    Probabilities `(M, S, n, K)` of S samples around each of M runs and `(M, n, K)` of the runs' final solutions give
+    float32 `(M, S, M, n)`, 0 to 2. Sums over examples are the squared distances of whole predictions.
+    """
+    if probs.ndim != 4 or (len(probs), *probs.shape[2:]) != solutions.shape:
+        raise ValueError(
+            f"probs and solutions: expected (M, S, n, K) and (M, n, K), received {probs.shape}, {solutions.shape}"
+        )
+    distances = np.empty((*probs.shape[:2], *solutions.shape[:2]), np.float32)
+    # One sample at a time: a difference of all pairs would be K times the result.
+    for place in np.ndindex(probs.shape[:2]):
+        distances[place] = np.square(solutions - probs[place]).sum(axis=-1, dtype=np.float32)
+    return distances
+
+
+def stayed(distances: np.ndarray, images: np.ndarray | None = None) -> np.ndarray:
+    """Whether the nearest solution of each sample is that of its own run: bool `(M, S)`.
+
+    `distances` are `squared_distances`, `images` indices of those that count, which may repeat; all when left out. At
+    equal distances the first run is the nearest.
+    """
+    images = np.arange(distances.shape[-1]) if images is None else images
+    return mean_over(distances, images).argmin(axis=-1) == np.arange(len(distances))[:, None]
+
+
+def _differ(labels: np.ndarray, solutions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where samples have another label than their base `(M, S, n)`, and solutions than each other `(M, M, n)`."""
+    # As float32 the means over images run in BLAS.
+    from_base = (labels != solutions[:, None]).astype(np.float32)
+    return from_base, (solutions[:, None] != solutions).astype(np.float32)
+
+
+def relative_disagreement(labels: np.ndarray, solutions: np.ndarray) -> np.ndarray:
+    """Disagreement of each sample with its base over the mean disagreement between final solutions: `(M, S)`.
+
+    Top `labels (M, S, n)` of S samples around each of M runs and `(M, n)` of the runs' final `solutions`. 0 or more;
+    at 1 a sample differs from its base as much as another run does.
+    """
+    from_base, between = _differ(labels, solutions)
+    return from_base.mean(axis=-1) / between[distinct_pairs(np.arange(len(solutions)))].mean()
+
+
+@claim(
+    "subspaces/{method}/stays",
+    "samples of a subspace stay in the mode of their run ({method})",
+    figure="4",
+    criterion=Criterion(">=", 0.99),
+    varies=("members", "images"),
+    methods=METHODS,
+)
+def stays(distances: np.ndarray, near: np.ndarray) -> Statistic:
+    """Share of samples within 2 points of the base's validation accuracy whose nearest final solution in `probs` is
+    their own.
+
+    `distances (M, S, M, n)`: of the samples of each run from the solutions of all runs, see `squared_distances`;
+    `near (M, S)`: which samples count. The solutions that a sample may be near to are always those of all runs.
+    """
+
+    def share(members: np.ndarray, images: np.ndarray) -> float:
+        return _mean(stayed(distances, images)[members][near[members]])
+
+    return Statistic(share, members=len(distances), images=distances.shape[-1])
+
+
+@claim(
+    "subspaces/{method}/closer",
+    "samples differ less from their base than runs differ from each other ({method})",
+    figure="4",
+    criterion=Criterion("<", 1),
+    varies=("members", "images"),
+    methods=METHODS,
+)
+def closer(labels: np.ndarray, solutions: np.ndarray, near: np.ndarray) -> Statistic:
+    """Mean disagreement of samples within 2 points of the base's validation accuracy with the base / mean between-run
+    disagreement.
+
+    Top `labels (M, S, n)` of the samples and `(M, n)` of the final `solutions`; `near (M, S)`: which samples count.
+    Undefined where no sample counts, no two different runs do, or these do not differ.
+    """
+    from_base, between = _differ(labels, solutions)
+
+    def ratio(members: np.ndarray, images: np.ndarray) -> float:
+        own = _mean(mean_over(from_base, images)[members][near[members]])
+        runs = _mean(mean_over(between, images)[distinct_pairs(members)])
+        return own / runs if runs else float("nan")
+
+    return Statistic(ratio, members=len(labels), images=labels.shape[-1])
+
+
+def samples_table(scales: Mapping[str, np.ndarray], near: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """How far the samples of each method go, and how many of them are about as accurate as their base.
+
+    By method, `scales (S,)` of the samples around a run and which ones are `near`, bool `(M, S)`.
+    """
+    rows = [[METHOD_NAMES[way], f"{scales[way].max():.3g}", own.size, own.sum()] for way, own in near.items()]
+    return pd.DataFrame(rows, columns=["method", "largest scale", "samples", "within two points"])
+
+
+def staying_table(
+    staying: Mapping[str, np.ndarray], near: Mapping[str, np.ndarray], lost: Mapping[str, np.ndarray]
+) -> pd.DataFrame:
+    """How many samples of each method stay, of all and of those about as accurate as their base.
+
+    By method, `(M, S)` each: which samples stay, which are `near`, and the validation accuracy `lost`, in points.
+    """
+    rows = []
+    for method, own in staying.items():
+        of_near = f"{own[near[method]].sum()} of {near[method].sum()}"
+        most = f"{lost[method][own].max(initial=0):.1f} points"
+        rows.append([METHOD_NAMES[method], f"{own.sum()} of {own.size}", of_near, most])
+    columns = ["method", "all samples that stay", "of those within two points", "most accuracy lost by one that stays"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if values.size else float("nan")

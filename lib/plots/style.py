@@ -7,6 +7,8 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lib.subspaces.methods import METHOD_NAMES as METHOD_NAMES
+
 #: One colour and one marker a run, distinguishable without colour vision and in grey.
 RUN_COLORS = sns.color_palette("colorblind", 10)
 RUN_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
@@ -32,7 +34,7 @@ def legend_below(figure: Figure, panels: Iterable[Axes], ncols: int) -> None:
 
 _PALETTE = sns.color_palette("colorblind", 10)
 
-#: Colour, marker and name in print of each way to get networks; the dark and the light ones alternate, for grey.
+#: Colour and marker of each way to get networks; the dark and the light ones alternate, for grey.
 METHOD_COLORS = {
     "single": "0.45",
     "independent": "black",
@@ -52,14 +54,4 @@ METHOD_MARKERS = {
     "diagonal-gaussian": "^",
     "low-rank-gaussian": "D",
     "weight-average": "P",
-}
-METHOD_NAMES = {
-    "single": "single network",
-    "independent": "independent solutions",
-    "trajectory": "checkpoints of one run",
-    "random": "random directions",
-    "dropout": "dropout of weights",
-    "diagonal-gaussian": "diagonal Gaussian",
-    "low-rank-gaussian": "low-rank Gaussian",
-    "weight-average": "weight average",
 }

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lib.plots.downloads import crossed, in_plane, numbers, stacked, with_data
-from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES, RUN_COLORS
+from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, RUN_COLORS
+from lib.subspaces.methods import METHOD_NAMES
 
 
 def samples_in_plane(paths: np.ndarray, samples: Mapping[str, np.ndarray], near: Mapping[str, np.ndarray]) -> Figure:
@@ -62,9 +62,9 @@ def distance_from_base(
     """How far samples are from their base, against the validation accuracy that they lose.
 
     Args:
-        lost: for each method, of `METHOD_NAMES`, validation accuracy below the base's, in points, `(N,)`.
-        apart: disagreement with the base over mean disagreement between runs, `(N,)`.
-        stayed: whether the nearest solution is the sample's own base, `(N,)`; samples that left are drawn hollow.
+        lost: for each method, of `METHOD_NAMES`, validation accuracy below the base's, in points, `(M, S)`.
+        apart: disagreement with the base over mean disagreement between runs, `(M, S)`.
+        stayed: whether the nearest solution is the sample's own base, `(M, S)`; samples that left are drawn hollow.
         margin: points that an accurate sample may lose; a line is drawn there.
     """
     figure, axes = plt.subplots(figsize=(6.4, 5.2))
@@ -87,8 +87,8 @@ def distance_from_base(
     across, up = "validation accuracy lost (points)", "disagreement / between runs"
     axes.set(xlabel=across, ylabel=up, ylim=(0, None))
     sns.despine(figure)
-    tables = {
-        METHOD_NAMES[way]: pd.DataFrame({across: own, up: apart[way], "nearest to another run": ~stayed[way]})
-        for way, own in lost.items()
-    }
+    tables = {}
+    for way, own in lost.items():
+        values = {across: own, up: apart[way], "nearest to another run": ~stayed[way]}
+        tables[METHOD_NAMES[way]] = crossed({"run": numbers(len(own)), "sample": numbers(own.shape[1])}, values)
     return with_data(figure, stacked(tables, "method"))

@@ -173,6 +173,18 @@ METHODS = tuple(SUBSPACES)
 #: What can be done with one run instead of training more: the four subspaces, and the average of its late weights.
 WITHIN_RUN = (*METHODS, "weight-average")
 
+#: The names in print of all ways to get networks.
+METHOD_NAMES = {
+    "single": "single network",
+    "independent": "independent solutions",
+    "trajectory": "checkpoints of one run",
+    "random": "random directions",
+    "dropout": "dropout of weights",
+    "diagonal-gaussian": "diagonal Gaussian",
+    "low-rank-gaussian": "low-rank Gaussian",
+    "weight-average": "weight average",
+}
+
 
 def subspace(method: str, iterates: ArrayLike, rank: int = RANK, standardized: bool = True) -> Subspace:
     """One of the four subspaces around the end of a run.

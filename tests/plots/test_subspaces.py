@@ -6,7 +6,8 @@ import pytest
 from helpers import legend_entries as entries
 
 from lib.plots import subspaces as plots
-from lib.plots.style import METHOD_COLORS, METHOD_NAMES, RUN_COLORS
+from lib.plots.style import METHOD_COLORS, RUN_COLORS
+from lib.subspaces.methods import METHOD_NAMES
 
 RNG = np.random.default_rng(0)
 
@@ -78,12 +79,12 @@ def test_samples_in_plane_of_more_runs_than_colours():
 
 def test_distance_from_base_holds_points_and_both_lines():
     methods = ("random", "dropout")
-    lost, apart = ({method: RNG.random(6) for method in methods} for _ in range(2))
-    stayed = {method: mixed(6) for method in methods}
+    lost, apart = ({method: RNG.random((2, 3)) for method in methods} for _ in range(2))
+    stayed = {method: mixed(2, 3) for method in methods}
     figure = plots.distance_from_base(lost, apart, stayed, 2.0)
     (axes,) = figure.axes
     for (full, hollow), method in zip(np.reshape(axes.collections, (2, 2)), methods, strict=True):
-        places = np.column_stack([lost[method], apart[method]])
+        places = np.stack([lost[method], apart[method]], axis=-1)
         np.testing.assert_array_equal(full.get_offsets(), places[stayed[method]])
         np.testing.assert_array_equal(hollow.get_offsets(), places[~stayed[method]])
         assert filled(full)
@@ -102,8 +103,8 @@ def test_distance_from_base_holds_points_and_both_lines():
 
 @pytest.mark.parametrize("stays", [True, False])
 def test_distance_from_base_of_samples_that_all_stayed_or_left(stays):
-    points = np.array([0.5, 3.0])
-    figure = plots.distance_from_base({"random": points}, {"random": points}, {"random": np.full(2, stays)}, 0.5)
+    points, inside = {"random": np.array([[0.5, 3.0]])}, {"random": np.full((1, 2), stays)}
+    figure = plots.distance_from_base(points, points, inside, 0.5)
     full, hollow = figure.axes[0].collections
     assert (len(full.get_offsets()), len(hollow.get_offsets())) == ((2, 0) if stays else (0, 2))
     assert entries(figure)[-1] == "0.5 points lost"
