@@ -6,45 +6,38 @@ stands in for another.
 
 import difflib
 import hashlib
-import http.client
 import os
-import shutil
-import tarfile
-import tempfile
-import zlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lib.config import PIXEL_SCALINGS
 from lib.data.formats import (
-    CIFAR10_BATCHES,
     FASHION_MNIST_CLASSES,
-    IDX_FILES,
     Arrays,
     DatasetError,
     RawDataset,
     folder_name,
-    one_line,
-    read_cifar10,
-    read_cifar10_holdout,
-    read_cifar100,
-    read_fashion_mnist,
     read_image_folder,
     read_npz,
-    read_svhn,
 )
+from lib.data.sources import SOURCES, data_root, find
 from lib.errors import unknown
+
+if TYPE_CHECKING:
+    from lib.data.streaming import StreamedImages
 
 DATASETS: dict[str, str] = {  # name → what it is, on one line
     "digits": "8x8 grey digits of scikit-learn, 1,200 training images: for tests",
     "fashion_mnist_mini": "28x28 grey clothes, 10,000 training images of Fashion-MNIST: comes with this project",
     "fashion_mnist": "28x28 grey clothes, 60,000 training images: found on this machine or downloaded (30 MB)",
     "cifar10": "32x32 colour photographs of 10 classes, 50,000 training images: downloaded (170 MB)",
-    "cifar10_holdout": "CIFAR-10 less its test batch: 40,000 training images, and the fifth batch for test",
+    "cifar10_holdout": "images of CIFAR-10, a fifth fewer to train on: they are for test, not the official ones",
     "cifar100": "32x32 colour photographs of 100 classes, 50,000 training images: downloaded (170 MB)",
     "svhn": "32x32 colour house numbers, 73,257 training images: downloaded (250 MB)",
 }
@@ -53,11 +46,18 @@ MINI_FILE = Path(__file__).parents[1] / "assets" / "fashion_mnist_mini.npz"
 MINI_SHA256 = "c7fd5cd5a15ed138d70fbe8a183aa29ac853b63708775e9bc42d69a3271ee59c"
 
 
+#: Height and width of streamed images, unless the name of the dataset says another.
+SIZE = 224
+
+#: Streamed training images in memory, from which statistics over pixels come.
+SAMPLE = 2000
+
+
 @dataclass(frozen=True, eq=False)
 class Split:
     """Images and labels of one split; load_dataset makes the arrays read-only."""
 
-    images: np.ndarray  # uint8 (n, H, W, C), C-contiguous; or lib.data.streaming.StreamedImages, which stands for one
+    images: "np.ndarray | StreamedImages"  # uint8 (n, H, W, C), C-contiguous; or streamed, which stands for an array
     labels: np.ndarray  # int64 (n,)
 
 
@@ -82,143 +82,32 @@ class Dataset:
         return len(self.classes)
 
     @property
+    def is_streamed(self) -> bool:
+        """Whether the images are files that are read when they are wanted."""
+        return not isinstance(self.train.images, np.ndarray)
+
+    @cached_property
     def sample(self) -> np.ndarray:
-        """Training images in memory, from which statistics over pixels come: here all of them."""
-        return self.train.images
+        """Training images in memory, from which statistics over pixels come: all, or of a stream the first `SAMPLE`."""
+        return np.asarray(self.train.images[:SAMPLE]) if self.is_streamed else self.train.images
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 (hex) over shapes and bytes of all images and labels: the same data give the same hash anywhere."""
-        digest = hashlib.sha256()
-        for split in (self.train, self.val, self.test):
+        """SHA-256 (hex) over shapes and bytes of all images and labels: the same data give the same hash anywhere.
+
+        Of streamed images it is over their size, and relative paths and file sizes of each split in its order.
+        """
+        splits, digest = (self.train, self.val, self.test), hashlib.sha256()
+        if self.is_streamed:
+            digest.update(repr(self.image_shape).encode())
+            for split in splits:
+                digest.update(split.images.identity())
+            return digest.hexdigest()
+        for split in splits:
             for array in (split.images, split.labels.astype("<i8")):
                 digest.update(repr(array.shape).encode())
                 digest.update(np.ascontiguousarray(array))
         return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class Source:
-    """A published dataset: its files, the folders they may lie in, and where they are downloaded from."""
-
-    read: Callable[[Path], RawDataset]
-    files: tuple[str, ...]
-    folders: tuple[str, ...]  # under the data root, or absolute; downloads go into the first
-    downloads: dict[str, str]  # URL → MD5 as torchvision or the dataset's own page gives it
-    hint: str  # how to get it by hand, before "into FOLDER"
-    pickled: str = ""  # the folder of a version that is not read
-
-
-_FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
-_FASHION_MD5 = (
-    *("8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe"),
-    *("bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310"),
-)
-_CIFAR_URL = "https://www.cs.toronto.edu/~kriz"
-_SVHN_URL = "http://ufldl.stanford.edu/housenumbers"
-_CIFAR10_FOLDERS = ("cifar-10-batches-bin", ".")
-_CIFAR10_DOWNLOAD = {f"{_CIFAR_URL}/cifar-10-binary.tar.gz": "c32a1d4ab5d03f1284b67883e8d87530"}
-_CIFAR10_HINT = f"put the files of {_CIFAR_URL}/cifar-10-binary.tar.gz"
-SOURCES = {
-    "fashion_mnist": Source(
-        read_fashion_mnist,
-        IDX_FILES,
-        ("fashion_mnist", "FashionMNIST/raw", "/usr/share/datasets/fashion-mnist"),
-        {f"{_FASHION_URL}/{file}.gz": md5 for file, md5 in zip(IDX_FILES, _FASHION_MD5, strict=True)},
-        "install Debian's package dataset-fashion-mnist, or put the four files",
-    ),
-    "cifar10": Source(
-        read_cifar10,
-        (*CIFAR10_BATCHES, "test_batch.bin", "batches.meta.txt"),
-        _CIFAR10_FOLDERS,
-        _CIFAR10_DOWNLOAD,
-        _CIFAR10_HINT,
-        pickled="cifar-10-batches-py",
-    ),
-    "cifar10_holdout": Source(
-        read_cifar10_holdout,
-        (*CIFAR10_BATCHES, "batches.meta.txt"),
-        _CIFAR10_FOLDERS,
-        _CIFAR10_DOWNLOAD,
-        _CIFAR10_HINT,
-        pickled="cifar-10-batches-py",
-    ),
-    "cifar100": Source(
-        read_cifar100,
-        ("train.bin", "test.bin", "fine_label_names.txt"),
-        ("cifar-100-binary", "."),
-        {f"{_CIFAR_URL}/cifar-100-binary.tar.gz": "03b5dce01913d631647c71ecec9e9cb8"},
-        f"put the files of {_CIFAR_URL}/cifar-100-binary.tar.gz",
-        pickled="cifar-100-python",
-    ),
-    "svhn": Source(
-        read_svhn,
-        ("train_32x32.mat", "test_32x32.mat"),
-        ("svhn", "."),
-        {
-            f"{_SVHN_URL}/train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
-            f"{_SVHN_URL}/test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
-        },
-        f"put train_32x32.mat and test_32x32.mat of {_SVHN_URL}",
-    ),
-}
-
-
-def default_data_root() -> Path:
-    """Return the folder for datasets: $DATA_DIR, else `data` in the checkout that this file lies in, else ./data."""
-    if folder := os.environ.get("DATA_DIR"):
-        return Path(folder).expanduser()
-    checkout = Path(__file__).parents[2]
-    return (checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()) / "data"
-
-
-def fetch(url: str, folder: Path, md5: str) -> None:
-    """Download one file into `folder` with a progress bar and check its MD5: the only use of the network."""
-    from torchvision.datasets.utils import download_url
-
-    download_url(url, folder, md5=md5)
-
-
-def _download(downloads: dict[str, str], folder: Path) -> None:
-    """Put all files into `folder`, each in one step, once all are whole: an interrupted download leaves nothing."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as staging:
-        for url, md5 in downloads.items():
-            fetch(url, Path(staging), md5)
-            if url.endswith(".tar.gz"):
-                archive = Path(staging, url.rsplit("/", 1)[1])
-                # Not torchvision's extract_archive: it names no filter, of which Python 3.12 warns.
-                shutil.unpack_archive(archive, staging, filter="data")
-                archive.unlink()
-        for file in [file for file in Path(staging).rglob("*") if file.is_file() and not file.is_symlink()]:
-            os.replace(file, folder / file.name)
-
-
-def locate(name: str, root: Path) -> Path | None:
-    """Return the folder that holds all files of a published dataset, or None; downloads nothing."""
-    for folder in (root / folder for folder in SOURCES[name].folders):
-        if all((folder / file).is_file() or (folder / f"{file}.gz").is_file() for file in SOURCES[name].files):
-            return folder
-    return None
-
-
-def _find(name: str, root: Path) -> Path:
-    """Return the folder that holds all files of a published dataset, after a download where there is none."""
-    if folder := locate(name, root):
-        return folder
-    source = SOURCES[name]
-    folders = [root / folder for folder in source.folders]
-    try:
-        _download(source.downloads, folders[0])
-    except (OSError, RuntimeError, http.client.HTTPException, tarfile.TarError, EOFError, zlib.error) as error:
-        looked = ", ".join(map(str, folders))
-        pickled = root / source.pickled if source.pickled else None
-        note = f"; {pickled} is the pickled version, which is not read" if pickled and pickled.is_dir() else ""
-        raise DatasetError(
-            f"{name} not found: {source.files[0]} and the other files it needs are not in {looked}{note}, and the "
-            f"download failed ({one_line(error)}); {source.hint} into {folders[0]}"
-        ) from error
-    return folders[0]
 
 
 def _read_digits() -> RawDataset:
@@ -246,15 +135,6 @@ def _read_mini() -> RawDataset:
 INCLUDED: dict[str, Callable[[], RawDataset]] = {"digits": _read_digits, "fashion_mnist_mini": _read_mini}
 
 
-def validation_count(count: int, size: int | None, source: str) -> int:
-    """Return how many of `count` training images are for validation: `size`, or what load_dataset says for None."""
-    if size is None:
-        size = 2000 if count >= 20_000 else max(1, count // 10)
-    if not 1 <= size < count:
-        raise DatasetError(f"validation_size must be from 1 to {count - 1} for {source}, got {size}")
-    return size
-
-
 def _with_validation(raw: RawDataset, size: int | None, source: str) -> tuple[Arrays, Arrays]:
     """Return training and validation arrays by the rule that load_dataset states."""
     images, labels = raw.train
@@ -265,26 +145,49 @@ def _with_validation(raw: RawDataset, size: int | None, source: str) -> tuple[Ar
         if size is None:
             return (images, labels), raw.val
         images, labels = np.concatenate([images, raw.val[0]]), np.concatenate([labels, raw.val[1]])
-    size = validation_count(len(labels), size, source)
+    count = len(labels)
+    if size is None:
+        size = 2000 if count >= 20_000 else max(1, count // 10)
+    if not 1 <= size < count:
+        raise DatasetError(f"validation_size must be from 1 to {count - 1} for {source}, got {size}")
     # The last ones, as the authors do with the last 500.
     return (images[:-size], labels[:-size]), (images[-size:], labels[-size:])
 
 
-def _split(images: np.ndarray, labels: np.ndarray) -> Split:
-    split = Split(np.ascontiguousarray(images), np.ascontiguousarray(labels))
-    split.images.flags.writeable = split.labels.flags.writeable = False
-    return split
+def _split(images: "np.ndarray | StreamedImages", labels: np.ndarray) -> Split:
+    if isinstance(images, np.ndarray):
+        images = np.ascontiguousarray(images)
+        images.flags.writeable = False
+    labels = np.ascontiguousarray(labels)
+    labels.flags.writeable = False
+    return Split(images, labels)
+
+
+def _modified(path: Path, pattern: str) -> tuple[int, ...]:
+    """Times of change of a path and of what lies below it, and the size of the path."""
+    return path.stat().st_size, *(file.stat().st_mtime_ns for file in [path, *path.glob(pattern)] if file.exists())
 
 
 @lru_cache(maxsize=2)
-def _load(source: str | Path, root: Path, validation_size: int | None, modified: tuple[int, ...]) -> Dataset:
-    """Read, check and split. `modified` is there for the cache alone: a changed file is read again."""
-    if isinstance(source, Path):
-        raw = read_image_folder(source) if source.is_dir() else read_npz(source)
+def _load(
+    source: str | Path,
+    root: Path,
+    validation_size: int | None,
+    size: int = 0,
+    workers: int | None = None,
+    modified: tuple[int, ...] = (),
+) -> Dataset:
+    """Read, or list where there is a `size`, check and split. `modified` tells the cache of data that changed."""
+    if size:
+        from lib.data.streaming import read_stream  # needs torch, which the others do without
+
+        name, raw = f"{folder_name(source.name, 'images')}-{size}", read_stream(source, size, workers)
+    elif isinstance(source, Path):
         name = folder_name(source.stem, "dataset")
+        raw = read_image_folder(source) if source.is_dir() else read_npz(source)
     else:
         name = source
-        raw = INCLUDED[name]() if name in INCLUDED else SOURCES[name].read(_find(name, root))
+        raw = INCLUDED[name]() if name in INCLUDED else SOURCES[name].read(find(name, root))
 
     parts = {"train": raw.train, "test": raw.test} | ({"val": raw.val} if raw.val else {})
     shapes = {part: images.shape[1:] for part, (images, _) in parts.items()}
@@ -300,27 +203,31 @@ def load_dataset(
 ) -> Dataset:
     """Return the dataset of that registry name, or the one in a folder of images or an `.npz` file.
 
-    `root` is where published datasets are looked for and downloaded to (None: see default_data_root). The last
+    `root` is where published datasets are looked for and downloaded to (None: see data_root). The last
     `validation_size` training images become the validation split; None means the source's own validation images, else
     2,000 of at least 20,000 training images, else a tenth. Images that may be sorted by class are shuffled before, with
     a fixed seed. A name of DATASETS wins over a path; paths may be anything read_image_folder or read_npz takes.
-    `imagefolder:PATH` and `imagefolder@SIZE:PATH` are streamed by `workers` processes, see
-    lib.data.streaming.open_image_folder.
-    Raises DatasetError, one line, for an unknown name, for data that are missing or damaged, or a validation_size that
-    leaves nothing.
+    `imagefolder:PATH` is streamed by `workers` processes (None: one a core) as images of 224 by 224, and
+    `imagefolder@SIZE:PATH` of SIZE by SIZE, see lib.data.streaming.read_stream. Data that changed on the disk are read
+    again; of streamed ones it is noticed in the same process when files were added, renamed or removed.
+    Raises DatasetError or ConfigError, one line, for an unknown name, for data that are missing or damaged, for a
+    validation_size that leaves nothing, or workers below 0.
     """
-    root = (default_data_root() if root is None else Path(root).expanduser()).resolve()
+    root = data_root(root)
     if name in DATASETS:
-        return _load(name, root, validation_size, ())
+        return _load(name, root, validation_size)
     if str(name).lower().startswith("imagefolder"):
-        from lib.data.streaming import open_image_folder  # needs this module, and torch, which the others do without
-
-        return open_image_folder(name, validation_size, workers)
+        match = re.fullmatch(r"imagefolder(?:@([0-9]+))?:(.+)", name)
+        size = int(match[1] or SIZE) if match else 0
+        if size < 8:
+            expected = "imagefolder:PATH, or imagefolder@SIZE:PATH with a SIZE of at least 8"
+            raise DatasetError(f"unknown dataset {name!r}; expected {expected}")
+        path = Path(match[2]).expanduser().resolve()
+        # Only the folders are looked at, as there may be a million files.
+        return _load(path, root, validation_size, size, workers, _modified(path, "*/*/") if path.is_dir() else ())
     path = Path(name).expanduser().resolve()
     if str(name).strip() and path.exists():
-        files = [path, *path.rglob("*")] if path.is_dir() else [path]
-        times = [file.stat().st_mtime_ns for file in files if file.exists()]
-        return _load(path, root, validation_size, (len(times), max(times), path.stat().st_size))
+        return _load(path, root, validation_size, modified=_modified(path, "**/*"))
     near = difflib.get_close_matches(str(name).lower(), DATASETS, n=1)
     if near and not {"/", os.sep, "."} & set(str(name)):
         start, end = f"unknown dataset {str(name)!r}; did you mean {near[0]!r}?", ""
@@ -356,3 +263,25 @@ def pixel_statistics(dataset: Dataset, scaling: str) -> tuple[np.ndarray, np.nda
     else:
         raise DatasetError(unknown("pixel scaling", scaling, PIXEL_SCALINGS))
     return tuple(array.reshape(1, 1, channels).astype(np.float32) for array in (shift, scale))
+
+
+def write_image_folder(dataset: Dataset, folder: str | Path, train: int, test: int) -> Path:
+    """Write the first images of a dataset as PNG files that `read_stream` takes, and return the folder.
+
+    Args:
+        dataset: images in memory, grey or RGB.
+        folder: is made; files of the same name are replaced.
+        train: how many training images, into `train/<class>/`.
+        test: how many test images, into `val/<class>/`.
+    """
+    from PIL import Image
+
+    folder = Path(folder)
+    names = [f"{label:03d}-{re.sub('[^A-Za-z0-9]+', '-', name)}" for label, name in enumerate(dataset.classes)]
+    for part, split, count in (("train", dataset.train, train), ("val", dataset.test, test)):
+        for name in names:
+            (folder / part / name).mkdir(parents=True, exist_ok=True)
+        for number, (pixels, label) in enumerate(zip(split.images[:count], split.labels[:count], strict=True)):
+            picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+            picture.save(folder / part / names[label] / f"{number:06d}.png")
+    return folder

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from lib.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt, read_cifar10_c
-from lib.data.datasets import Dataset, default_data_root, load_dataset, locate
-from lib.data.formats import DatasetError
-from lib.errors import ConfigError
+from lib.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from lib.data.datasets import Dataset, load_dataset
+from lib.data.formats import DatasetError, checked, one_line
+from lib.data.sources import data_root, locate
+from lib.errors import ConfigError, unknown
 from lib.run.store import RunStore
 
 #: Raise it whenever `lib.data.corruptions.corrupt` would give other images: those that a store keeps are made again.
@@ -27,6 +28,39 @@ PUBLISHED = "CIFAR-10-C"
 
 #: Their images are digits, so that digits are not foreign to them.
 DIGITS = ("digits", "svhn")
+
+
+def read_cifar10_c(folder: Path, name: str, severity: int) -> tuple[np.ndarray, np.ndarray]:
+    """Read the images of one corruption and severity, and their labels, from the published files of CIFAR-10-C.
+
+    `<name>.npy` holds uint8 images `(50000, 32, 32, 3)`, five blocks of 10,000 by severity, and `labels.npy` as many
+    labels (https://zenodo.org/records/2535967); shorter files are read as five blocks too. Returns images
+    `(10000, 32, 32, 3)`, which stay on the disk until they are used and cannot be written to, and labels int64
+    `(10000,)`. Raises ValueError for an unknown severity and DatasetError for missing or damaged files.
+    """
+    if severity not in SEVERITIES:
+        raise ValueError(unknown("severity", severity, map(str, SEVERITIES)))
+    arrays = []
+    for path in (folder / f"{name}.npy", folder / "labels.npy"):
+        if not path.is_file():
+            raise DatasetError(
+                f"{path} not found; unpack CIFAR-10-C (https://zenodo.org/records/2535967) into {folder}"
+            )
+        try:
+            # What `np.load` with `mmap_mode` does with a .npy file; it takes neither pickles nor archives.
+            arrays.append(np.lib.format.open_memmap(path, mode="r"))
+        except Exception as error:  # NumPy raises many types on a damaged file
+            raise DatasetError(f"{path}: not an array that can be read, fetch it again ({one_line(error)})") from error
+    images, labels = arrays
+    if images.dtype != np.uint8 or images.shape[1:] != (32, 32, 3) or len(images) % 5:
+        raise DatasetError(
+            f"{folder / name}.npy: expected uint8 images of shape (n, 32, 32, 3) in five blocks of one length, "
+            f"got {images.dtype} {images.shape}"
+        )
+    images, labels = checked(images, labels, f"{folder / name}.npy", folder / "labels.npy", num_classes=10)
+    block = len(images) // 5
+    part = slice(block * (int(severity) - 1), block * int(severity))
+    return images[part], labels[part]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +116,7 @@ class Shift:
     @property
     def published(self) -> Path | None:
         """The folder of the published files: for CIFAR-10, where it is there; otherwise images are corrupted here."""
-        folder = _root(self.data_dir) / PUBLISHED
+        folder = data_root(self.data_dir) / PUBLISHED
         return folder if self.dataset.name == "cifar10" and folder.is_dir() else None
 
     def images(self, severity: int) -> np.ndarray:
@@ -151,7 +185,7 @@ def foreign_images(
         What they are, in words, and uint8 `(n, H, W, C)`, n at most `count`.
     """
     height, width, channels = dataset.image_shape
-    root = _root(data_dir)
+    root = data_root(data_dir)
     if dataset.name in DIGITS:
         name, source = "clothes (Fashion-MNIST)", load_dataset("fashion_mnist_mini").test.images
     elif dataset.name in ("cifar10", "cifar100") and locate("svhn", root):
@@ -173,7 +207,3 @@ def _fitted(images: np.ndarray, height: int, width: int, channels: int) -> np.nd
         resized = [[np.asarray(Image.fromarray(plane).resize(size, linear)) for plane in image] for image in planes]
         images = np.array(resized).transpose(0, 2, 3, 1)
     return np.repeat(images, channels // images.shape[3], axis=3)
-
-
-def _root(data_dir: str | Path | None) -> Path:
-    return (default_data_root() if data_dir is None else Path(data_dir).expanduser()).resolve()

@@ -1,33 +1,25 @@
 """Images that do not fit in memory: folders of files that worker processes decode while a network computes.
 
-    imagefolder:PATH → open_image_folder → StreamedDataset → train_ensemble, predict
+    imagefolder:PATH → read_stream → Dataset → train_ensemble, predict
 
 `StreamedImages` stands where an array of images stands: it has its shape, is cut like it, and `numpy.asarray` reads it.
 """
 
-import hashlib
 import math
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from loky import cpu_count
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lib.data.datasets import Dataset, Split, validation_count
-from lib.data.formats import DatasetError, check_links, folder_name, one_line, read_image
+from lib.data.formats import DatasetError, RawDataset, list_image_folder, one_line, read_image
 from lib.errors import ConfigError
-
-#: Height and width of the images that a network gets, unless the name of the dataset says another.
-SIZE = 224
 
 #: For evaluation the shorter side becomes this many times the size, of which the middle is cut out: 256 for 224.
 MARGIN = 256 / 224
@@ -36,9 +28,6 @@ MARGIN = 256 / 224
 #: Szegedy et al. 2015 (arXiv 1409.4842), with which ImageNet is usually trained.
 CROP_AREA = (0.08, 1.0)
 CROP_RATIO = (3 / 4, 4 / 3)
-
-#: Training images in memory, from which statistics over pixels come.
-SAMPLE = 2000
 
 #: Images that a worker decodes at a time where nothing else says how many.
 BATCH = 128
@@ -91,6 +80,14 @@ class StreamedImages:
             array[indices] = pixels.permute(0, 2, 3, 1).numpy()
         return array if dtype is None else array.astype(dtype)
 
+    def identity(self) -> bytes:
+        """Relative paths and file sizes in their order; raises DatasetError where a file is not there."""
+        try:
+            lengths = [os.stat(self.root / os.fsdecode(path)).st_size for path in self.paths]
+        except OSError as error:
+            raise DatasetError(f"{self.root}: {one_line(error)}") from error
+        return b"\0".join([*self.paths.tolist(), np.array(lengths, dtype="<i8").tobytes()])
+
     def batches(self, order: Iterable[Sequence[int]], seed: int | None = None) -> Iterator[Tensor]:
         """The images of these indices, read ahead by the workers: a uint8 tensor `(m, 3, size, size)` for each batch.
 
@@ -127,12 +124,9 @@ class StreamedImages:
 
     def read(self, index: int, seed: int | None = None) -> np.ndarray:
         """One image, uint8 `(size, size, 3)`; arguments and error as in `batches`."""
-        from torchvision.transforms import functional  # here for the reason given in _open
+        from torchvision.transforms import functional  # takes more than a second, which only streams need
 
-        path = self.root / os.fsdecode(self.paths[index])
-        _, mode, image = read_image(path, "RGB")
-        if mode[0] in "IF":  # converting these clips their values at 255 without a word
-            raise DatasetError(f"{path}: expected 8 bits a channel, got an image of mode {mode}")
+        image = read_image(self.root / os.fsdecode(self.paths[index])).convert("RGB")
         if seed is None:
             return np.asarray(functional.center_crop(functional.resize(image, self.shorter), self.size))
         rng = np.random.default_rng([seed, index])
@@ -180,94 +174,25 @@ def random_crop(width: int, height: int, rng: np.random.Generator) -> tuple[int,
     return (width - w) // 2, (height - h) // 2, w, h
 
 
-@dataclass(frozen=True, eq=False)
-class StreamedDataset(Dataset):
-    """A dataset whose splits hold `StreamedImages`; everything else is as in `Dataset`.
+def read_stream(folder: Path, size: int, workers: int | None) -> RawDataset:
+    """List `train/<class>/*` and `val/<class>/*`, as ImageNet is usually unpacked, as images of that size.
 
-    Attributes:
-        fingerprint: what `content_hash` returns.
+    The `val` folder gives the test images, shuffled with a fixed seed, so that the first ones are not all of one class.
+    `workers` processes decode, None for one a core; it changes no pixel. Raises DatasetError or ConfigError, one line.
     """
-
-    fingerprint: str
-
-    @property
-    def content_hash(self) -> str:
-        """SHA-256 (hex) over the size of the images, and relative paths and file sizes of each split in its order."""
-        return self.fingerprint
-
-    @cached_property
-    def sample(self) -> np.ndarray:
-        """The first training images, cut out of the middle, in memory: at most `SAMPLE`."""
-        return np.asarray(self.train.images[:SAMPLE])
-
-
-def open_image_folder(name: str, validation_size: int | None = None, workers: int | None = None) -> StreamedDataset:
-    """The dataset in `PATH/train/<class>/*` and `PATH/val/<class>/*`, as ImageNet is usually unpacked.
-
-    The `val` folder gives the test images; the validation images are taken from `train`. Both folders are shuffled with
-    a fixed seed, so that the first images of a split are not all of one class. In one process a folder is listed again
-    when images were added, renamed or removed; that a file was replaced by another is noticed by the next process.
-
-    Args:
-        name: `imagefolder:PATH`, or `imagefolder@SIZE:PATH` for images of SIZE by SIZE instead of 224.
-        validation_size: see `lib.data.datasets.load_dataset`.
-        workers: processes that decode images, `None` for one a core; it changes no pixel.
-
-    Raises:
-        DatasetError, ConfigError: one line each.
-    """
-    match = re.fullmatch(r"imagefolder(?:@([0-9]+))?:(.+)", name)
-    size = int(match[1] or SIZE) if match else 0
-    if size < 8:
-        raise DatasetError(
-            f"unknown dataset {name!r}; expected imagefolder:PATH, or imagefolder@SIZE:PATH with a SIZE of at least 8"
-        )
     if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 0):
         raise ConfigError(f"batch_workers must be an integer at least 0, got {workers!r}")
-    folder = Path(match[2]).expanduser().resolve()
-    for part in ("train", "val"):
-        if not (folder / part).is_dir():
-            raise DatasetError(f"{folder}: no folder {part!r}; expected images in train/<class>/ and val/<class>/")
-    folders = [path for part in ("train", "val") for path in [folder / part, *sorted((folder / part).iterdir())]]
-    modified = tuple(path.stat().st_mtime_ns for path in folders if path.exists())
-    return _open(folder, size, validation_size, cpu_count() if workers is None else workers, modified)
-
-
-@lru_cache(maxsize=2)
-def _open(
-    folder: Path, size: int, validation_size: int | None, workers: int, modified: tuple[int, ...]
-) -> StreamedDataset:
-    """List, split and shuffle. `modified` is there for the cache alone."""
-    # Here, as it takes more than a second, which programs without streamed images need not wait for.
-    from torchvision.datasets import ImageFolder
-
-    digest = hashlib.sha256(repr((size, size, 3)).encode())
-
-    def split(listed: ImageFolder, order: np.ndarray) -> Split:
-        files = [listed.samples[number] for number in order]
+    train, val = list_image_folder(folder, ("train", "val"))
+    splits = []
+    for listed in (train, val):
         start = len(listed.root) + 1
-        relative = np.array([os.fsencode(path[start:]) for path, _ in files])
-        lengths = np.array([os.stat(path).st_size for path, _ in files], dtype="<i8")
-        labels = np.array([label for _, label in files], dtype=np.int64)
-        digest.update(b"\0".join([*relative.tolist(), lengths.tobytes()]))
-        labels.flags.writeable = False
-        return Split(StreamedImages(Path(listed.root), relative, size, round(size * MARGIN), workers), labels)
-
-    try:
-        check_links(folder)
-        train, val = (ImageFolder(os.fspath(folder / part)) for part in ("train", "val"))
-        if len(train.classes) < 2:
-            raise DatasetError(f"{folder}: expected at least 2 classes in train/<class>/, got {len(train.classes)}")
-        if val.classes != train.classes:
-            other = min(set(train.classes) ^ set(val.classes))
-            raise DatasetError(f"{folder}: train and val must have the same classes, only one of them has {other!r}")
-        order, tests = (np.random.default_rng(0).permutation(len(listed)) for listed in (train, val))
-        held_out = validation_count(len(order), validation_size, str(folder))
-        splits = split(train, order[:-held_out]), split(train, order[-held_out:]), split(val, tests)
-    except OSError as error:
-        raise DatasetError(f"{folder}: {one_line(error)}") from error
-    stem = folder_name(folder.name, "images")
-    return StreamedDataset(f"{stem}-{size}", *splits, tuple(train.classes), digest.hexdigest())
+        paths = np.array([os.fsencode(path[start:]) for path, _ in listed.samples])
+        count = cpu_count() if workers is None else workers
+        images = StreamedImages(Path(listed.root), paths, size, round(size * MARGIN), count)
+        splits.append((images, np.array(listed.targets, dtype=np.int64)))
+    order = np.random.default_rng(0).permutation(len(val))
+    test = tuple(part[order] for part in splits[1])
+    return RawDataset(splits[0], None, test, tuple(train.classes), sorted_by_class=True)
 
 
 def imagenet_c(images: StreamedImages, folder: str | Path, severity: int) -> StreamedImages:
@@ -298,23 +223,3 @@ def imagenet_c(images: StreamedImages, folder: str | Path, severity: int) -> Str
             raise DatasetError(f"{first} not found; expected ImageNet-C in <corruption>/<severity>/<class>/")
     paths = np.array([os.fsencode(part) + b"/" + path for part in parts for path in images.paths.tolist()])
     return replace(images, root=folder, paths=paths, shorter=images.size)
-
-
-def write_image_folder(dataset: Dataset, folder: str | Path, train: int, test: int) -> Path:
-    """Write the first images of a dataset as PNG files that `open_image_folder` takes, and return the folder.
-
-    Args:
-        dataset: images in memory, grey or RGB.
-        folder: is made; files of the same name are replaced.
-        train: how many training images, into `train/<class>/`.
-        test: how many test images, into `val/<class>/`.
-    """
-    folder = Path(folder)
-    names = [f"{label:03d}-{re.sub('[^A-Za-z0-9]+', '-', name)}" for label, name in enumerate(dataset.classes)]
-    for part, split, count in (("train", dataset.train, train), ("val", dataset.test, test)):
-        for name in names:
-            (folder / part / name).mkdir(parents=True, exist_ok=True)
-        for number, (pixels, label) in enumerate(zip(split.images[:count], split.labels[:count], strict=True)):
-            picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-            picture.save(folder / part / names[label] / f"{number:06d}.png")
-    return folder

@@ -14,9 +14,9 @@ import torch
 
 from lib.config import Experiment, MemberConfig
 from lib.data.datasets import DATASETS, Dataset, DatasetError, load_dataset
-from lib.data.streaming import StreamedDataset
 from lib.models.lockstep import CannotStack
-from lib.run.engines import appears, default_device, engine_name, open_engine
+from lib.run.engines import default_device, engine_name, open_engine
+from lib.run.files import appears
 from lib.run.progress import every_second, progress
 from lib.run.store import DamagedRun, Run, RunStore, StoreError
 from lib.training.trainer import Trajectory, load_trajectory, train_members
@@ -182,7 +182,7 @@ def train_ensemble(
         # all of its members as one network, which is for small networks: images that are streamed are large, and each
         # member would need a stream of its own.
         on_cluster = engine_name(engine, scheduler) == "dask"
-        alone = on_cluster or isinstance(dataset, StreamedDataset) or default_device().type == "cpu"
+        alone = on_cluster or dataset.is_streamed or default_device().type == "cpu"
         together = 1 if alone else math.ceil(len(missing) / (jobs or 1))
         groups = [[asdict(run.config) for run in missing[i : i + together]] for i in range(0, len(missing), together)]
         with (

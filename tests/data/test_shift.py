@@ -6,10 +6,10 @@ from helpers import subset
 from scipy.io import savemat
 
 from lib.data import shift
-from lib.data.corruptions import CORRUPTIONS, corrupt
+from lib.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from lib.data.datasets import Dataset, Split, load_dataset
 from lib.data.formats import DatasetError
-from lib.data.shift import PUBLISHED, Shift, foreign_images
+from lib.data.shift import PUBLISHED, Shift, foreign_images, read_cifar10_c
 from lib.errors import ConfigError
 from lib.run.store import RunStore
 
@@ -307,3 +307,79 @@ def test_foreign_images_are_interpolated(tmp_path, monkeypatch):
     np.testing.assert_allclose(
         rows[0, 1:-1], np.interp(np.arange(1, 15) / 2 - 0.25, np.arange(8), ramp[0, 0, :, 0]), atol=1
     )
+
+
+# The published files alone
+
+
+def write_cifar10_c(folder, name="fog", block=3):
+    """Small files of the genuine format."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (5 * block, 32, 32, 3), dtype=np.uint8)
+    labels = np.tile(rng.integers(0, 10, block, dtype=np.uint8), 5)
+    np.save(folder / f"{name}.npy", images)
+    np.save(folder / "labels.npy", labels)
+    return images, labels
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+def test_read_cifar10_c_blocks(tmp_path, severity):
+    images, labels = write_cifar10_c(tmp_path)
+    block = slice(3 * severity - 3, 3 * severity)
+    found, found_labels = read_cifar10_c(tmp_path, "fog", severity)
+    np.testing.assert_array_equal(found, images[block])
+    np.testing.assert_array_equal(found_labels, labels[block])
+    assert found_labels.dtype == np.int64
+    assert not found.flags.writeable
+
+
+@pytest.mark.parametrize("severity", [0, 6])
+def test_read_cifar10_c_unknown_severity(tmp_path, severity):
+    write_cifar10_c(tmp_path)
+    with pytest.raises(ValueError, match=rf"unknown severity {severity}; .*1, 2, 3, 4, 5"):
+        read_cifar10_c(tmp_path, "fog", severity)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def damage_header(path):
+    content = bytearray(path.read_bytes())
+    content[10:20] = b"x" * 10
+    path.write_bytes(content)
+
+
+def save_archive(path):
+    with path.open("wb") as file:
+        np.savez(file, images=np.zeros(3))
+
+
+IMAGES = np.zeros((15, 32, 32, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "message"),
+    [
+        ("fog.npy", lambda path: path.unlink(), r"fog\.npy not found; unpack CIFAR-10-C .*zenodo"),
+        ("labels.npy", lambda path: path.unlink(), r"labels\.npy not found"),
+        ("fog.npy", truncate, r"fog\.npy: not an array that can be read"),
+        ("labels.npy", damage_header, r"labels\.npy: not an array that can be read"),
+        ("fog.npy", lambda path: path.write_bytes(b""), r"fog\.npy: not an array that can be read"),
+        ("fog.npy", save_archive, r"fog\.npy: not an array that can be read"),
+        ("fog.npy", lambda path: np.save(path, np.array([{}]), allow_pickle=True), r"fog\.npy: not an array"),
+        ("fog.npy", lambda path: np.save(path, IMAGES / 255), r"fog\.npy: expected uint8 .*got float64"),
+        ("fog.npy", lambda path: np.save(path, IMAGES[:, :28]), r"fog\.npy: .*got uint8 \(15, 28, 32, 3\)"),
+        ("fog.npy", lambda path: np.save(path, IMAGES[:14]), r"fog\.npy: .*five blocks .*\(14, 32, 32, 3\)"),
+        ("fog.npy", lambda path: np.save(path, np.uint8(1)), r"fog\.npy: .*got uint8 \(\)"),
+        ("labels.npy", lambda path: np.save(path, np.zeros(14, int)), r"labels\.npy: expected integer .*\(15,\)"),
+        ("labels.npy", lambda path: np.save(path, np.zeros(15)), r"labels\.npy: expected integer .*float64"),
+        ("labels.npy", lambda path: np.save(path, np.full(15, 10)), r"labels\.npy: expected labels 0 to 9"),
+    ],
+)
+def test_read_cifar10_c_damaged_files(tmp_path, file, damage, message):
+    write_cifar10_c(tmp_path)
+    damage(tmp_path / file)
+    with pytest.raises(DatasetError, match=message) as error:
+        read_cifar10_c(tmp_path, "fog", 1)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,149 @@
+"""Published datasets: the files they consist of, where these are looked for, and where they are downloaded from."""
+
+import http.client
+import os
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib.data.formats import (
+    CIFAR10_BATCHES,
+    IDX_FILES,
+    DatasetError,
+    RawDataset,
+    one_line,
+    read_cifar10,
+    read_cifar10_holdout,
+    read_cifar100,
+    read_fashion_mnist,
+    read_svhn,
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A published dataset.
+
+    Attributes:
+        read: what makes arrays of a folder that holds all files.
+        files: their names; each may also end in `.gz`.
+        folders: under the data root, or absolute; downloads go into the first.
+        downloads: URL → MD5 as torchvision or the dataset's own page gives it.
+        hint: how to get it by hand, before "into FOLDER".
+        pickled: the folder of a version that is not read.
+    """
+
+    read: Callable[[Path], RawDataset]
+    files: tuple[str, ...]
+    folders: tuple[str, ...]
+    downloads: dict[str, str]
+    hint: str
+    pickled: str = ""
+
+
+def _cifar(read: Callable, files: tuple[str, ...], archive: str, md5: str, folder: str, pickled: str) -> Source:
+    url = f"https://www.cs.toronto.edu/~kriz/{archive}"
+    return Source(read, files, (folder, "."), {url: md5}, f"put the files of {url}", pickled)
+
+
+_CIFAR10 = (
+    *("cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"),
+    *("cifar-10-batches-bin", "cifar-10-batches-py"),
+)
+_FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
+_FASHION_MD5 = (
+    *("8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe"),
+    *("bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310"),
+)
+_SVHN_URL = "http://ufldl.stanford.edu/housenumbers"
+
+SOURCES = {
+    "fashion_mnist": Source(
+        read_fashion_mnist,
+        IDX_FILES,
+        ("fashion_mnist", "FashionMNIST/raw", "/usr/share/datasets/fashion-mnist"),
+        {f"{_FASHION_URL}/{file}.gz": md5 for file, md5 in zip(IDX_FILES, _FASHION_MD5, strict=True)},
+        "install Debian's package dataset-fashion-mnist, or put the four files",
+    ),
+    "cifar10": _cifar(read_cifar10, (*CIFAR10_BATCHES, "test_batch.bin", "batches.meta.txt"), *_CIFAR10),
+    "cifar10_holdout": _cifar(read_cifar10_holdout, (*CIFAR10_BATCHES, "batches.meta.txt"), *_CIFAR10),
+    "cifar100": _cifar(
+        read_cifar100,
+        ("train.bin", "test.bin", "fine_label_names.txt"),
+        *("cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8"),
+        *("cifar-100-binary", "cifar-100-python"),
+    ),
+    "svhn": Source(
+        read_svhn,
+        ("train_32x32.mat", "test_32x32.mat"),
+        ("svhn", "."),
+        {
+            f"{_SVHN_URL}/train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
+            f"{_SVHN_URL}/test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
+        },
+        f"put train_32x32.mat and test_32x32.mat of {_SVHN_URL}",
+    ),
+}
+
+
+def data_root(root: str | Path | None = None) -> Path:
+    """The folder for datasets: `root`, else $DATA_DIR, else `data` in the checkout of this file, else ./data."""
+    checkout = Path(__file__).parents[2]
+    otherwise = (checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()) / "data"
+    return Path(root or os.environ.get("DATA_DIR") or otherwise).expanduser().resolve()
+
+
+def locate(name: str, root: Path) -> Path | None:
+    """The folder that holds all files of a published dataset, or None; downloads nothing."""
+    for folder in (root / folder for folder in SOURCES[name].folders):
+        if all((folder / file).is_file() or (folder / f"{file}.gz").is_file() for file in SOURCES[name].files):
+            return folder
+    return None
+
+
+def find(name: str, root: Path) -> Path:
+    """The folder that holds all files of a published dataset, after a download where there is none.
+
+    Raises DatasetError where the download failed; it says where the files were looked for, and how to get them.
+    """
+    if folder := locate(name, root):
+        return folder
+    source = SOURCES[name]
+    folders = [root / folder for folder in source.folders]
+    try:
+        _download(source.downloads, folders[0])
+    except (OSError, RuntimeError, http.client.HTTPException, tarfile.TarError, EOFError, zlib.error) as error:
+        looked = ", ".join(map(str, folders))
+        pickled = root / source.pickled if source.pickled else None
+        note = f"; {pickled} is the pickled version, which is not read" if pickled and pickled.is_dir() else ""
+        raise DatasetError(
+            f"{name} not found: {source.files[0]} and the other files it needs are not in {looked}{note}, and the "
+            f"download failed ({one_line(error)}); {source.hint} into {folders[0]}"
+        ) from error
+    return folders[0]
+
+
+def fetch(url: str, folder: Path, md5: str) -> None:
+    """Download one file into `folder` with a progress bar and check its MD5: the only use of the network."""
+    from torchvision.datasets.utils import download_url
+
+    download_url(url, folder, md5=md5)
+
+
+def _download(downloads: dict[str, str], folder: Path) -> None:
+    """Put all files into `folder`, each in one step, once all are whole: an interrupted download leaves nothing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as staging:
+        for url, md5 in downloads.items():
+            fetch(url, Path(staging), md5)
+            if url.endswith(".tar.gz"):
+                archive = Path(staging, url.rsplit("/", 1)[1])
+                # Not torchvision's extract_archive: it names no filter, of which Python 3.12 warns.
+                shutil.unpack_archive(archive, staging, filter="data")
+                archive.unlink()
+        for file in [file for file in Path(staging).rglob("*") if file.is_file()]:
+            os.replace(file, folder / file.name)
