@@ -1,4 +1,4 @@
-"""Figures 8 to 10: ensembles of runs, of samples around them, and of both; their size, and images unlike the data."""
+"""Figure 9: corrupted and foreign images, and what ensembles make of them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,53 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lib.plots.downloads import crossed, numbers, stacked, with_data
-from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES, RUN_COLORS, RUN_MARKERS, legend_below
-
-#: How far the points of different methods at one size or severity are set apart, all together.
-DODGE = 0.5
-
-#: Units that axes say beside the name of a metric.
-UNITS = {"negative log-likelihood": " (nats)"}
-
-
-def _dodged(count: int) -> np.ndarray:
-    """Offsets of so many methods around their common place on the axis."""
-    return np.linspace(-DODGE / 2, DODGE / 2, count) if count > 1 else np.zeros(1)
-
-
-def _line(axes: Axes, way: str, x: np.ndarray, y: np.ndarray, error: np.ndarray | None = None) -> None:
-    """One method's line, with its colour, marker and name, and bars where there is an `error`."""
-    look = {"color": METHOD_COLORS[way], "marker": METHOD_MARKERS[way], "label": METHOD_NAMES[way]}
-    star = METHOD_MARKERS[way] == "*"
-    size = {"markersize": 11 if star else 6, "linewidth": 1.2, "elinewidth": 1}
-    axes.errorbar(x, y, yerr=error, **look, **size, zorder=2 + star)
-
-
-def ensemble_sizes(scores: Mapping[str, pd.DataFrame]) -> Figure:
-    """Fig. 8: how good ensembles are, against how many runs they have; one panel a metric, one line a method.
-
-    Args:
-        scores: for each method, of `METHOD_NAMES`, one row an ensemble: its `size`, and one column a metric. Points are
-            means over the ensembles of a size, bars their standard deviation.
-    """
-    metrics = [name for name in next(iter(scores.values())).columns if name != "size"]
-    figure, grid = plt.subplots(-(-len(metrics) // 2), 2, figsize=(6.8, 7.4), sharex=True, squeeze=False)
-    tables = {}
-    for axes, metric in zip(grid.flat, metrics, strict=False):
-        label = metric + UNITS.get(metric, "")
-        for (way, table), offset in zip(scores.items(), _dodged(len(scores)), strict=True):
-            groups = table.groupby("size")[metric]
-            mean, spread = groups.mean(), groups.std(ddof=0)
-            _line(axes, way, mean.index + offset, mean, spread)
-            columns = {"ensembles": groups.size(), "mean": mean, "standard deviation": spread}
-            tables[label, METHOD_NAMES[way]] = pd.DataFrame(columns).reset_index(names="runs in the ensemble")
-        axes.set_ylabel(label)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    for axes in grid[-1]:
-        axes.set_xlabel("runs in the ensemble")
-    legend_below(figure, grid.ravel(), ncols=2)
-    sns.despine(figure)
-    return with_data(figure, stacked(tables, "metric", "method"))
+from lib.plots.ensemble import dodged, line
+from lib.plots.style import METHOD_NAMES, legend_below
 
 
 def image_grid(images: np.ndarray, rows: Sequence[str], columns: Sequence[str], label: str) -> Figure:
@@ -125,7 +80,7 @@ def shifted_scores(values: Mapping[str, np.ndarray], titles: Sequence[str], labe
                     way = _plain(variant)
                     band = (severities[1:], (mean - spread)[1:], (mean + spread)[1:])
                     axes.fill_between(*band, color="0.85", linewidth=0)
-                _line(axes, way, severities, mean)
+                line(axes, way, severities, mean)
                 columns = {"mean": mean, "standard deviation": spread}
                 tables[labels[metric], titles[variant], METHOD_NAMES[way]] = crossed({"severity": severities}, columns)
     legend_below(figure, grid.ravel(), ncols=2)
@@ -147,7 +102,7 @@ def shifted_gains(values: Mapping[str, np.ndarray], titles: Sequence[str], label
     for metric, row in enumerate(grid):
         for variant, axes in enumerate(row):
             axes.axhline(0, color="0.6", linewidth=1)
-            for (way, all_values), offset in zip(values.items(), _dodged(len(values)), strict=True):
+            for (way, all_values), offset in zip(values.items(), dodged(len(values)), strict=True):
                 if (way, variant) != ("single", 0):
                     name = _plain(variant) if way == "single" else way
                     key = labels[metric], titles[variant], METHOD_NAMES[name]
@@ -160,7 +115,7 @@ def shifted_gains(values: Mapping[str, np.ndarray], titles: Sequence[str], label
 def _mean_line(axes: Axes, way: str, values: np.ndarray, offset: float) -> pd.DataFrame:
     """Draw the means over corruptions of `(severities from 0, corruptions)`, with standard errors; returns both."""
     mean, error = values.mean(axis=-1), values.std(axis=-1, ddof=1) / np.sqrt(values.shape[-1])
-    _line(axes, way, np.arange(len(values)) + offset, mean, error)
+    line(axes, way, np.arange(len(values)) + offset, mean, error)
     return crossed({"severity": range(len(values))}, {"mean": mean, "standard error": error})
 
 
@@ -180,9 +135,9 @@ def shifted_divergence(values: Mapping[str, np.ndarray], foreign: Mapping[str, f
     """
     figure, (axes, beside) = plt.subplots(1, 2, figsize=(6.4, 5.6), sharey=True, width_ratios=(5, 1))
     tables = {}
-    for (way, own), offset in zip(values.items(), _dodged(len(values)), strict=True):
+    for (way, own), offset in zip(values.items(), dodged(len(values)), strict=True):
         tables[METHOD_NAMES[way], "test"] = _mean_line(axes, way, own, offset)
-        _line(beside, way, np.array([offset]), np.array([foreign[way]]))
+        line(beside, way, np.array([offset]), np.array([foreign[way]]))
         tables[METHOD_NAMES[way], name] = pd.DataFrame({"mean": [foreign[way]]})
     axes.set(xlabel="severity", ylabel="Jensen-Shannon divergence (nats)", ylim=(0, None))
     beside.set_xticks([0], [name])
@@ -190,23 +145,3 @@ def shifted_divergence(values: Mapping[str, np.ndarray], foreign: Mapping[str, f
     legend_below(figure, [axes], ncols=2)
     sns.despine(figure)
     return with_data(figure, stacked(tables, "method", "images"))
-
-
-def ensembles_under_shift(scores: pd.DataFrame) -> Figure:
-    """Fig. 10: accuracy and Brier score of ensembles of a few sizes, against the severity of corruptions.
-
-    Args:
-        scores: columns `severity`, `size`, `accuracy` and `Brier score`, one row each pair of the first two.
-    """
-    figure, panels = plt.subplots(2, 1, figsize=(6.4, 7.2), sharex=True)
-    for axes, metric in zip(panels, ("accuracy", "Brier score"), strict=True):
-        for number, (size, own) in enumerate(scores.groupby("size")):
-            label = "one network" if size == 1 else f"ensemble of {size}"
-            look = {"color": RUN_COLORS[number], "marker": RUN_MARKERS[number], "label": label}
-            axes.plot(own["severity"], own[metric], markersize=7, **look)
-        axes.set_ylabel(metric)
-    panels[1].set(xlabel="severity of the corruptions, 0: none", xticks=sorted(set(scores["severity"])))
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    sns.despine(figure)
-    data = scores[["severity", "size", "accuracy", "Brier score"]]
-    return with_data(figure, data.rename(columns={"size": "runs in the ensemble"}))

@@ -1,0 +1,60 @@
+"""Figure 8: ensembles of runs, of samples around them, and of both, by how many runs they have."""
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from lib.plots.downloads import stacked, with_data
+from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES, legend_below
+
+#: How far the points of different methods at one size or severity are set apart, all together.
+DODGE = 0.5
+
+#: Units that axes say beside the name of a metric.
+UNITS = {"negative log-likelihood": " (nats)"}
+
+
+def dodged(count: int) -> np.ndarray:
+    """Offsets of so many methods around their common place on the axis."""
+    return np.linspace(-DODGE / 2, DODGE / 2, count) if count > 1 else np.zeros(1)
+
+
+def line(axes: Axes, way: str, x: np.ndarray, y: np.ndarray, error: np.ndarray | None = None) -> None:
+    """One method's line, with its colour, marker and name, and bars where there is an `error`."""
+    look = {"color": METHOD_COLORS[way], "marker": METHOD_MARKERS[way], "label": METHOD_NAMES[way]}
+    star = METHOD_MARKERS[way] == "*"
+    size = {"markersize": 11 if star else 6, "linewidth": 1.2, "elinewidth": 1}
+    axes.errorbar(x, y, yerr=error, **look, **size, zorder=2 + star)
+
+
+def ensemble_sizes(scores: Mapping[str, pd.DataFrame]) -> Figure:
+    """Fig. 8: how good ensembles are, against how many runs they have; one panel a metric, one line a method.
+
+    Args:
+        scores: for each method, of `METHOD_NAMES`, one row an ensemble: its `size`, and one column a metric. Points are
+            means over the ensembles of a size, bars their standard deviation.
+    """
+    metrics = [name for name in next(iter(scores.values())).columns if name != "size"]
+    figure, grid = plt.subplots(-(-len(metrics) // 2), 2, figsize=(6.8, 7.4), sharex=True, squeeze=False)
+    tables = {}
+    for axes, metric in zip(grid.flat, metrics, strict=False):
+        label = metric + UNITS.get(metric, "")
+        for (way, table), offset in zip(scores.items(), dodged(len(scores)), strict=True):
+            groups = table.groupby("size")[metric]
+            mean, spread = groups.mean(), groups.std(ddof=0)
+            line(axes, way, mean.index + offset, mean, spread)
+            columns = {"ensembles": groups.size(), "mean": mean, "standard deviation": spread}
+            tables[label, METHOD_NAMES[way]] = pd.DataFrame(columns).reset_index(names="runs in the ensemble")
+        axes.set_ylabel(label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for axes in grid[-1]:
+        axes.set_xlabel("runs in the ensemble")
+    legend_below(figure, grid.ravel(), ncols=2)
+    sns.despine(figure)
+    return with_data(figure, stacked(tables, "metric", "method"))
