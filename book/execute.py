@@ -12,8 +12,8 @@ from papermill.exceptions import PapermillExecutionError
 
 from lib.config import PRESETS
 from lib.errors import ConfigError, unknown
-from lib.sweep.cell import QUIET
-from lib.sweep.grid import check_value, read_yaml
+from lib.sweep.execute import QUIET
+from lib.sweep.grid import read_yaml
 
 
 def parameters_for(notebook: Path, params: Path | None, defaults: dict[str, str]) -> dict:
@@ -27,10 +27,9 @@ def parameters_for(notebook: Path, params: Path | None, defaults: dict[str, str]
         raise ConfigError(f"{params} must hold lines `name: value`, got a {type(given).__name__}")
     own = papermill.inspect_notebook(str(notebook))
     every = set(own).union(*(papermill.inspect_notebook(str(other)) for other in notebook.parent.glob("*.ipynb")))
-    for name, value in given.items():
+    for name in given:
         if name not in every:
             raise ConfigError(unknown("parameter", name, sorted(every)))
-        check_value(name, value, depth=1)
     given = defaults | given
     if isinstance(given["preset"], list) or given["preset"] not in PRESETS:
         raise ConfigError(unknown("preset", given["preset"], PRESETS))

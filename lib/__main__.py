@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from lib.config import MemberConfig
-from lib.data.datasets import DATASETS, SOURCES, default_data_root, locate
+from lib.data.datasets import DATASETS
+from lib.data.sources import SOURCES, data_root, locate
 from lib.errors import OneLineError
+from lib.run.files import write_atomically
 from lib.run.store import Run, RunStore, StoreError, folder_size, last_written
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
@@ -134,46 +136,48 @@ def prune(
         return
     if not yes:
         typer.confirm(f"remove {amount}?", abort=True)
-    stay = sum(not (run.remove() if run else store.remove_leftover(folder)) for folder, run in chosen.items())
+    stay = sum(not store.remove(folder) for folder in chosen)
     typer.echo(f"removed {len(chosen) - stay} folders" + (f"; {stay} stay, being trained just now" if stay else ""))
 
 
 @app.command()
 def sweep(
-    notebook: Annotated[Path, typer.Argument(help="The notebook to execute.")],
-    grid: Annotated[Path, typer.Argument(help="YAML: `name: [first, second]` for an axis, `name: value` for all.")],
-    output: Annotated[Path, typer.Option(help="Folder for the executed notebooks, results.csv and index.html.")],
+    notebooks: Annotated[list[Path], typer.Argument(help="The notebooks to execute.")],
+    grid: Annotated[Path, typer.Argument(help="YAML: `name: [first, second]` to vary, `name: value` for all.")],
+    output: Annotated[Path, typer.Option(help="Folder for the executed notebooks, results.csv and the scoreboard.")],
     engine: Annotated[str | None, typer.Option(help="What executes cells: loky, dask or sequential.")] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a dask scheduler, `local` or `slurm`.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Cells executed side by side; one a core when left out.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be executed, and write nothing.")] = False,
 ) -> None:
-    """Execute a notebook for all cells of a grid that are not complete, and show the results side by side."""
+    """Execute notebooks for all cells of a grid that are not complete, and gather the results."""
     # PyTorch, papermill and Jupyter come with it, which the other commands do without.
-    from lib.sweep import execution, forecast, sweep_page
-    from lib.sweep import plan as sweeps
+    from lib.sweep import execute
     from lib.sweep.grid import read_grid
+    from lib.sweep.plan import plan, results_table
 
-    planned = sweeps.plan(notebook, read_grid(grid), output, engine, jobs, scheduler)
+    planned = plan(notebooks, read_grid(grid), output, engine, jobs, scheduler)
     if dry_run:
-        expected = forecast.Forecast(planned)
-        print_table(("cell", "state", "members missing", "training"), expected.rows())
-        typer.echo("\n".join(expected.summary()))
+        missing = [cell.missing_members() if planned.results(cell) is None else "complete" for cell in planned.cells]
+        names = [cell.name for cell in planned.cells]
+        print_table(("cell", "members missing"), list(zip(names, missing, strict=True)))
         return
-    with execution.open_folder(planned.folder):
+    with execute.open_folder(planned.folder):
         try:
-            execution.run(planned)
+            failures = execute.run(planned)
         except KeyboardInterrupt:
-            raise sweeps.SweepError("stopped; the same command goes on where it was") from None
+            typer.echo("error: stopped; the same command goes on where it was", err=True)
+            raise typer.Exit(130) from None
         finally:
-            sweep_page.write(planned)
+            results = results_table(planned)
+            write_atomically(planned.folder / "results.csv", results.to_csv(index=False).encode())
             complete = sum(planned.results(cell) is not None for cell in planned.cells)
-            typer.echo(f"{complete} of {len(planned.cells)} cells are complete: {planned.folder / 'index.html'}")
-    if planned.failures:
-        failed = [cell for cell in planned.cells if cell.name in planned.failures]
-        rows = [(cell.name, planned.failures[cell.name], planned.failed(cell)) for cell in failed]
-        print_table(("cell", "why", "notebook"), rows)
-        raise sweeps.SweepError(f"{len(failed)} of {len(planned.cells)} cells failed")
+            typer.echo(f"{complete} of {len(planned.cells)} cells are complete: {planned.folder / 'results.csv'}")
+        if len(results):
+            execute.scoreboard(planned)
+    if failures:
+        print_table(("failed cell", "why"), list(failures.items()))
+        raise execute.SweepError(f"{len(failures)} of {len(planned.cells)} cells failed")
 
 
 @app.command()
@@ -182,7 +186,7 @@ def datasets() -> None:
     rows = []
     for name, description in DATASETS.items():
         embedded = name not in SOURCES
-        rows.append((name, "here" if embedded or locate(name, default_data_root()) else "not here", description))
+        rows.append((name, "here" if embedded or locate(name, data_root()) else "not here", description))
     print_table(("name", "data", "what it is"), rows)
 
 

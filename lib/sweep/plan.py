@@ -1,64 +1,77 @@
-"""One notebook over a grid of parameters: its cells, their names, and which of them are complete.
+"""Notebooks over a grid of parameters: the cells, their names, which of them are complete, and their results.
 
-NotebookSource, Grid → plan → Sweep → lib.sweep.execution → lib.sweep.sweep_page
+NotebookSource, grid → plan → Sweep → lib.sweep.execute → results_table
 """
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from lib.config import TRAINING_VERSION, Experiment, canonical_json
 from lib.data.datasets import DATASETS, load_dataset
-from lib.errors import ConfigError, OneLineError
-from lib.findings import claims
-from lib.notebook.parameters import NotebookSource, check_types
+from lib.data.sources import SOURCES, data_root, locate
+from lib.errors import ConfigError, unknown
+from lib.findings import FINDINGS
+from lib.findings.judging import Result
+from lib.findings.records import read_results
+from lib.notebook.parameters import NotebookSource, check_types, experiments_of
 from lib.run.engines import check_engine
-from lib.run.files import DamagedRun, read_file
+from lib.run.files import DamagedRun, read_file, sha256, write_atomically
 from lib.run.store import RunStore
-from lib.sweep.cell import checksums
-from lib.sweep.grid import Grid, cells
-
-#: Parameters that the sweep chooses for each cell.
-CHOSEN = ("results_dir",)
+from lib.sweep.grid import combinations
 
 #: Parameters that say where or how something is computed, and are left out of the cells' names.
 UNNAMED = ("runs_dir", "data_dir", "engine", "scheduler", "jobs", "batch_workers")
 
-#: Members that an experiment of a cell may have: each of them has a key to compute.
-MOST_MEMBERS = 10_000
-
-#: Characters of a cell's name before its key, which has as many digits as follow.
+#: Characters of a cell's name before its key, and of the key.
 NAME_LENGTH, KEY_LENGTH = 100, 12
 
-#: Of one sweep at a time, and the sign that a folder is one of a sweep.
-LOCK = ".sweep.lock"
 
-
-class SweepError(OneLineError):
-    """A sweep cannot begin or go on; the message is one line."""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cell:
-    """One run of the notebook.
+    """One run of a notebook.
 
     Attributes:
-        name: of its files: its parameters, and a key of all that decides whether it is complete.
-        parameters: what the grid says, by name, in the order of the notebook.
+        name: of its files: the notebook, its parameters, and a key of all that decides whether it is complete.
+        source: the notebook.
+        parameters: what the grid says, by name.
         given: all parameters of the notebook.
         experiments: what it trains, where that is known.
     """
 
     name: str
-    parameters: dict[str, Any] = field(hash=False)
-    given: dict[str, Any] = field(hash=False)
-    experiments: list[Experiment] = field(hash=False)
+    source: NotebookSource
+    parameters: dict[str, Any]
+    given: dict[str, Any]
+    experiments: list[Experiment]
+
+    @property
+    def store(self) -> RunStore:
+        """The run store that its notebook uses."""
+        return RunStore(self.given.get("runs_dir"))
+
+    def missing_members(self) -> str:
+        """How many members of its experiments the store lacks, as "1 of 5"; "not known" where it has none."""
+        lacking = 0
+        root = data_root(self.given.get("data_dir"))
+        for experiment in self.experiments:
+            if experiment.dataset in SOURCES and not locate(experiment.dataset, root):
+                lacking += experiment.num_members  # what is not here to train on was not trained on here
+                continue
+            dataset = load_dataset(experiment.dataset, root, experiment.validation_size)
+            members = experiment.members(dataset.name, dataset.content_hash)
+            lacking += sum(not self.store.run(member).is_complete() for member in members)
+        total = sum(experiment.num_members for experiment in self.experiments)
+        return f"{lacking} of {total}" if total else "not known"
 
 
 @dataclass(frozen=True)
@@ -66,32 +79,16 @@ class Sweep:
     """The cells of a sweep and its folder, which has `notebooks/<cell>.ipynb` and `claims/<cell>/`.
 
     Attributes:
-        source: the notebook.
         cells: each once.
         folder: of all results.
-        options: of `lib.run.engines.open_engine`.
-        failures: why cells failed in `run`, by their names.
+        engine, jobs, scheduler: of `lib.run.engines.open_engine`.
     """
 
-    source: NotebookSource
     cells: list[Cell]
     folder: Path
-    options: dict[str, Any] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def store(self) -> RunStore:
-        """The run store that all cells share."""
-        return RunStore(self.cells[0].given.get("runs_dir"))
-
-    @property
-    def varied(self) -> list[str]:
-        """The parameters that are not the same in all cells, in the notebook's order."""
-        return varied(self.cells)
-
-    def label(self, cell: Cell) -> str:
-        """What sets a cell apart from the others."""
-        return ", ".join(f"{name} = {value_text(cell.given[name])}" for name in self.varied) or cell.name
+    engine: str | None = None
+    jobs: int | None = None
+    scheduler: str | None = None
 
     def notebook(self, cell: Cell) -> Path:
         """Where the executed notebook of a cell is when it is complete."""
@@ -101,70 +98,92 @@ class Sweep:
         """Where the notebook of a cell is that failed."""
         return self.folder / "notebooks" / f"{cell.name}.failed.ipynb"
 
-    def unfinished(self, cell: Cell) -> list[Path]:
-        """Notebooks of a cell that is running, or whose process died."""
-        return sorted((self.folder / "notebooks").glob(f".{cell.name}.*.running.ipynb"))
+    def unfinished(self, cell: Cell) -> Path:
+        """Where the notebook of a cell is while this process has it executed.
 
-    def results(self, cell: Cell) -> list[claims.Result] | None:
+        A worker that outlived another process's sweep may still write to a name of that process.
+        """
+        return self.folder / "notebooks" / f".{cell.name}.{os.getpid()}.running.ipynb"
+
+    def records(self, cell: Cell) -> Path:
+        """The folder of a cell's verdicts."""
+        return self.folder / "claims" / cell.name
+
+    def complete(self, cell: Cell) -> None:
+        """Put the executed notebook of a cell in its place, with checksums of itself and of the verdicts.
+
+        Raises:
+            OSError, ValueError, OneLineError: it cannot be read here, or not be written.
+        """
+        content = json.loads(self.unfinished(cell).read_bytes())
+        content["metadata"]["checksums"] = self._checksums(cell, content)
+        write_atomically(self.notebook(cell), json.dumps(content, indent=1, ensure_ascii=False).encode())
+        self.unfinished(cell).unlink()
+        self.failed(cell).unlink(missing_ok=True)
+
+    def results(self, cell: Cell) -> list[Result] | None:
         """The verdicts of a cell that is complete; `None` for one that is not, or whose files are damaged."""
-        folder = self.folder / "claims" / cell.name
         try:
             content = json.loads(read_file(self.notebook(cell)))
             written = content["metadata"].pop("checksums")
-            executed = content["metadata"]["papermill"]["exception"] is None and folder.is_dir()
-            whole = executed and written == checksums(content, folder)
-            return claims.read_results(folder) if whole else None
+            return read_results(self.records(cell)) if written == self._checksums(cell, content) else None
         except (OSError, DamagedRun, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None
 
+    def _checksums(self, cell: Cell, content: dict[str, Any]) -> dict[str, str]:
+        """Of an executed notebook without its checksums, and of the cell's verdicts by their names."""
+        paths = sorted(self.records(cell).rglob("*.json"))
+        verdicts = {str(path.relative_to(self.records(cell))): sha256(read_file(path)) for path in paths}
+        return verdicts | {"notebook": sha256(json.dumps(content, sort_keys=True).encode())}
+
 
 def plan(
-    notebook: str | Path,
-    grid: Grid,
+    notebooks: Sequence[str | Path],
+    grid: Sequence[Mapping[str, Any]],
     folder: str | Path,
     engine: str | None = None,
     jobs: int | None = None,
     scheduler: str | None = None,
 ) -> Sweep:
-    """The sweep of a notebook over a grid, once everything about it is right; nothing is written.
+    """The sweep of notebooks over a grid, once everything about it is right; nothing is written.
 
     Args:
-        notebook: its file.
+        notebooks: their files; each takes the parameters of the grid that it has.
         grid: of `lib.sweep.grid.read_grid`.
         folder: where all results go.
         engine, jobs, scheduler: of `lib.run.engines.open_engine`, for the cells; each trains its members in its own
             process, one after the other, unless the grid says otherwise.
 
     Raises:
-        OneLineError: a name, a type or a value that is not allowed, in any cell, or data that do not exist.
+        OneLineError: a name that no notebook has, a type or a value that is not allowed, in any cell, or data that do
+            not exist.
     """
     check_engine(engine, jobs, scheduler)
     if find_spec("papermill") is None:
-        raise SweepError("sweeps need papermill: install ensemble-landscapes[book]")
-    source = NotebookSource.read(notebook)
-    chosen: dict[str, Cell] = {}
+        raise ConfigError("sweeps need papermill: install ensemble-landscapes[book]")
+    sources = [NotebookSource.read(path) for path in notebooks]
+    declared = dict.fromkeys(name for source in sources for name in source.annotations)
+    for name in (name for mapping in grid for name in mapping):
+        if name not in declared:
+            raise ConfigError(unknown("parameter", name, declared))
+        if name == "results_dir":
+            raise ConfigError(f"{name} cannot be in a grid: a sweep gives each cell its own, below its output folder")
     content_hash = lru_cache(_content_hash)  # for this call alone, as the data may have changed before the next one
-    for parameters in cells(grid, source.annotations):
-        cell = _cell(source, parameters, content_hash)
-        chosen.setdefault(cell.name, cell)
-    stores = {str(cell.given.get("runs_dir")) for cell in chosen.values()}
-    if len(stores) > 1:
-        raise ConfigError(f"runs_dir must be the same in all cells, which share one run store, got {sorted(stores)}")
-    options = {"engine": engine, "jobs": jobs, "scheduler": scheduler}
-    return Sweep(source, list(chosen.values()), Path(folder).expanduser().absolute(), options)
+    cells: dict[str, Cell] = {}
+    for source in sources:
+        for mapping in grid:
+            for parameters in combinations(mapping, source.annotations):
+                cell = _cell(source, parameters, content_hash)
+                cells.setdefault(cell.name, cell)
+    return Sweep(list(cells.values()), Path(folder).expanduser().absolute(), engine, jobs, scheduler)
 
 
 def _cell(source: NotebookSource, parameters: Mapping[str, Any], content_hash: Callable[..., str | None]) -> Cell:
-    for name in CHOSEN:
-        if name in parameters:
-            raise ConfigError(f"{name} cannot be in a grid: a sweep gives each cell its own, below its output folder")
     check_types(parameters, source.annotations)
     given = source.defaults | dict(parameters)
     check_engine(given.get("engine"), given.get("jobs"), given.get("scheduler"))
-    experiments = source.experiments(given)
-    if any(experiment.num_members > MOST_MEMBERS for experiment in experiments):
-        raise ConfigError(f"num_members must be at most {MOST_MEMBERS:,} in a grid, got {given['num_members']}")
-    first = experiments[0] if experiments else None
+    finding = FINDINGS.get(re.sub(r"^\d+_", "", source.path.stem))
+    experiments = experiments_of(finding, given) if finding else []
     # 1 for 1.0 is the same cell, and so is one that says what the notebook says by itself.
     floats = [name for name, annotation in source.annotations.items() if annotation == "float"]
     content = given | {name: float(given[name]) for name in floats if given[name] is not None}
@@ -172,40 +191,42 @@ def _cell(source: NotebookSource, parameters: Mapping[str, Any], content_hash: C
         "code": source.cells,
         "parameters": content,
         "training_version": TRAINING_VERSION,
-        "data": content_hash(first.dataset, given.get("data_dir"), first.validation_size) if first else None,
+        "data": content_hash(given.get("dataset"), given.get("data_dir")),
     }
     key = hashlib.sha256(canonical_json(recipe).encode()).hexdigest()[:KEY_LENGTH]
-    ordered = {name: parameters[name] for name in source.annotations if name in parameters}
     said = {name: value for name, value in content.items() if value != source.defaults[name] and name not in UNNAMED}
     # Of a path its end: the rest says more of the machine than of the cell.
-    words = [f"{name}={value_text(value).rstrip('/').rpartition('/')[2]}" for name, value in said.items()]
-    # Nothing that a shell or an address would have to quote.
-    readable = re.sub(r"[^A-Za-z0-9._,=+-]+", "_", ",".join(words) or source.path.stem)
-    return Cell(f"{readable[:NAME_LENGTH]}-{key}", ordered, given, experiments)
+    words = [f"{name}_{value_text(value).rstrip('/').rpartition('/')[2]}" for name, value in said.items()]
+    # Nothing that a shell, an address or LaTeX's \input would have to quote.
+    readable = re.sub(r"[^A-Za-z0-9._+-]+", "_", "-".join([source.path.stem, *words]))
+    return Cell(f"{readable[:NAME_LENGTH]}-{key}", source, dict(parameters), given, experiments)
 
 
-def _content_hash(dataset: str, data_dir: str | None, validation_size: int | None) -> str | None:
-    """Checksum of data that are the user's files and may change; raises for data that are none."""
-    return None if dataset in DATASETS else load_dataset(dataset, data_dir, validation_size).content_hash
+def _content_hash(dataset: str | None, data_dir: str | None) -> str | None:
+    """Checksum of data that are the user's files and may change; raises for data that do not exist."""
+    return None if dataset is None or dataset in DATASETS else load_dataset(dataset, data_dir).content_hash
 
 
-def varied(cells: Sequence[Cell]) -> list[str]:
-    """The parameters that are not the same in all of some cells."""
-    return [name for name in cells[0].given if len({value_text(cell.given[name]) for cell in cells}) > 1]
+def results_table(sweep: Sweep) -> pd.DataFrame:
+    """One row a verdict: its numbers, every parameter that varies, and which run it is of."""
+    given = [cell.given for cell in sweep.cells]
+    names = dict.fromkeys(name for one in given for name in one)
+    varied = [name for name in names if len({value_text(one[name]) for one in given if name in one}) > 1]
+    rows = []
+    for cell in sweep.cells:
+        for result in sweep.results(cell) or []:
+            context = result.context
+            row = {"claim": result.claim.id, **{end: getattr(result.estimate, end) for end in ("value", "low", "high")}}
+            row |= {"verdict": result.verdict} | {name: cell.given.get(name) for name in varied}
+            row |= {"dataset": cell.given.get("dataset") or context["dataset"]}
+            row |= {name: context.get(name) for name in ("architecture", "seed", "epochs")}
+            row |= {"members": context.get("num_members")}
+            rows.append(row | {"notebook": cell.source.path.stem, "cell": cell.name})
+    return pd.DataFrame(rows).map(lambda value: value_text(value) if isinstance(value, list) else value)
 
 
 def value_text(value: Any) -> str:
     """A parameter's value as a few words."""
     if isinstance(value, list):
         return "+".join(map(value_text, value))
-    if isinstance(value, float):
-        short = f"{value:g}"
-        return short if float(short) == value else repr(value)
     return "none" if value is None else str(value)
-
-
-def duration(seconds: float) -> str:
-    """A time in the unit that fits it."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -14,7 +14,7 @@ from lib.config import Experiment
 from lib.errors import ConfigError
 from lib.notebook.parameters import NotebookSource, check_names, check_types
 from lib.run.store import RunStore
-from lib.sweep.grid import cells, read_grid
+from lib.sweep.grid import combinations, read_grid
 
 PAGES = [path for path in NOTEBOOKS if path != SCOREBOARD]
 
@@ -127,7 +127,7 @@ def notebook_of(params):
 @pytest.mark.parametrize("path", PARAMS, ids=lambda path: path.stem)
 def test_parameter_file_is_accepted_by_its_notebook(path):
     source = notebook_of(path)
-    (given,) = cells(read_grid(path), source.annotations)
+    (given,) = combinations(*read_grid(path), source.annotations)
     check_types(given, source.annotations)
     experiments = source.experiments(source.defaults | given)
     assert {one.preset for one in experiments} == {"paper"}

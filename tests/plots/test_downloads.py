@@ -179,11 +179,10 @@ def near(numbers, wanted):
 
 def test_every_figure_has_an_example():
     functions = set()
-    # A sweep's panels are not a page's figures: their data are its results.csv.
     for module in pkgutil.iter_modules(plots.__path__, "lib.plots."):
         for name, function in inspect.getmembers(importlib.import_module(module.name), inspect.isfunction):
             returns = inspect.signature(function).return_annotation
-            own = function.__module__ != "lib.plots.sweep" and function is not downloads.with_data
+            own = function is not downloads.with_data
             if returns is Figure and not name.startswith("_") and own:
                 functions.add(function)
     assert functions == set(EXAMPLES)

@@ -1,0 +1,208 @@
+"""Sweeps executed: complete, resumed, damaged, killed and stopped, over a notebook that trains nothing."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+from conftest import NOTEBOOKS
+from helpers import CHECKOUT, notebook, processes_of_group
+
+from lib.findings.judging import judge_estimate
+from lib.findings.records import write_result
+from lib.metrics.intervals import Estimate
+from lib.sweep import execute
+from lib.sweep.plan import plan, results_table
+
+#: A notebook that writes a verdict, or does to its processes what its parameter says; it needs nothing but Python.
+PARAMETERS = """number: int = 0  # of the cell
+deed: str = None  # what happens
+marks: str = None  # folder of marks, and of the record that is its verdict
+results_dir: str = None
+"""
+DEED = """
+import os, shutil, signal, time
+from pathlib import Path
+mark = Path(marks, f"{number}-{deed}")
+first = not mark.exists()
+mark.write_text(str(os.getpid()))
+if deed == "kills its worker" or (deed == "kills its worker once" and first):
+    os.kill(os.getppid(), signal.SIGKILL)
+if deed == "kills its kernel":
+    os.kill(os.getpid(), signal.SIGKILL)
+if deed == "waits":
+    time.sleep(300)
+if deed == "raises":
+    raise ValueError("two\\nlines")
+shutil.copytree(Path(marks, "record"), results_dir, dirs_exist_ok=True)
+"""
+
+
+class Victims:
+    """Sweeps of the notebook above, below one folder."""
+
+    def __init__(self, folder):
+        self.path, self.marks, self.folder = folder / "page.ipynb", folder / "marks", folder / "out {braces}"
+        context = {"dataset": "digits", "architecture": "small_cnn", "preset": "smoke", "seed": 3, "num_members": 2}
+        estimate = Estimate(0.7, 0.6, 0.8, 10, "members")
+        write_result(judge_estimate("independent/disagree", estimate, context), self.marks / "record")
+        content = json.loads(notebook(PARAMETERS, DEED))
+        for cell in content["cells"]:
+            cell |= {"execution_count": None, "outputs": []}
+        content["metadata"] = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        self.path.write_text(json.dumps(content))
+
+    def plan(self, *deeds, engine="loky"):
+        grid = [{"marks": str(self.marks), "number": number, "deed": deed} for number, deed in enumerate(deeds)]
+        return plan([self.path], grid, self.folder, engine, 2)
+
+
+def perform(planned):
+    """The lines why cells failed, by their numbers."""
+    with execute.open_folder(planned.folder):
+        failures = execute.run(planned)
+    return {cell.given["number"]: failures[cell.name] for cell in planned.cells if cell.name in failures}
+
+
+@pytest.fixture(scope="module")
+def victims(tmp_path_factory):
+    return Victims(tmp_path_factory.mktemp("sweep"))
+
+
+@pytest.fixture(scope="module")
+def executed(victims):
+    """A sweep of six cells, and why some of them failed; workers die of two, and a kernel of one."""
+    deeds = [None, "kills its worker", None, "kills its worker once", "kills its kernel", "raises"]
+    planned = victims.plan(*deeds)
+    return planned, perform(planned)
+
+
+@pytest.mark.slow
+def test_cells_survive_the_workers_and_kernels_that_others_kill(executed):
+    planned, failures = executed
+    died = "its process died twice, of too little memory perhaps"
+    assert failures == {1: died, 4: died, 5: "ValueError: two lines"}
+    failed = [cell.given["number"] in failures for cell in planned.cells]
+    assert [planned.results(cell) is None for cell in planned.cells] == failed
+    paths = [
+        (planned.failed if bad else planned.notebook)(cell) for cell, bad in zip(planned.cells, failed, strict=True)
+    ]
+    assert sorted((planned.folder / "notebooks").iterdir()) == sorted(paths)
+    assert "ValueError" in planned.failed(planned.cells[5]).read_text()
+    content = json.loads(planned.notebook(planned.cells[0]).read_text())
+    assert all(cell["execution_count"] for cell in content["cells"])
+
+
+def test_table_is_tidy(executed):
+    planned, _ = executed
+    table = results_table(planned)
+    assert list(table.columns) == [
+        *["claim", "value", "low", "high", "verdict", "number", "deed"],
+        *["dataset", "architecture", "seed", "epochs", "members", "notebook", "cell"],
+    ]
+    assert list(table["number"]) == [0, 2, 3]
+    row = table.iloc[2]
+    assert list(row[:7]) == ["independent/disagree", 0.7, 0.6, 0.8, "reproduced", 3, "kills its worker once"]
+    assert list(row[["dataset", "architecture", "seed", "members"]]) == ["digits", "small_cnn", 3, 2]
+    assert list(row[["notebook", "cell"]]) == ["page", planned.cells[3].name]
+
+
+def test_same_sweep_again_executes_only_what_is_new_or_damaged(executed, victims, monkeypatch):
+    cells = executed[0].cells
+    whole = victims.plan(None, None)
+    (victims.marks / "1-None").unlink(missing_ok=True)
+    assert whole.results(whole.cells[0]) is not None  # of the sweep before
+    assert perform(whole) == {}
+    before = {path: path.stat().st_mtime_ns for path in whole.folder.glob("[nc]*/**/*") if path.is_file()}
+    with monkeypatch.context() as patched:
+        patched.setattr(execute, "_execute", None)
+        assert perform(whole) == {}
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+    record = next(whole.records(cells[0]).rglob("*.json"))
+    for path in (record, whole.notebook(cells[0])):
+        content = path.read_bytes()
+        for damaged in (content[:-9], b"[]", content.replace(b"0.7", b"0.6").replace(b"number", b"mumber")):
+            path.write_bytes(damaged)
+            assert whole.results(cells[0]) is None
+        path.write_bytes(content)
+    assert whole.results(cells[0]) is not None
+    record.write_bytes(b"")
+    other = whole.notebook(whole.cells[1]).stat().st_mtime_ns
+    assert perform(whole) == {}
+    assert len(whole.results(cells[0])) == 1
+    assert whole.notebook(whole.cells[1]).stat().st_mtime_ns == other
+
+
+@pytest.mark.parametrize("engine", ["loky", "sequential"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_sweep_keeps_what_is_complete_and_leaves_nothing_else(tmp_path, engine, number):
+    victims = Victims(tmp_path)
+    grid = tmp_path / "grid.yaml"
+    grid.write_text(f"marks: {victims.marks}\nnumber: 1\ndeed: [null, waits]\n")
+    command = [sys.executable, "-m", "lib", "sweep", victims.path, grid, "--output", tmp_path / "out"]
+    command += ["--engine", engine, "--jobs", "2"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(list(map(str, command)), cwd=CHECKOUT, start_new_session=True, **pipes)
+    deadline = time.monotonic() + 300
+    while not ((victims.marks / "1-waits").exists() and list((tmp_path / "out" / "notebooks").glob("[!.]*.ipynb"))):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    # Ctrl-C goes to all processes of a terminal, and SIGTERM to one.
+    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "error: stopped; the same command goes on where it was"
+    assert "Traceback" not in err
+    assert out.startswith("1 of 2 cells are complete")
+    assert len(pd.read_csv(tmp_path / "out" / "results.csv")) == 1
+    assert len(list((tmp_path / "out" / "notebooks").iterdir())) == 1
+    kernel = int((victims.marks / "1-waits").read_text())
+    while processes_of_group(process.pid) or os.path.exists(f"/proc/{kernel}"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_workers_that_die_before_they_begin_are_one_line(tmp_path, monkeypatch):
+    def die(*_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(execute, "execute_cell", die)
+    with pytest.raises(execute.SweepError, match="workers die before they begin"):
+        perform(Victims(tmp_path).plan(None, None))
+
+
+def test_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    with pytest.raises(execute.SweepError, match="is not empty, and of no sweep"), execute.open_folder(tmp_path):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    for folder in (tmp_path / "mine", tmp_path / "mine" / "out"):
+        with pytest.raises(execute.SweepError, match=r"^cannot write .*; choose another with --output$"):
+            execute.open_folder(folder).__enter__()
+
+
+def test_folder_of_another_sweep_is_one_line(tmp_path):
+    with execute.open_folder(tmp_path / "out"), pytest.raises(execute.SweepError, match="another sweep is writing to"):
+        execute.open_folder(tmp_path / "out").__enter__()
+
+
+@pytest.mark.slow
+def test_page_and_scoreboard(tmp_path):
+    """Two cells of page 1, which share members, in this process, and notebook 12 over their verdicts."""
+    own = {"preset": "smoke", "epochs": 1, "num_images": 40, "runs_dir": str(tmp_path / "runs"), "num_members": 2}
+    planned = plan([NOTEBOOKS[0]], [own], tmp_path / "out", "sequential")
+    assert perform(planned) == {}
+    assert planned.cells[0].missing_members() == "0 of 2"
+    table = results_table(planned)
+    assert {claim.split("/")[0] for claim in table["claim"]} == {"trajectories"}
+    assert (table["epochs"] == 1).all()
+    path = execute.scoreboard(planned)
+    assert "trajectories/" in path.read_text()
+    assert re.search("reproduced|inconclusive", path.read_text())
