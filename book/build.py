@@ -27,12 +27,6 @@ from lib.errors import OneLineError  # noqa: E402
 #: Cells that papermill adds to its copy: the given parameters, and banners above a cell that failed.
 PAPERMILL_TAGS = {"injected-parameters", "papermill-error-cell-tag"}
 
-#: Calls by which `seconds_of_work` tells what a cell spends its time on.
-WORK = {
-    "training": ("page.train(", "connector.middle("),
-    "evaluating": ("predict", "sampler", "survey(", "within_runs("),
-}
-
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -120,13 +114,14 @@ def stage(root: Path, build_dir: Path, judged: dict[Path, list[verdicts.Result]]
     shutil.copy(root / "_config.yml", site)
     for folder in ("notebooks", "generated"):
         (site / folder).mkdir()
+    seconds = {}
     for source in judged:
         executed = nbformat.read(build_dir / "notebooks" / source.name, as_version=4)
+        seconds[source.stem] = executed.metadata.get("papermill", {}).get("duration", 0.0)
         figures.save(executed, site / "figures")
         linked = figures.with_links(without_widgets(executed), "../figures")
         nbformat.write(linked, site / "notebooks" / source.name)
-    spent = seconds_of_work(build_dir / "notebooks")
-    parts = fragments.fragments(root, list(judged), spent) | verdicts.fragments(judged)
+    parts = fragments.fragments(root, list(judged), seconds) | verdicts.fragments(judged)
     for name, text in parts.items():
         (site / "generated" / name).write_text(text, encoding="utf-8")
     landing.write(site, judged)
@@ -181,18 +176,6 @@ def build(root: Path, build_dir: Path, repository: str = "") -> Path:
     return index
 
 
-def seconds_of_work(executed: Path) -> dict[str, dict[str, float]]:
-    """Notebook → kind of work → seconds, from what papermill noted for every cell."""
-    spent = {}
-    for path in sorted(path for path in executed.glob("*.ipynb") if not path.stem.endswith(".failed")):
-        spent[path.stem] = seconds = dict.fromkeys((*WORK, "other"), 0.0)
-        for cell in nbformat.read(path, as_version=4).cells:
-            # A cell counts for the first kind of work that it calls.
-            work = next((work for work, calls in WORK.items() if any(call in cell.source for call in calls)), "other")
-            seconds[work] += cell.metadata.get("papermill", {}).get("duration") or 0
-    return spent
-
-
 def main(
     build_dir: Annotated[Path, typer.Option(help="Holds notebooks/ (executed) and claims/; gets html/.")],
     root: Annotated[Path, typer.Option(help="The repository.")] = ROOT,
@@ -200,10 +183,7 @@ def main(
 ) -> None:
     """Build the book from executed notebooks and their verdicts."""
     try:
-        index = build(root.resolve(), build_dir, repository)
-        for stem, seconds in seconds_of_work(build_dir / "notebooks").items():
-            print(f"{stem}: " + ", ".join(f"{length:.0f} s {work}" for work, length in seconds.items()))
-        print(f"The book is ready: {index}")
+        print(f"The book is ready: {build(root.resolve(), build_dir, repository)}")
     except (BookError, OneLineError) as error:
         sys.exit(str(error))
 

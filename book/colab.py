@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import nbformat
 
@@ -30,8 +29,9 @@ BLANKS = {"repository": '""', "commit": '"HEAD"'}
 #: Asks Colab for a GPU.
 METADATA = {"accelerator": "GPU", "colab": {"gpuType": "T4", "provenance": []}}
 
-#: `user@host:path`, as git writes addresses for ssh.
-SSH = re.compile(r"(?:[\w.-]+@)?(?P<host>[\w.-]+\.[\w-]+):(?P<path>[^/].*)")
+#: Addresses of git: over https, with a name and a password perhaps; over ssh, and `user@host:path` for short.
+HTTPS = re.compile(r"https?://(?:[^/@\s]*@)?([\w.-]+(?::\d+)?)/([\w.~+/-]+)")
+SSH = re.compile(r"(?:ssh://)?(?:[\w.-]+@)?([\w.-]+\.[\w-]+)(?::\d+)?[:/]([\w.~+/-]+)")
 
 
 class ColabError(OneLineError):
@@ -43,7 +43,7 @@ class Origin:
     """Where the package can be installed from.
 
     Attributes:
-        repository: an address that everybody can use, see `public_address`; empty where nobody knows one.
+        repository: an address that everybody can use; empty where nobody knows one.
         commit: the full name of the commit.
         remarks: what whoever publishes the book should know, one line each.
     """
@@ -54,30 +54,15 @@ class Origin:
 
 
 def public_address(given: str) -> str:
-    """The address of a repository as everybody can use it: `https://HOST/PATH`, or `file:///PATH` as it is.
-
-    Names, passwords and ports for ssh are left out, and so is `.git` at the end.
+    """The address of a repository as everybody can use it, `https://HOST/PATH`, without names and passwords.
 
     Raises:
         ColabError: `given` is none. The message does not repeat it, as it may hold a password.
     """
-    given = given.strip()
-    if ssh := SSH.fullmatch(given):
-        given = f"https://{ssh['host']}/{ssh['path']}"
-    try:
-        parts = urlsplit(given)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        parts, host, port = urlsplit(""), "", None
-    path = parts.path.strip("/")
-    # No letter that means something in a shell, or to pip.
-    if re.fullmatch(r"[\w.~+/-]+", path) and not parts.query and not parts.fragment:
-        if parts.scheme == "file" and not host:
-            return f"file:///{path}"
-        if parts.scheme in ("https", "http", "ssh", "git") and re.fullmatch(r"[\w.-]+", host):
-            place = host if port is None or parts.scheme == "ssh" else f"{host}:{port}"
-            return f"https://{place}/{path.removesuffix('.git')}"
-    raise ColabError("REPOSITORY must be the address of a git repository, like https://github.com/OWNER/NAME")
+    match = HTTPS.fullmatch(given.strip()) or SSH.fullmatch(given.strip())
+    if not match:
+        raise ColabError("REPOSITORY must be the address of a git repository, like https://github.com/OWNER/NAME")
+    return f"https://{match[1]}/{match[2].strip('/').removesuffix('.git')}"
 
 
 def colab_folder(repository: str) -> str | None:
@@ -105,10 +90,9 @@ def find_origin(root: Path, given: str = "") -> Origin:
 def _remote(root: Path) -> str:
     """The address of git's remote `origin`, or nothing where it is none for others, such as a folder."""
     try:
-        address = public_address(_git(root, "remote", "get-url", "origin"))
+        return public_address(_git(root, "remote", "get-url", "origin"))
     except ColabError:
         return ""
-    return address if address.startswith("https:") else ""
 
 
 def _remarks(root: Path, repository: str, commit: str) -> Iterator[str]:

@@ -241,17 +241,12 @@ def part(result: Explored) -> str:
 def sentence(result: Explored) -> str:
     """What a result is, in words."""
     source = "this copy of the book" if result.here else "comes with the book"
-    shown = f"{result.architecture} on {result.dataset}, preset {result.preset} ({source})"
-    if result.kind == "radial":
-        return escape(f"{shown}: how each quantity rises and falls in the plane of two solutions.")
-    count = result.table["series"].value_counts()
-    samples = sum(count.get(name, 0) for name in METHOD_NAMES.values())
-    stars = count.get(METHOD_NAMES["independent"], 0)
-    base = result.table.loc[result.table["series"] == "base solution", ACROSS].item()
-    return escape(
-        f"{shown}: {stars} independent solutions and {samples - stars} samples around the base, whose test accuracy "
-        f"is {base:.3f}."
-    )
+    shown = {
+        "plane": "how accurate its networks are, and how much they disagree with one of them",
+        "radial": "how each quantity rises and falls in the plane of two solutions",
+    }
+    run = f"{result.architecture} on {result.dataset}, preset {result.preset}"
+    return escape(f"{run} ({source}): {shown[result.kind]}.")
 
 
 def _folded(summary: str, data: pd.DataFrame) -> str:

@@ -8,20 +8,18 @@ from pathlib import Path
 
 import papermill
 
-from benchmarks.report import circumstances, machine, number, table
+from benchmarks.report import circumstances, number, table
 from book.verdicts import FINDINGS, code, markdown_table
 from lib.config import PRESETS, PROTOCOLS, Experiment
-from lib.notebook.tables import device_name
-from lib.run.engines import default_device
-from lib.training.cost import preset_plans, training_rate
-from lib.training.trainer import SCHEDULES
+from lib.training.cost import preset_plans
+from lib.training.schedules import SCHEDULES
 
 #: Operations a second that a GPU is assumed to do with networks of this size: far below what its maker names.
 ASSUMED_RATE = 5e12
 
 
-def fragments(root: Path, notebooks: list[Path], seconds: dict[str, dict[str, float]]) -> dict[str, str]:
-    """Every fragment by the name of its file; `seconds` is what each notebook spent on which work."""
+def fragments(root: Path, notebooks: list[Path], seconds: dict[str, float]) -> dict[str, str]:
+    """Every fragment by the name of its file; `seconds` is how long each notebook took."""
     return {
         "presets.md": presets(),
         "settings.md": settings(),
@@ -150,31 +148,17 @@ def _automodule(name: str) -> str:
 
 
 def sizing() -> str:
-    """What each preset trains: operations and disk, hours by a rate measured now, and GPU-hours by one assumed."""
-    known: dict[tuple, tuple[float, int]] = {}
+    """What each preset trains: operations, hours of a GPU by the assumed rate, and disk."""
     rows = []
     for preset in PRESETS:
         sizes = []
         for title, plan in preset_plans(preset).items():
-            network = (plan.experiment.architecture, plan.image_shape)
-            if network not in known:
-                known[network] = training_rate(plan, batch_size=32), plan.flops
-            rate, flops = known[network]
-            hours = plan.hours(rate), plan.hours(ASSUMED_RATE / flops)
-            sizes.append((plan.images * flops / 1e15, *hours, plan.disk / 1e9))
+            sizes.append((plan.images * plan.flops / 1e15, plan.hours(ASSUMED_RATE / plan.flops), plan.disk / 1e9))
             counts = (plan.experiment.num_members, plan.experiment.epochs)
             rows.append([code(preset), title, *counts, *map(_three_digits, sizes[-1])])
         totals = (f"**{_three_digits(sum(column))}**" for column in zip(*sizes, strict=True))
         rows.append([code(preset), "**all**", "", "", *totals])
-    on_gpu = default_device().type == "cuda"
-    measured_on = device_name() if on_gpu else f"one core of {machine()['processor']}"
-    remark = (
-        f"Hours *measured* are those of {measured_on}, by a rate that was measured on a few steps for this copy. "
-        f"GPU-hours *assumed* are those of a GPU that does {ASSUMED_RATE / 1e12:g}·10¹² operations a second, see below."
-    )
-    unit = "GPU-hours<br>measured" if on_gpu else "core-hours<br>measured"
-    header = ["preset", "networks", "runs", "epochs", "PFLOP", unit, "GPU-hours<br>assumed", "disk<br>GB"]
-    return f"{markdown_table(header, rows)}\n{remark}\n"
+    return markdown_table(["preset", "networks", "runs", "epochs", "PFLOP", "GPU-hours", "disk<br>GB"], rows)
 
 
 def _three_digits(size: float) -> str:
@@ -184,14 +168,9 @@ def _three_digits(size: float) -> str:
 # The performance page
 
 
-def times(seconds: dict[str, dict[str, float]]) -> str:
-    """What each notebook of this copy spent its time on."""
-    kinds = list(next(iter(seconds.values())))
-    rows = [
-        [code(stem), *(f"{spent[kind]:.0f}" for kind in kinds), f"{sum(spent.values()):.0f}"]
-        for stem, spent in seconds.items()
-    ]
-    return markdown_table(["notebook", *kinds, "sum"], rows)
+def times(seconds: dict[str, float]) -> str:
+    """How long each notebook of this copy took."""
+    return markdown_table(["notebook", "seconds"], [[code(stem), f"{spent:.0f}"] for stem, spent in seconds.items()])
 
 
 def measured(path: Path) -> str:

@@ -15,27 +15,21 @@ import yaml
 from playwright.sync_api import Error, Page, sync_playwright
 from pypdf import PdfReader, PdfWriter
 from pypdf.annotations import Link
-from pypdf.generic import Fit
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from lib.errors import OneLineError  # noqa: E402
 
-#: Names under which Chromium and its relatives are installed.
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
-#: What waits for fonts and formulas, and returns the words and the identifiers of a page's headings.
-READY = """async () => {
+#: Waits for fonts and formulas, and returns the words and the identifiers of a page's headings.
+HEADINGS = """async () => {
   await document.fonts.ready; await window.MathJax?.startup.promise;
   return [...document.querySelectorAll("article section[id] > :is(h1, h2)")].map(
     heading => [heading.textContent.replace(/#$/, ""), heading.parentElement.id]);
 }"""
 
-#: The number of each page, which goes on from the pages before, at its foot.
-FOOTER = (
-    "@page {{ @bottom-right {{ content: counter(page); font: 9pt sans-serif }} }} html {{ counter-reset: page {} }}"
-)
+#: Numbers sheets at their foot, after so many.
+FOOTER = "@page {{ @bottom-right {{ content: counter(page); font: 9pt sans-serif }} }} html {{counter-reset: page {} }}"
 
 
 def chapters(root: Path) -> list[tuple[str, list[str]]]:
@@ -47,56 +41,47 @@ def chapters(root: Path) -> list[tuple[str, list[str]]]:
 
 def browser() -> str:
     """Path of a Chromium: `$CHROMIUM`, one on the path, or the one that Playwright has downloaded."""
-    found = next(filter(None, map(shutil.which, [os.environ.get("CHROMIUM", ""), *BROWSERS])), None)
-    if found is None:
-        with sync_playwright() as playwright:
-            found = playwright.chromium.executable_path
-    if not Path(found).exists():
-        raise OneLineError(
-            "the PDF needs Chromium, and there is none: install it (Debian: apt install chromium; anywhere: "
-            f"{sys.executable} -m playwright install --with-deps chromium), or set CHROMIUM to its path"
-        )
-    return found
+    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+    with sync_playwright() as playwright:
+        for found in (*map(shutil.which, names), playwright.chromium.executable_path):
+            if found and Path(found).exists():
+                return found
+    raise OneLineError(
+        "the PDF needs Chromium: install it (Debian: apt install chromium; anywhere: "
+        f"{sys.executable} -m playwright install --with-deps chromium), or set CHROMIUM to its path"
+    )
 
 
 def joined(page: Page, html: Path, parts: list[tuple[str, list[str]]]) -> PdfWriter:
     """All pages of the book as the browser prints them, with bookmarks, and with links from one to another."""
     writer, places, links = PdfWriter(), {}, []
     for caption, names in parts:
-        above = writer.add_outline_item(caption, len(writer.pages)) if caption else None
+        above = None
         for name in names:
-            start, address = len(writer.pages), (html / f"{name}.html").as_uri()
-            page.goto(address)
+            start = len(writer.pages)
+            page.goto(address := (html / f"{name}.html").as_uri())
             page.add_style_tag(content=FOOTER.format(start))
-            headings = page.evaluate(READY)
+            headings = page.evaluate(HEADINGS)
             chapter = PdfReader(io.BytesIO(page.pdf(print_background=True, prefer_css_page_size=True)))
             places[address] = start
             for anchor, place in chapter.named_destinations.items():
                 places[f"{address}#{anchor[1:]}"] = start + chapter.get_destination_page_number(place)
-            links += [
-                (start + number, *link) for number, leaf in enumerate(chapter.pages) for link in taken(leaf, address)
-            ]
+            for number, sheet in enumerate(chapter.pages, start):
+                links += [(number, note.get_object(), address) for note in sheet.pop("/Annots", [])]
             writer.append(chapter, import_outline=False)
+            if caption and name == names[0]:
+                above = writer.add_outline_item(caption, start)
             own = writer.add_outline_item(headings[0][0], start, parent=above)
             for words, anchor in headings[1:]:
                 writer.add_outline_item(words, places.get(f"{address}#{anchor}", start), parent=own)
-    for number, rect, target in links:
+    for number, note, address in links:
+        target = f"{address}#{note['/Dest'][1:]}" if "/Dest" in note else str(note.get("/A", {}).get("/URI", ""))
         found = places.get(target, places.get(target.partition("#")[0]))
         if target.startswith("http"):
-            writer.add_annotation(number, Link(rect=rect, url=target))
+            writer.add_annotation(number, Link(rect=note["/Rect"], url=target))
         elif found is not None:
-            writer.add_annotation(number, Link(rect=rect, target_page_index=found, fit=Fit.fit_horizontally()))
+            writer.add_annotation(number, Link(rect=note["/Rect"], target_page_index=found))
     return writer
-
-
-def taken(leaf, address: str) -> list[tuple]:
-    """Where the links of a printed page are and where they lead, which it has no longer."""
-    notes = [note.get_object() for note in leaf.pop("/Annots", [])]
-    return [
-        (note["/Rect"], f"{address}#{note['/Dest'][1:]}" if "/Dest" in note else note["/A"].get("/URI", ""))
-        for note in notes
-        if "/Dest" in note or "/A" in note
-    ]
 
 
 def main(
@@ -104,18 +89,15 @@ def main(
     root: Annotated[Path, typer.Option(help="The repository.")] = ROOT,
 ) -> None:
     """Print the built book as one PDF."""
-    html, parts, pdf = build_dir.resolve() / "html", chapters(root), build_dir / "book.pdf"
+    html, pdf = build_dir.resolve() / "html", build_dir / "book.pdf"
     try:
-        for page in (page for _, pages in parts for page in pages if not (html / f"{page}.html").is_file()):
-            raise OneLineError(f"{html / page}.html is missing: make book first")
+        if not html.is_dir():
+            raise OneLineError(f"{html} is missing: make book first")
         with sync_playwright() as playwright:
             chromium = playwright.chromium.launch(executable_path=browser())
-            joined(chromium.new_page(color_scheme="light"), html, parts).write(pdf)
-            chromium.close()
-    except Error as error:
-        sys.exit(f"Chromium cannot print the book: {error.message.splitlines()[0]}")
-    except OneLineError as error:
-        sys.exit(str(error))
+            joined(chromium.new_page(color_scheme="light"), html, chapters(root)).write(pdf)
+    except (OneLineError, Error) as error:
+        sys.exit(str(error).splitlines()[0])
     print(f"The book as PDF is at {pdf}")
 
 
