@@ -1,0 +1,359 @@
+"""How often a 95 % interval holds the truth: the percentile bootstrap over few runs, and what judges claims now.
+
+    python benchmarks/coverage.py
+
+Networks are imitated, so that the truth is known: logits are a signal that all runs share, plus directions that each
+run draws, plus what its checkpoints or samples add. Each of seven claims is judged again and again from new runs and
+new images. Coverage is how often the interval holds the truth. A false verdict is an interval that lies whole on one
+side of the truth, the side where that happens more often: how often a verdict is wrong where the criterion lies just
+beyond the truth. It should be at most 0.025; below four runs the new methods give no interval, hence no verdict.
+"""
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Annotated, Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is imported
+
+import numpy as np
+import typer
+from scipy.special import entr, softmax
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.report import Report, say
+from lib.metrics import cosine_similarity, disagreement
+from lib.metrics.ensembles import of_distinct
+from lib.metrics.intervals import Estimate, bootstrap, distinct_pairs, mean_over
+from lib.metrics.jackknife import equal_sizes, equidistant, extreme, interval, share
+
+CLASSES, DIRECTIONS = 4, 12
+
+#: Of images for the interval as it is now: fewer than claims have, as an average over data sets needs no more.
+RESAMPLES = 100
+
+#: Shifts that JSD margins are taken at: how much of the signal is left. Margins are nearly equal, the hardest case.
+SIGNALS = (2.0, 1.7, 1.4, 1.1)
+
+
+# Imitated runs
+
+
+@dataclass(frozen=True)
+class Task:
+    """Images as far as logits depend on them: what all runs share, `(n, K)`, and features, `(directions, n K)`."""
+
+    shared: np.ndarray
+    features: np.ndarray
+
+    @classmethod
+    def drawn(cls, rng: np.random.Generator, images: int, signal: float) -> "Task":
+        """New images; class 0 is the right one, by a signal of that size."""
+        shared = rng.standard_normal((images, CLASSES), np.float32)
+        shared[:, 0] += signal
+        return cls(
+            shared, rng.standard_normal((DIRECTIONS, images * CLASSES), np.float32) / np.float32(DIRECTIONS**0.5)
+        )
+
+    def logits(self, runs: np.ndarray) -> np.ndarray:
+        """Of runs `(M, directions)`: `(M, n, K)`."""
+        return self.shared + (runs @ self.features).reshape(len(runs), *self.shared.shape)
+
+
+def new_runs(rng: np.random.Generator, members: int) -> np.ndarray:
+    """Members differ in their directions and in how far they go: `(M, directions)`."""
+    runs = rng.normal(size=(members, DIRECTIONS)) * np.exp(0.15 * rng.normal(size=(members, 1)))
+    return runs.astype(np.float32)
+
+
+def logits(rng: np.random.Generator, members: int, images: int, signal: float = 2.0) -> np.ndarray:
+    """Of new runs on new images: `(M, n, K)`."""
+    return Task.drawn(rng, images, signal).logits(new_runs(rng, members))
+
+
+def near(rng: np.random.Generator, base: np.ndarray, count: int, spread: float) -> np.ndarray:
+    """Checkpoints or samples of every run `(..., M, n, K)`: `(count, ..., M, n, K)`; runs differ in their spread."""
+    widths = spread * np.exp(0.25 * rng.standard_normal((base.shape[-3], 1, 1), np.float32))
+    return base + widths * rng.standard_normal((count, *base.shape), np.float32)
+
+
+def jsd(probs: np.ndarray) -> np.ndarray:
+    """Jensen-Shannon divergence over the first axis by example: `(N, ..., K)` to `(...)`, in nats."""
+    return entr(probs.mean(axis=0)).sum(axis=-1) - entr(probs).sum(axis=-1).mean(axis=0)
+
+
+def right(probs: np.ndarray) -> np.ndarray:
+    """Whether the top class is the right one: `(..., K)` to `(...)`."""
+    return (probs.argmax(axis=-1) == 0).astype(np.float32)
+
+
+# Claims: what they are judged by, the interval before and now, and the true numbers that the two estimate
+
+
+def largest_cosine() -> "Row":
+    def simulate(rng, members):
+        weights = rng.normal(size=(members, 400)) + rng.normal(0.15, 0.1, size=(members, 1))
+        return np.abs(cosine_similarity(weights))
+
+    def before(cosines, members, resamples):
+        return bootstrap(
+            lambda members: cosines[distinct_pairs(members)].max(initial=-np.inf), members=members, resamples=resamples
+        )
+
+    def now(cosines, members):
+        return interval(lambda members: cosines[distinct_pairs(members)].mean(), members=members)
+
+    def numbers(rng, members):
+        pairs = simulate(rng, members)[distinct_pairs(np.arange(members))]
+        return pairs.max(), pairs.mean()
+
+    return Row("largest |cosine|; now the mean", simulate, before, now, replicated(numbers))
+
+
+def equal_distances() -> "Row":
+    def simulate(rng, members):
+        return logits(rng, members, 1000).argmax(axis=-1)
+
+    def before(labels, members, resamples):
+        apart = disagreement(labels)
+
+        def variation(members):
+            pairs = apart[distinct_pairs(members)]
+            return pairs.std(ddof=1) / pairs.mean()
+
+        return bootstrap(variation, members=members, resamples=resamples)
+
+    def now(labels, members):
+        return equidistant(labels)
+
+    def truth(rng, members, repetitions):
+        """Of many runs on many images; what these images add is known to be binomial and subtracted."""
+        many, blocks, images = 400, 20, 500
+        runs, agree = new_runs(rng, many), 0
+        for _ in range(blocks):
+            labels = Task.drawn(rng, images, 2.0).logits(runs).argmax(axis=-1)
+            of_class = np.eye(CLASSES, dtype=np.float32)[labels].reshape(many, -1)
+            agree = agree + of_class @ of_class.T
+        apart = 1 - agree[np.triu_indices(many, 1)].astype(float) / (blocks * images)
+        noise = apart * (1 - apart) / (blocks * images)
+        return (math.sqrt(apart.var() - noise.mean()) / apart.mean(),) * 2
+
+    return Row("variation of pairwise disagreement", simulate, before, now, truth)
+
+
+def within_between() -> "Row":
+    def simulate(rng, members):
+        final = logits(rng, members, 500)
+        checkpoints = near(rng, final, 3, 0.6).argmax(axis=-1)
+        within = np.mean([one != other for one, other in combinations(checkpoints, 2)], axis=0)  # (M, n)
+        between = checkpoints[-1][:, None] != checkpoints[-1]  # (M, M, n)
+        return within.astype(np.float32), between.astype(np.float32)
+
+    def of(data):
+        within, between = data
+
+        def ratio(members, images):
+            pairs = mean_over(between, images)[distinct_pairs(members)]
+            return mean_over(within, images)[members].mean() / (pairs.mean() if len(pairs) else np.nan)
+
+        return ratio
+
+    def before(data, members, resamples):
+        return bootstrap(of(data), members=members, images=500, resamples=resamples)
+
+    def now(data, members):
+        return interval(of(data), members=members, images=500, log=True, resamples=RESAMPLES)
+
+    def truth(rng, members, repetitions):
+        within, between = replicated(lambda rng, members: _means(simulate(rng, members)))(rng, 10, repetitions)
+        return (within / between,) * 2
+
+    return Row("disagreement within / between runs", simulate, before, now, truth)
+
+
+def _means(data: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
+    within, between = data
+    return within.mean(), between[distinct_pairs(np.arange(len(between)))].mean()
+
+
+def accuracy_gain() -> "Row":
+    def simulate(rng, members):
+        probs = softmax(logits(rng, members, 1000), axis=-1)
+        single = right(probs)
+        return lambda chosen: right(probs[chosen].mean(axis=0)) - single[chosen].mean(axis=0)  # (n,)
+
+    return _ensemble_row("accuracy gain of the ensemble", simulate, 1000)
+
+
+def gains_less() -> "Row":
+    def simulate(rng, members):
+        base = logits(rng, members, 500)
+        probs = softmax(base, axis=-1)
+        samples = softmax(near(rng, base, members - 1, 0.8), axis=-1)
+        alone = right(samples.mean(axis=0))  # (M, n); what single networks are right on cancels
+        return lambda chosen: alone[chosen].mean(axis=0) - right(probs[chosen].mean(axis=0))
+
+    return _ensemble_row("a subspace gains less", simulate, 500)
+
+
+def _ensemble_row(name: str, simulate: Callable, images: int) -> "Row":
+    """Of `simulate(rng, members)`, a function of different members to `(n,)`."""
+
+    def before(by_example, members, resamples):
+        of_members = of_distinct(by_example)
+        return bootstrap(
+            lambda members, images: mean_over(of_members(members), images),
+            members=members, images=images, resamples=resamples,
+        )  # fmt: skip
+
+    def now(by_example, members):
+        return interval(equal_sizes(by_example, members), members=members, images=images, resamples=RESAMPLES)
+
+    def numbers(rng, members):
+        by_example = simulate(rng, members)
+        return by_example(np.arange(members)).mean(), by_example(np.arange(members - 1)).mean()
+
+    return Row(name, simulate, before, now, replicated(numbers))
+
+
+def jsd_margin() -> "Row":
+    images = 200
+
+    def simulate(rng, members):
+        runs = new_runs(rng, members)
+        base = np.stack([Task.drawn(rng, images, signal).logits(runs) for signal in SIGNALS])  # (severities, M, n, K)
+        probs = softmax(base, axis=-1).swapaxes(0, 1)
+        # In front the samples of a run, as many as there are members; the members themselves for independent runs.
+        samples = softmax(near(rng, base, members, 0.7), axis=-1).swapaxes(1, 2)
+
+        def by_example(chosen):
+            return jsd(probs[chosen]) - jsd(samples[: len(chosen), chosen]).mean(axis=0)  # (severities, n)
+
+        return by_example, probs, jsd(samples)
+
+    def before(data, members, resamples):
+        _, probs, within = data
+        of_members = of_distinct(lambda chosen: jsd(probs[chosen]))
+        return bootstrap(
+            lambda members, images: mean_over(of_members(members) - within[members].mean(axis=0), images).min(),
+            members=members, images=images, resamples=resamples,
+        )  # fmt: skip
+
+    def now(data, members):
+        return extreme(equal_sizes(data[0], members), "smallest", members=members, images=images, resamples=RESAMPLES)
+
+    def truth(rng, members, repetitions):
+        def numbers(rng, members):
+            by_example = simulate(rng, members)[0]
+            return [by_example(np.arange(size)).mean(axis=-1) for size in (members, members - 1)]
+
+        return replicated(numbers)(rng, members, repetitions).min(axis=-1)
+
+    return Row("JSD margin, smallest over shifts", simulate, before, now, truth)
+
+
+def share_of_runs() -> "Row":
+    def simulate(rng, members):
+        return rng.binomial(10, rng.beta(0.45, 0.05, size=members)) / 10  # samples of a run mostly agree
+
+    def before(shares, members, resamples):
+        return bootstrap(lambda members: shares[members].mean(), members=members, resamples=resamples)
+
+    def now(shares, members):
+        return share(shares)
+
+    return Row("share of samples that stay", simulate, before, now, lambda rng, members, repetitions: (0.9, 0.9))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One claim.
+
+    Attributes:
+        name: in the picture.
+        simulate: `simulate(rng, members)`, what the statistics take.
+        before: `before(data, members, resamples)`, the interval as it was.
+        now: `now(data, members)`, the interval as it is.
+        truth: `truth(rng, members, repetitions)`, the true numbers that the one and the other estimate.
+    """
+
+    name: str
+    simulate: Callable[[np.random.Generator, int], Any]
+    before: Callable[[Any, int, int], Estimate]
+    now: Callable[[Any, int], Estimate]
+    truth: Callable[[np.random.Generator, int, int], tuple[float, float]]
+
+
+def replicated(numbers: Callable[[np.random.Generator, int], Any]) -> Callable:
+    """The means of unbiased numbers over many sets of runs."""
+    return lambda rng, members, repetitions: np.mean([numbers(rng, members) for _ in range(repetitions)], axis=0)
+
+
+ROWS = (largest_cosine, equal_distances, within_between, accuracy_gain, gains_less, jsd_margin, share_of_runs)
+
+
+# The study
+
+
+def verdicts(estimates: list[Estimate], truth: float) -> dict[str, float | None]:
+    """Coverage and false verdicts of intervals; None where fewer than half of the data sets have one."""
+    ends = np.array([[one.low, one.high] for one in estimates])
+    given = np.isfinite(ends).all(axis=1)
+    low, high = ends[given].T
+    slack = 1e-9 * abs(truth)
+    above, below = np.mean(low > truth + slack), np.mean(high < truth - slack)
+    if given.mean() < 0.5:
+        return {"given": float(given.mean()), "coverage": None, "false": None, "width": None}
+    return {
+        "given": float(given.mean()),
+        "coverage": float(1 - above - below),
+        "false": float(max(above, below)),
+        "width": float(np.median(high - low)),
+    }
+
+
+def study(row: Row, members: int, repetitions: int, resamples: int, truths: int) -> dict[str, dict]:
+    """Both intervals of one claim from so many members, seeded by the two."""
+    rng = np.random.default_rng([members, *row.name.encode()])
+    true = row.truth(rng, members, truths)
+    made = {"before": [], "now": []}
+    for _ in range(repetitions):
+        data = row.simulate(rng, members)
+        made["before"].append(row.before(data, members, resamples))
+        made["now"].append(row.now(data, members))
+    return {
+        name: {"truth": float(number)} | verdicts(estimates, float(number))
+        for (name, estimates), number in zip(made.items(), true, strict=True)
+    }
+
+
+def main(
+    members: Annotated[list[int], typer.Option(help="runs that an interval is made of")] = [3, 4, 6, 10],  # noqa: B006
+    rounds: Annotated[int, typer.Option(help="data sets by claim and number of runs")] = 200,
+    resamples: Annotated[int, typer.Option(help="of the percentile bootstrap")] = 200,
+    quick: Annotated[bool, typer.Option("--quick", help="a few data sets, for tests")] = False,
+    output: Annotated[Path | None, typer.Option(help="file of the results")] = None,
+):
+    """Print the table and write it."""
+    if quick:
+        members, rounds, resamples = [3, 4], 4, 20
+    options = {"members": members, "resamples": resamples}
+    report = Report("coverage", "coverage", options, rounds)
+    for make in ROWS:
+        row, start = make(), time.perf_counter()
+        for count in members:
+            found = study(row, count, rounds, resamples, truths=20 if quick else 500)
+            for name, numbers in found.items():
+                report.content["rows"].append({"claim": row.name, "members": count, "interval": name} | numbers)
+        say(f"{row.name}: {time.perf_counter() - start:.0f} s")
+    report.finish(output)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,94 @@
+"""What an interval decides: one-sided p, their adjustment for several methods, and how much data would decide.
+
+Everything is read off an `Estimate`, so that it never says anything else than the verdict on it.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import beta, t
+
+from lib.metrics.jackknife import LEAST_MEMBERS, Estimate, clopper_pearson
+
+#: How far `power` looks, in times as many as there are.
+MOST_TIMES = 100
+
+
+def p_above(estimate: Estimate, threshold: float) -> float:
+    """One-sided p of "the true number lies above `threshold`"; for "below" it is one minus this. nan without interval.
+
+    It is at most (1 - level) / 2 exactly where `low` is at least the threshold: the end on the side of the threshold
+    says how many standard errors lie between. For an interval that is not symmetric it is so near its ends only.
+    """
+    if estimate.method == "Clopper-Pearson":
+        successes = estimate.value * estimate.members
+        return float(beta.cdf(threshold, successes, estimate.members - successes + 1)) if successes > 0 else 1.0
+    gap, reach = _gap_and_reach(estimate, threshold)
+    return float(t.sf(gap / reach * t.ppf((1 + estimate.level) / 2, estimate.df), estimate.df))
+
+
+def holm(p_values: ArrayLike) -> np.ndarray:
+    """One-sided p of the methods of one sentence, `(k,)`, adjusted for their number; nan stays and does not count."""
+    p_values = np.asarray(p_values, dtype=float)
+    order = np.argsort(p_values)[: np.isfinite(p_values).sum()]
+    adjusted = np.full(p_values.shape, np.nan)
+    adjusted[order] = np.minimum(np.maximum.accumulate(p_values[order] * np.arange(len(order), 0, -1)), 1)
+    return adjusted
+
+
+def expected_false(intervals: int, level: float = 0.95) -> float:
+    """False verdicts to expect at most among so many claims with an interval: each has one side on which it can err."""
+    return intervals * (1 - level) / 2
+
+
+def power(estimate: Estimate, threshold: float) -> str:
+    """In words, how wide the interval is, and how many runs or images would decide if the value stayed as it is."""
+    if not math.isfinite(estimate.half_width):
+        few = estimate.members is not None and estimate.members < LEAST_MEMBERS
+        return f"no interval: at least {LEAST_MEMBERS} runs are needed" if few else "no interval"
+    words = f"half-width {estimate.half_width:.2g}"
+    if not estimate.low <= threshold <= estimate.high:
+        return words
+    for names in (("members",), ("images",), ("members", "images")):
+        sizes = {name: getattr(estimate, name) for name in names}
+        if None in sizes.values():
+            continue
+        times = np.geomspace(1, MOST_TIMES, 4000)
+        enough = times[_decides(estimate, threshold, **{name: times for name in names})]
+        if len(enough):
+            needed = {name: math.ceil(size * enough[0]) for name, size in sizes.items()}
+            told = [f"{needed['members']:,} runs"] if "members" in needed else []
+            told += [f"{_rounded(needed['images']):,} images"] if "images" in needed else []
+            return f"{words}; about {' and '.join(told)} would decide"
+    return f"{words}; {MOST_TIMES} times as many would not decide"
+
+
+def _gap_and_reach(estimate: Estimate, threshold: float) -> tuple[float, float]:
+    """From the threshold to the value, and how far the interval reaches from the value towards it."""
+    ends = np.array([estimate.value, estimate.low, estimate.high, threshold])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value, low, high, threshold = np.log(ends) if estimate.log else ends
+    return value - threshold, value - low if value > threshold else high - value
+
+
+def _decides(estimate: Estimate, threshold: float, members: ArrayLike = 1.0, images: ArrayLike = 1.0) -> np.ndarray:
+    """Whether so many times as many members and images, of the same value and variances, decide."""
+    gap, reach = _gap_and_reach(estimate, threshold)
+    if estimate.method == "Clopper-Pearson":
+        low, high = clopper_pearson(
+            estimate.value * estimate.members * members, estimate.members * members, estimate.level
+        )
+        return np.asarray((low > threshold) | (high < threshold))
+    of_members, of_images = (1 - estimate.from_images) / members, estimate.from_images / np.asarray(images)
+    variance = of_members + of_images
+    df = math.inf
+    if math.isfinite(estimate.df):
+        df = (estimate.members * np.asarray(members) - 1) * np.square(variance / of_members)
+    quantile = (1 + estimate.level) / 2
+    return reach * np.sqrt(variance) * t.ppf(quantile, df) / t.ppf(quantile, estimate.df) < abs(gap)
+
+
+def _rounded(count: int) -> int:
+    """Two digits that count."""
+    return int(float(f"{count:.2g}"))
