@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,18 @@ def read_json(path: Path) -> Any:
     return value
 
 
+def appears(path: Path | str, within: float) -> bool:
+    """Whether a file is there, or comes within so many seconds: another machine may see it late on a network."""
+    path, deadline = Path(path), time.monotonic() + within
+    while not path.exists():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+        if path.parent.is_dir():
+            os.listdir(path.parent)  # has a network file system look again
+    return True
+
+
 def sha256(content: bytes) -> str:
     """The checksum of a file's content, in hex."""
     return hashlib.sha256(content).hexdigest()
@@ -124,20 +136,3 @@ def refuse_newer(path: Path, version: object) -> None:
     """Raise `StoreError` for the layout of another version of this project."""
     if str(version) != str(FORMAT):
         raise StoreError(f"{path} has store format {version}, this version reads {FORMAT}; update the project")
-
-
-def last_written(folder: Path) -> float:
-    """When a file, or the last one below a folder, was written, in seconds since the epoch."""
-    return max((found.st_mtime for found in _below(folder)), default=0.0)
-
-
-def folder_size(folder: Path) -> int:
-    """Bytes of a file, or of all files below a folder."""
-    return sum(found.st_size for found in _below(folder))
-
-
-def _below(folder: Path) -> Iterator[os.stat_result]:
-    for path in [folder, *folder.rglob("*")]:
-        with suppress(OSError):  # gone meanwhile, as the store may be in use
-            if path.is_file():
-                yield path.stat()

@@ -8,13 +8,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from tqdm import tqdm
 
-#: Lines for work that takes long, about, and the seconds between two of them, at most.
+#: Lines for all of the work, about.
 LINES = 50
-LONGEST_SILENCE = 1800.0
 
 #: Seconds of evaluation before anything is said of it: most is done by then.
 PATIENCE = 10.0
@@ -40,8 +39,8 @@ def progress(
 ) -> Iterator[Callable[[int], None]]:
     """Show on stderr how far work is: yields what is to be told how many pieces are finished.
 
-    The time left is estimated from the pieces finished since the beginning. Within other work that shows how far it is
-    nothing is shown. Any thread may tell.
+    The time left is estimated from the pieces finished since the beginning, once they are a tenth of the work. Within
+    other work that shows how far it is nothing is shown. Any thread may tell.
 
     Args:
         description: of the work.
@@ -54,12 +53,8 @@ def progress(
         yield lambda finished: None
         return
     try:
-        shown = _Bar if overwrites() else _Lines
-        display = shown(description, total, unit, finished, delay)
-        try:
+        with closing(_Display(description, total, unit, finished, delay)) as display:
             yield display.tell
-        finally:
-            display.close()
     finally:
         _outermost.release()
 
@@ -82,58 +77,43 @@ def every_second(look: Callable[[], None]) -> Iterator[None]:
         watcher.join()
 
 
-class _Bar:
+class _Display:
     def __init__(self, description: str, total: int, unit: str, finished: int, delay: float):
         # Smoothing 0 is the mean since the beginning.
-        options = {"unit": unit, "initial": finished, "delay": delay, "smoothing": 0}
-        self._bar = tqdm(desc=description, total=total, **options)
-        self._lock = threading.Lock()
-
-    def tell(self, finished: int) -> None:
-        with self._lock:
-            if finished > self._bar.n:
-                self._bar.update(finished - self._bar.n)
-
-    def close(self) -> None:
-        self._bar.close()
-
-
-class _Lines:
-    def __init__(self, description: str, total: int, unit: str, finished: int, delay: float):
-        self._description, self._total, self._unit = description, total, unit
+        options = {"delay": delay, "smoothing": 0, "bar_format": "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}]"}
+        self._bar = tqdm(
+            desc=description, total=total, unit=unit, initial=finished, disable=not overwrites(), **options
+        )
+        self._line = f"{description}: {{}} of {total} {unit}s, {{}}"
         self._before = self._finished = self._said = finished
-        self._start = time.monotonic()
-        # What takes no time needs no line, and one that begins has none to show.
-        self._next = self._start + delay
-        self._silent = True
-        self._lock = threading.Lock()
+        self._work, self._delay, self._start, self._lock = total - finished, delay, time.monotonic(), threading.Lock()
 
     def tell(self, finished: int) -> None:
         with self._lock:
             self._finished = max(finished, self._finished)
-            if self._finished > self._said and time.monotonic() >= self._next:
+            if self._can_estimate():
+                self._bar.bar_format = None  # tqdm's own, which has the time left
+            self._bar.update(self._finished - self._bar.n)
+            if LINES * (self._finished - self._said) >= self._work:
                 self._say()
 
     def close(self) -> None:
         with self._lock:
-            # The last piece, and a delay that has passed, unless it was said already.
-            if self._finished > self._said and (not self._silent or time.monotonic() >= self._next):
-                self._say()
+            self._bar.close()
+            self._say()
+
+    def _can_estimate(self) -> bool:
+        return 10 * (self._finished - self._before) >= self._work
 
     def _say(self) -> None:
-        now = time.monotonic()
-        seconds = now - self._start
-        whole = seconds * (self._total - self._before) / (self._finished - self._before)
-        left = self._total - self._finished
-        end = f"{_clock(whole - seconds)} left" if left > 0 else f"in {_clock(seconds)}"
-        count = f"{self._finished} of {self._total} {self._unit}s"
-        print(f"{self._description}: {count}, {end}", file=sys.stderr, flush=True)
-        self._said, self._silent = self._finished, False
-        self._next = now + min(whole / LINES, LONGEST_SILENCE)
-
-
-def _clock(seconds: float) -> str:
-    """Minutes and seconds, with hours where there are any: 0:41, 12:05, 3:00:00."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+        seconds, done = time.monotonic() - self._start, self._finished - self._before
+        if not self._bar.disable or self._finished == self._said or seconds < self._delay:
+            return
+        if done == self._work:
+            end = f"in {tqdm.format_interval(seconds)}"
+        elif self._can_estimate():
+            end = f"{tqdm.format_interval(seconds * (self._work - done) / done)} left"
+        else:
+            end = f"{tqdm.format_interval(seconds)} so far"
+        print(self._line.format(self._finished, end), file=sys.stderr, flush=True)
+        self._said = self._finished

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -163,3 +164,20 @@ def _read_derived(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     if sha256(metadata.get("recipe", "").encode()) != path.stem:
         raise DamagedRun(f"{path.name} has another recipe")
     return arrays, metadata
+
+
+def last_written(folder: Path) -> float:
+    """When a file, or the last one below a folder, was written, in seconds since the epoch."""
+    return max((found.st_mtime for found in _below(folder)), default=0.0)
+
+
+def folder_size(folder: Path) -> int:
+    """Bytes of a file, or of all files below a folder."""
+    return sum(found.st_size for found in _below(folder))
+
+
+def _below(folder: Path) -> Iterator[os.stat_result]:
+    for path in [folder, *folder.rglob("*")]:
+        with suppress(OSError):  # gone meanwhile, as the store may be in use
+            if path.is_file():
+                yield path.stat()

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,8 +11,7 @@ from lib.run import files
 from lib.run.files import (
     DamagedRun,
     StoreError,
-    folder_size,
-    last_written,
+    appears,
     read_with_digest,
     write_atomically,
     write_with_digest,
@@ -89,12 +89,11 @@ def test_file_of_a_newer_layout_is_refused(tmp_path, monkeypatch):
     assert not isinstance(caught.value, DamagedRun)
 
 
-def test_size_and_age_are_those_of_all_files_below(tmp_path):
-    assert folder_size(tmp_path) == last_written(tmp_path) == 0
-    write_atomically(tmp_path / "a", b"123")
-    write_atomically(tmp_path / "deep" / "b", b"4567")
-    os.utime(tmp_path / "a", (1000, 1000))
-    os.utime(tmp_path / "deep" / "b", (2000, 2000))
-    assert folder_size(tmp_path) == 7
-    assert last_written(tmp_path) == 2000
-    assert (folder_size(tmp_path / "a"), last_written(tmp_path / "a")) == (3, 1000)
+def test_file_appears_late_or_not_at_all(tmp_path):
+    path = tmp_path / "folder" / "file"
+    assert not appears(path, 0.1)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(appears, path, 60)
+        path.parent.mkdir()
+        path.touch()
+        assert waiting.result()

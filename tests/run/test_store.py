@@ -16,8 +16,8 @@ from safetensors import safe_open
 from lib.config import canonical_json
 from lib.data.datasets import load_dataset
 from lib.run import files, runs
-from lib.run.files import StoreError, sha256
-from lib.run.store import RunStore, default_runs_dir
+from lib.run.files import StoreError, sha256, write_atomically
+from lib.run.store import RunStore, default_runs_dir, folder_size, last_written
 
 CONFIG = member(epochs=2)
 
@@ -133,6 +133,17 @@ def test_store_no_data_name_leads_out_of_it(tmp_path, name):
     inside = folder.resolve().relative_to(tmp_path / "runs")
     assert len(inside.parts) == 3
     assert not inside.parts[0].startswith(".")
+
+
+def test_size_and_age_are_those_of_all_files_below(tmp_path):
+    assert folder_size(tmp_path) == last_written(tmp_path) == 0
+    write_atomically(tmp_path / "a", b"123")
+    write_atomically(tmp_path / "deep" / "b", b"4567")
+    os.utime(tmp_path / "a", (1000, 1000))
+    os.utime(tmp_path / "deep" / "b", (2000, 2000))
+    assert folder_size(tmp_path) == 7
+    assert last_written(tmp_path) == 2000
+    assert (folder_size(tmp_path / "a"), last_written(tmp_path / "a")) == (3, 1000)
 
 
 # Derived arrays
