@@ -1,5 +1,151 @@
 """Figures 5 and S1: the plane of two solutions, as accurate on both sides, and not the same function."""
 
-from lib.findings.claim import Finding
+from collections.abc import Sequence
+from math import inf
 
-FINDING = Finding("05_radial")
+import numpy as np
+import pandas as pd
+
+from lib.errors import ConfigError, unknown
+from lib.findings.claim import Criterion, Finding, Statistic, claim
+from lib.metrics.intervals import mean_over
+from lib.subspaces.methods import NATURAL_SCALES
+
+FINDING = Finding("05_radial", ranges={"num_radii": (2, inf), "num_angles": (2, inf), "num_map_images": (1, inf)})
+
+#: Radii at which `radial/valley` looks; the solution itself is in the middle.
+FACTORS = np.linspace(0.8, 1.2, 5)
+
+#: A place of the plane counts as accurate up to this much below its solution's accuracy: the 5 points of a claim.
+ACCURATE = 0.05
+
+
+@claim(
+    "radial/valley",
+    "each optimum sits in a radial valley: moving along its ray keeps accuracy",
+    figure="5, S1",
+    criterion=Criterion("<=", 5),
+    varies=("images",),
+)
+def valley(labels: np.ndarray, targets: np.ndarray) -> Statistic:
+    """Accuracy loss in points at radius factors 0.8 to 1.2, worst of both optima.
+
+    `labels (F, 2, n)`: top labels at the `FACTORS` on both rays; `targets (n,)`: the true ones.
+    """
+    right = labels == targets
+    lost = right[len(right) // 2].astype(np.float32) - right  # of each image: 1 where the solution alone is right
+    return Statistic(lambda images: 100 * mean_over(lost, images).max(), images=len(targets))
+
+
+@claim(
+    "radial/norm-grows",
+    "weights grow radially during training",
+    figure="5",
+    criterion=Criterion(">", 1),
+    varies=("members",),
+)
+def norm_grows(weights: np.ndarray) -> Statistic:
+    """Norm of the final weights over norm at initialisation, smallest over runs.
+
+    `weights (M, T, P)`: every checkpoint of every run, or only the first and the last.
+    """
+    growth = np.linalg.norm(weights[:, -1], axis=1) / np.linalg.norm(weights[:, 0], axis=1)
+    return Statistic(lambda members: growth[members].min(), members=len(growth))
+
+
+@claim(
+    "radial/own-mode",
+    "in the plane, accurate points on one side resemble that side's optimum only",
+    figure="5, S1",
+    criterion=Criterion(">=", 0.95),
+    varies=("images",),
+)
+def own_mode(
+    labels: np.ndarray, solutions: np.ndarray, targets: np.ndarray, radii: np.ndarray, angles: np.ndarray
+) -> Statistic:
+    """Share of plane points within 5 points of the optimum's accuracy that agree more with the optimum nearer in angle.
+
+    A point that agrees with both equally often does not agree more with the nearer one. The statistic is nan where no
+    point is accurate.
+
+    Args:
+        labels: top labels at every place of the plane, `(R, A, n)`.
+        solutions: those of both solutions, `(2, n)`.
+        targets: the true labels, `(n,)`.
+        radii: `(R,)`, 1 at the solutions.
+        angles: `(A,)` in radians, 0 on the ray of the first solution, π/2 on that of the second.
+    """
+    nearer = nearer_optimum(radii, angles)
+    counted = nearer >= 0
+    labels, nearer = labels[counted], nearer[counted]  # (G, n) and (G,)
+    right = (labels == targets).astype(np.float32)
+    alike = (labels == solutions[:, None]).astype(np.float32)  # (2, G, n)
+    solutions_right = solutions == targets  # (2, n)
+    places = np.arange(len(nearer))
+
+    def share(images: np.ndarray) -> float:
+        likeness = mean_over(alike, images)
+        # Differences are whole images: all that is forgiven is rounding.
+        lost = mean_over(solutions_right, images)[nearer] - mean_over(right, images)
+        accurate = lost <= ACCURATE + 1e-6
+        more_alike = likeness[nearer, places] > likeness[1 - nearer, places]
+        return float(more_alike[accurate].mean()) if accurate.any() else float("nan")
+
+    return Statistic(share, images=len(targets))
+
+
+def nearer_optimum(radii: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """Which optimum each place of `lib.landscape.planes.polar_grid` is nearer to in angle: `(R, A)` of 0, 1 and -1.
+
+    -1 stands for places that say nothing about it: the origin, the ray halfway between, and the optima themselves.
+    """
+    away = np.abs(angles - np.array([[0], [np.pi / 2]]))  # (2, A)
+    nearer = np.where(np.isclose(*away), -1, away.argmin(axis=0))
+    radii = radii[:, None]
+    optimum = np.isclose(radii, 1) & np.isclose(away.min(axis=0), 0)
+    return np.where(np.isclose(radii, 0) | optimum, -1, nearer)
+
+
+def chosen_pair(runs: list[int] | None, num_members: int) -> tuple[int, int]:
+    """Two runs as indices from 0, from their numbers as a reader counts them, from 1; None is the first two.
+
+    Raises `ConfigError` where these are not two different runs of so many.
+    """
+    if runs is None:
+        return 0, 1
+    whole = all(isinstance(run, int) and not isinstance(run, bool) and 1 <= run <= num_members for run in runs)
+    if len(runs) != 2 or not whole or runs[0] == runs[1]:
+        raise ConfigError(f"runs must be two different numbers from 1 to {num_members}, as in [1, 2], got {runs}")
+    return runs[0] - 1, runs[1] - 1
+
+
+def natural_scale(gaussian: str) -> float:
+    """The scale at which a Gaussian means what its name says; `ConfigError` for what is not one."""
+    if gaussian not in NATURAL_SCALES:
+        raise ConfigError(unknown("gaussian", gaussian, NATURAL_SCALES))
+    return NATURAL_SCALES[gaussian]
+
+
+def solutions(
+    pair: Sequence[int], weights: Sequence[np.ndarray], labels: np.ndarray, samples: np.ndarray, targets: np.ndarray
+) -> pd.DataFrame:
+    """The table of both solutions, one row each.
+
+    Args:
+        pair: the two runs, counted from 0.
+        weights: checkpoints of both, `(T, P)` each.
+        labels: top labels of both solutions, `(2, n)`.
+        samples: those of S samples around each, `(2, S, n)`.
+        targets: the true labels, `(n,)`.
+    """
+    norms = np.array([np.linalg.norm(run, axis=1)[[0, -1]] for run in weights])
+    agree = (samples[:, None] == labels[:, None]).mean(axis=(2, 3))  # (samples of, labels of)
+    columns = {
+        "run": [run + 1 for run in pair],
+        "test accuracy": (labels == targets).mean(axis=1),
+        "norm of first weights": norms[:, 0],
+        "norm of last weights": norms[:, 1],
+        "samples agree with own run": agree.diagonal(),
+        "with the other run": [agree[0, 1], agree[1, 0]],
+    }
+    return pd.DataFrame(columns).round(3).astype(str)

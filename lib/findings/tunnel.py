@@ -1,5 +1,98 @@
 """Figures S2 and S3: a path of low loss joins two solutions, and the function changes along it."""
 
-from lib.findings.claim import Finding
+from collections.abc import Sequence
+from math import inf
 
-FINDING = Finding("06_tunnel")
+import numpy as np
+import pandas as pd
+
+from lib.findings.claim import Criterion, Finding, Statistic, claim
+from lib.metrics.intervals import mean_over
+
+FINDING = Finding(
+    "06_tunnel",
+    ranges={"curve_epochs": (1, inf), "num_points": (3, inf), "num_segments": (1, inf), "num_fan_radii": (2, inf)},
+)
+
+
+@claim(
+    "tunnel/linear-barrier",
+    "the straight line between optima crosses high loss",
+    figure="S2",
+    criterion=Criterion(">=", 10),
+    varies=("images",),
+)
+def linear_barrier(labels: np.ndarray, targets: np.ndarray) -> Statistic:
+    """Accuracy of the ends minus the worst on the line, points.
+
+    `labels (pairs, N, n)`: top labels at N points of the line of each pair, ends included; `targets (n,)`: the true
+    ones. It is of the pair where that is least.
+    """
+    lost = _lost(labels, targets)
+    return Statistic(lambda images: 100 * mean_over(lost, images).max(axis=-1).min(), images=len(targets))
+
+
+@claim(
+    "tunnel/connector",
+    "an optimised path between optima does not cross high loss",
+    figure="S2",
+    criterion=Criterion("<=", 2),
+    varies=("images",),
+)
+def connector(labels: np.ndarray, targets: np.ndarray) -> Statistic:
+    """Accuracy of the ends minus the worst on the connector, points.
+
+    `labels (pairs, N, n)`: top labels at N points of the path of low loss of each pair, ends included; `targets (n,)`:
+    the true ones. It is of the pair where that is most.
+    """
+    lost = _lost(labels, targets)
+    return Statistic(lambda images: 100 * mean_over(lost, images).max(axis=-1).max(), images=len(targets))
+
+
+def _lost(labels: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """How much right the ends are on an image, on average, more than each point: float32 `(pairs, N, n)`."""
+    right = (labels == targets).astype(np.float32)
+    return right[:, [0, -1]].mean(axis=1, keepdims=True) - right
+
+
+@claim(
+    "tunnel/functions-change",
+    "equal loss is not equal function: along the connector predictions change from one mode's to the other's",
+    figure="S2, S3",
+    criterion=Criterion(">=", 0.4),
+    varies=("images",),
+)
+def functions_change(labels: np.ndarray) -> Statistic:
+    """Disagreement of the connector's middle with the nearer end / disagreement of the ends.
+
+    `labels (pairs, N, n)`: top labels at N points of the path of low loss of each pair, ends included, N odd. It is of
+    the pair where that is least.
+    """
+    ends = labels[:, [0, -1]]
+    from_middle = (labels[:, [labels.shape[1] // 2]] != ends).astype(np.float32)  # (pairs, ends, n)
+    apart = (ends[:, 0] != ends[:, 1]).astype(np.float32)  # (pairs, n)
+
+    def ratio(images: np.ndarray) -> float:
+        return (mean_over(from_middle, images).min(axis=-1) / mean_over(apart, images)).min()
+
+    return Statistic(ratio, images=labels.shape[2])
+
+
+def along_paths(pairs: Sequence[Sequence[int]], losses: np.ndarray, accuracies: np.ndarray) -> pd.DataFrame:
+    """The table of both paths of every pair, one row a pair.
+
+    Args:
+        pairs: two runs each, counted from 0.
+        losses: on training images, in nats, `(pairs, 2, N)`: of the straight line, and of the path of low loss.
+        accuracies: on test images, alike.
+    """
+    columns = {
+        "runs": [f"{first + 1} and {second + 1}" for first, second in pairs],
+        "training loss, larger of the ends": losses[:, 0, [0, -1]].max(axis=-1),
+        "worst on the line": losses[:, 0].max(axis=-1),
+        "worst on the path": losses[:, 1].max(axis=-1),
+        "test accuracy, mean of the ends": accuracies[:, 0, [0, -1]].mean(axis=-1),
+        "lowest on the line": accuracies[:, 0].min(axis=-1),
+        "lowest on the path": accuracies[:, 1].min(axis=-1),
+    }
+    return pd.DataFrame(columns).round(3).astype(str)

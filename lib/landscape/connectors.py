@@ -1,24 +1,28 @@
-"""Pairs of runs, and the path of low loss between their final solutions: trained once, kept in the run store."""
+"""Paths of low loss between the final solutions of two runs: which pairs, and how a path is trained, once."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import ArrayLike
+from torch import nn
+from torch.func import functional_call
 
 from lib.config import Experiment
 from lib.data.datasets import Dataset
 from lib.errors import ConfigError, unknown
-from lib.landscape.paths import CURVES, bezier, chain, train_connector
+from lib.landscape.paths import CURVES, along
+from lib.landscape.planes import combine, stack
 from lib.models.networks import Network
+from lib.models.predict import as_pixels
 from lib.run.progress import progress
 from lib.run.store import RunStore
-from lib.training.trainer import Trajectory
+from lib.training.trainer import Trajectory, one_thread
 
 #: Part of every key: raise it whenever the same settings would give another path.
 VERSION = 1
-
-#: As Garipov et al. have them, see `lib.landscape.paths.train_connector`.
-BATCH_SIZE, WEIGHT_DECAY = 128, 5e-4
 
 #: Where no learning rate is given: rates that in a few epochs bring the training loss of the path down to about that of
 #: its ends, less than half of those at which SmallCNN on Fashion-MNIST begins to diverge. Garipov et al. take 0.015 to
@@ -27,19 +31,6 @@ LEARNING_RATES = {"bezier": 0.1, "chain": 0.02}
 
 #: Of these rates for raw pixels, whose values up to 255 make gradients large.
 RAW_PIXELS_SHARE = 0.1
-
-
-def chosen_pair(runs: list[int] | None, num_members: int) -> tuple[int, int]:
-    """Two runs as indices from 0, from their numbers as a reader counts them, from 1; None is the first two.
-
-    Raises `ConfigError` where these are not two different runs of so many.
-    """
-    if runs is None:
-        return 0, 1
-    whole = all(isinstance(run, int) and not isinstance(run, bool) and 1 <= run <= num_members for run in runs)
-    if len(runs) != 2 or not whole or runs[0] == runs[1]:
-        raise ConfigError(f"runs must be two different numbers from 1 to {num_members}, as in [1, 2], got {runs}")
-    return runs[0] - 1, runs[1] - 1
 
 
 def disjoint_pairs(count: int | None, num_members: int) -> list[tuple[int, int]]:
@@ -54,16 +45,17 @@ def disjoint_pairs(count: int | None, num_members: int) -> list[tuple[int, int]]
     return [(2 * pair, 2 * pair + 1) for pair in range(count)]
 
 
-def positions(num_points: int) -> np.ndarray:
-    """Where a path is evaluated: from 0 to 1, both ends and the middle included; `ConfigError` where they cannot be."""
-    if num_points is None or num_points < 3 or num_points % 2 == 0:
-        raise ConfigError(f"num_points must be an odd number, at least 3, so that the middle is one, got {num_points}")
-    return np.linspace(0, 1, num_points)
-
-
 @dataclass(frozen=True)
 class Connector:
-    """How a path between two final solutions is trained: the arguments of `lib.landscape.paths.train_connector`.
+    """How a path between two final solutions is trained.
+
+    Attributes:
+        curve: of `lib.landscape.paths.CURVES`.
+        epochs: passes through the training images.
+        learning_rate: before `learning_rate_factor`. Garipov et al. take 0.015 to 0.03.
+        seed: of the order of the images and of all t. The same seed gives the same bits on one machine's CPU.
+        batch_size: images in a step.
+        weight_decay: Garipov et al. take 3e-4 to 5e-4.
 
     Raises:
         ConfigError: a value that is not allowed, in one line.
@@ -73,8 +65,8 @@ class Connector:
     epochs: int
     learning_rate: float
     seed: int
-    batch_size: int = BATCH_SIZE
-    weight_decay: float = WEIGHT_DECAY
+    batch_size: int = 128
+    weight_decay: float = 5e-4
 
     def __post_init__(self):
         if self.curve not in CURVES:
@@ -102,20 +94,94 @@ class Connector:
         recipe = {"version": VERSION, "members": [first.member.key, second.member.key]} | asdict(self)
 
         def train() -> dict[str, np.ndarray]:
+            data = dataset.train.images, dataset.train.labels
             with progress(f"{dataset.name} / path of low loss", self.epochs) as tell:
-                middle = train_connector(
-                    model,
-                    first.final,
-                    second.final,
-                    dataset.train.images,
-                    dataset.train.labels,
-                    progress=lambda epoch, loss: tell(epoch),
-                    **asdict(self),
-                )
-            return {"middle": middle}
+                return {"middle": train_connector(model, first.final, second.final, *data, self, tell)}
 
         return store.cached("connector", recipe, train)["middle"]
 
     def points(self, first: Trajectory, second: Trajectory, middle: np.ndarray, t: ArrayLike) -> np.ndarray:
         """The weights at `t (n,)` of the path with that middle, `(n, P)`."""
-        return {"bezier": bezier, "chain": chain}[self.curve](first.final, middle, second.final, t)
+        return along(self.curve, first.final, middle, second.final, t)
+
+
+def learning_rate_factor(epoch: int, epochs: int) -> float:
+    """What the learning rate of an epoch (from 1) of `epochs` is multiplied by, in [0.01, 1].
+
+    1 for the first half, then down a straight line to 0.01 at nine tenths of the epochs, then 0.01. Source: the code of
+    Garipov et al. 2018.
+    """
+    return float(np.interp(epoch / epochs, [0.5, 0.9], [1, 0.01]))
+
+
+def train_connector(
+    model: Network,
+    start: ArrayLike,
+    end: ArrayLike,
+    images: np.ndarray,
+    labels: np.ndarray,
+    settings: Connector,
+    tell: Callable[[int], None] = lambda epoch: None,
+) -> np.ndarray:
+    """The middle point of a path of low training loss between two optima.
+
+    The recipe of Garipov et al. 2018: the middle begins halfway between the ends, which stay; each batch is evaluated
+    at one point θ(t) of the curve, t drawn uniformly from 0 to 1, with the loss cross-entropy + weight_decay/2 |θ(t)|²,
+    and SGD with momentum 0.9 moves the middle. Two things are ours: images are not augmented, and dropout is off, so
+    that what is minimised along the path is the loss that is later measured on it.
+
+    Args:
+        model: the architecture, with its pixel normalisation. Its weights stay; BatchNorm normalises by the batch, as
+            in training, and its statistics are overwritten.
+        start: weights of one optimum, `(P,)`.
+        end: weights of the other, `(P,)`.
+        images: training images, uint8 `(n, H, W, C)`.
+        labels: `(n,)`.
+        settings: of the curve and its training.
+        tell: called after each epoch with its number, from 1.
+
+    Returns:
+        float32 `(P,)`, for `lib.landscape.paths.along`.
+
+    Raises:
+        ConfigError: the weights left the finite numbers.
+        ValueError: weights of different lengths.
+    """
+    parameters = dict(model.named_parameters())
+    sizes = [parameter.numel() for parameter in parameters.values()]
+    device = next(model.parameters()).device
+    pixels, targets = as_pixels(images, device), torch.tensor(labels, dtype=torch.int64, device=device)
+    ends = stack([start, end])
+    halfway = combine(np.array([[0.5, 0.5]]), ends)[0]
+    start, end = torch.tensor(ends, dtype=torch.float32, device=device)
+    middle = torch.tensor(halfway, device=device, requires_grad=True)
+    optimizer = torch.optim.SGD([middle], lr=settings.learning_rate, momentum=0.9)
+    generator = torch.Generator().manual_seed(settings.seed)
+    model.eval()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.train()
+    with one_thread():
+        for epoch in range(1, settings.epochs + 1):
+            optimizer.param_groups[0]["lr"] = settings.learning_rate * learning_rate_factor(epoch, settings.epochs)
+            for chosen in torch.randperm(len(targets), generator=generator).split(settings.batch_size):
+                t = torch.rand(1, generator=generator, dtype=torch.float64).numpy()
+                first, second, third = map(float, CURVES[settings.curve](t)[0])
+                point = first * start + second * middle + third * end
+                pieces = [
+                    piece.view(parameter.shape)
+                    for piece, parameter in zip(point.split(sizes), parameters.values(), strict=True)
+                ]
+                weights = dict(zip(parameters, pieces, strict=True))
+                chosen = chosen.to(device)
+                loss = F.cross_entropy(functional_call(model, weights, (pixels[chosen],)), targets[chosen])
+                optimizer.zero_grad()
+                (loss + 0.5 * settings.weight_decay * point.square().sum()).backward()
+                optimizer.step()
+            if not torch.isfinite(middle).all():
+                raise ConfigError(
+                    f"the path diverged in epoch {epoch}; curve_learning_rate {settings.learning_rate} is too high"
+                )
+            tell(epoch)
+    model.eval()
+    return middle.detach().cpu().numpy()

@@ -1,49 +1,68 @@
-"""Pairs of runs, and connectors that are trained once."""
+"""Pairs of runs, and paths of low loss that are trained between small networks, once."""
+
+from dataclasses import asdict
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 from helpers import experiment, train
 
 from lib.data.datasets import load_dataset
 from lib.errors import ConfigError
 from lib.landscape import connectors
-from lib.landscape.connectors import Connector, chosen_pair, disjoint_pairs, positions
-from lib.landscape.paths import bezier, chain, train_connector
+from lib.landscape.connectors import Connector, disjoint_pairs, learning_rate_factor, train_connector
+from lib.landscape.paths import CURVES, along, line
+from lib.metrics import accuracy, negative_log_likelihood
+from lib.models.networks import build_model
+from lib.models.predict import as_pixels, fresh_statistics, predict
+from lib.models.weights import flatten, flatten_statistics, load
 from lib.run.store import RunStore
 from lib.training.trainer import build_member_model
 
-SETTINGS = {"curve": "bezier", "epochs": 1, "learning_rate": 0.05, "seed": 0}
+SHAPE = (8, 8, 1)
+SETTINGS = {"curve": "bezier", "epochs": 2, "learning_rate": 0.05, "seed": 0, "batch_size": 16}
 
 
-def test_chosen_pair_counts_from_one():
-    assert chosen_pair(None, 2) == (0, 1)
-    assert chosen_pair([3, 1], 3) == (2, 0)
+def model(architecture="small_cnn", seed=0, dropout=0.0):
+    network = build_model(architecture, SHAPE, 5, dropout, torch.Generator().manual_seed(seed))
+    return network.set_pixel_statistics(np.full((1, 1, 1), 128.0), np.full((1, 1, 1), 64.0))
 
 
-@pytest.mark.parametrize("runs", [[1, 1], [0, 1], [1, 4], [1], [1, 2, 3], [1.0, 2], [True, 2], ["1", "2"], []])
-def test_chosen_pair_that_is_none_is_one_line(runs):
-    with pytest.raises(ConfigError, match=r"^runs must be two different numbers from 1 to 3, as in \[1, 2\], got \["):
-        chosen_pair(runs, 3)
+def weights(architecture="small_cnn", seed=0):
+    return flatten(model(architecture, seed))
+
+
+def images(count=23):
+    return np.random.default_rng(0).integers(256, size=(count, *SHAPE), dtype=np.uint8)
+
+
+def labels(count=23):
+    return np.random.default_rng(1).integers(5, size=count)
+
+
+def connect(network=None, start=None, end=None, tell=lambda epoch: None, **settings):
+    start, end = (weights(seed=seed) if vector is None else vector for seed, vector in ((1, start), (2, end)))
+    return train_connector(network or model(), start, end, images(), labels(), Connector(**SETTINGS | settings), tell)
+
+
+def gradient(vector, weight_decay):
+    """The gradient of the loss that the recipe minimises at one point, all images in one batch."""
+    network = model().eval()
+    load(network, vector)
+    F.cross_entropy(network(as_pixels(images())), torch.tensor(labels())).backward()
+    return np.concatenate([p.grad.reshape(-1) for p in network.parameters()]) + weight_decay * vector
+
+
+# Pairs and settings
 
 
 def test_disjoint_pairs_share_no_run():
     assert disjoint_pairs(None, 2) == disjoint_pairs(None, 3) == disjoint_pairs(1, 9) == [(0, 1)]
     assert disjoint_pairs(None, 9) == disjoint_pairs(2, 4) == [(0, 1), (2, 3)]
-    assert disjoint_pairs(3, 6) == [(0, 1), (2, 3), (4, 5)]
-
-
-@pytest.mark.parametrize("count", [0, 2, -1])
-def test_disjoint_pairs_that_are_not_there_are_one_line(count):
-    message = rf"^num_pairs must be from 1 to 1 for 3 runs, two a pair, got {count}$"
-    with pytest.raises(ConfigError, match=message):
-        disjoint_pairs(count, 3)
-
-
-def test_positions_have_the_ends_and_the_middle():
-    np.testing.assert_array_equal(positions(5), [0, 0.25, 0.5, 0.75, 1])
-    for count in (4, 1, -3, None):
-        with pytest.raises(ConfigError, match=rf"^num_points must be an odd number, at least 3, .*, got {count}$"):
-            positions(count)
+    for count in (0, 2, -1):
+        with pytest.raises(ConfigError, match=rf"^num_pairs must be from 1 to 1 for 3 runs, two a pair, got {count}$"):
+            disjoint_pairs(count, 3)
 
 
 @pytest.mark.parametrize(
@@ -72,40 +91,146 @@ def test_connector_learning_rate_is_the_curves_unless_given():
         Connector.of(raw, "line", 5, None)
 
 
+@pytest.mark.parametrize(
+    ("epochs", "factors"),
+    [
+        (200, {1: 1, 100: 1, 101: 1 - 0.99 / 80, 140: 0.505, 180: 0.01, 181: 0.01, 200: 0.01}),
+        (10, {1: 1, 5: 1, 6: 0.7525, 7: 0.505, 8: 0.2575, 9: 0.01, 10: 0.01}),
+        (2, {1: 1, 2: 0.01}),
+    ],
+)
+def test_learning_rate_at_the_recipes_epochs(epochs, factors):
+    for epoch, factor in factors.items():
+        assert learning_rate_factor(epoch, epochs) == pytest.approx(factor)
+
+
+# Between trained networks
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    dataset = load_dataset("digits")
-    root = tmp_path_factory.mktemp("runs")
-    first, second = train(root, epochs=1)
-    return first, second, dataset, RunStore(root)
+    """Two small networks trained on digits, their architecture, the data and the store."""
+    dataset, root = load_dataset("digits"), tmp_path_factory.mktemp("runs")
+    first, second = train(root, epochs=3)
+    return build_member_model(first.member, dataset), first, second, dataset, RunStore(root)
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_connector_lowers_the_barrier_of_the_straight_line(trained, curve):
+    network, first, second, dataset, store = trained
+    connector = Connector(curve, 20, 0.05, 0, batch_size=64, weight_decay=1e-4)
+    middle = connector.middle(network, first, second, dataset, store)
+    on_path = connector.points(first, second, middle, [0.5])[0]
+    np.testing.assert_array_equal(on_path, along(curve, first.final, middle, second.final, [0.5])[0])
+    halfway = line(first.final, second.final, [0.5])[0]
+    probs = predict(network, np.stack([halfway, on_path]), dataset.test.images)
+    losses, accuracies = (score(probs, dataset.test.labels) for score in (negative_log_likelihood, accuracy))
+    assert losses[0] > 1.5 > 0.5 > losses[1]
+    assert accuracies[0] < 0.5 < 0.8 < accuracies[1]
 
 
 def test_connector_is_trained_once(trained, monkeypatch):
-    first, second, dataset, store = trained
-    network = build_member_model(first.member, dataset)
-    connector = Connector(**SETTINGS)
+    network, first, second, dataset, store = trained
+    connector = Connector(**SETTINGS | {"epochs": 1})
     middle = connector.middle(network, first, second, dataset, store)
     data = dataset.train.images, dataset.train.labels
-    settings = SETTINGS | {"batch_size": connectors.BATCH_SIZE, "weight_decay": connectors.WEIGHT_DECAY}
-    np.testing.assert_array_equal(middle, train_connector(network, first.final, second.final, *data, **settings))
+    np.testing.assert_array_equal(middle, train_connector(network, first.final, second.final, *data, connector))
 
     trainings = []
     monkeypatch.setattr(
-        connectors, "train_connector", lambda *_, **settings: trainings.append(settings) or np.zeros(3, np.float32)
+        connectors, "train_connector", lambda *given: trainings.append(given) or np.zeros(3, np.float32)
     )
     np.testing.assert_array_equal(connector.middle(network, first, second, dataset, store), middle)
     assert trainings == []
     # Another direction, or any other setting, is another path.
-    Connector(**SETTINGS).middle(network, second, first, dataset, store)
+    connector.middle(network, second, first, dataset, store)
     for other in ({"curve": "chain"}, {"epochs": 2}, {"learning_rate": 0.1}, {"seed": 1}, {"weight_decay": 0.0}):
-        Connector(**SETTINGS | other).middle(network, first, second, dataset, store)
+        Connector(**asdict(connector) | other).middle(network, first, second, dataset, store)
     assert len(trainings) == 6
 
 
-def test_connector_points_lie_on_its_curve(trained):
-    first, second, _, _ = trained
-    middle, t = np.ones_like(first.final), [0, 0.3, 1]
-    for curve, expected in (("bezier", bezier), ("chain", chain)):
-        points = Connector(**SETTINGS | {"curve": curve}).points(first, second, middle, t)
-        np.testing.assert_array_equal(points, expected(first.final, middle, second.final, t))
-        np.testing.assert_array_equal(points[[0, 2]], [first.final, second.final])
+# How the middle is trained
+
+
+@pytest.mark.parametrize("architecture", ["small_cnn", "resnet8_v1"])
+def test_connector_same_seed_same_bits_other_seed_other(architecture):
+    ends = weights(architecture, 1), weights(architecture, 2)
+    one = connect(model(architecture), *ends)
+    assert one.dtype == np.float32
+    assert one.shape == ends[0].shape
+    # Nor does it matter what the model held before.
+    used = model(architecture, seed=7)
+    if architecture == "resnet8_v1":
+        fresh_statistics(used, ends[1], images())
+    torch.manual_seed(3)
+    np.testing.assert_array_equal(connect(used.train(), *ends), one)
+    assert not np.array_equal(connect(model(architecture), *ends, seed=1), one)
+
+
+def test_connector_leaves_ends_weights_and_global_state_alone():
+    network, start, end = model(seed=5), weights(seed=1), weights(seed=2)
+    for vector in (start, end):
+        vector.flags.writeable = False
+    state = torch.get_rng_state()
+    middle = connect(network, start, end)
+    np.testing.assert_array_equal(flatten(network), weights(seed=5))
+    assert all(parameter.grad is None for parameter in network.parameters())
+    np.testing.assert_array_equal([start, end], [weights(seed=1), weights(seed=2)])
+    assert torch.equal(torch.get_rng_state(), state)
+    assert np.abs(middle - (start + end) / 2).max() > 1e-3
+
+
+def test_connector_begins_halfway():
+    halfway = (weights(seed=1) + weights(seed=2)) / 2
+    np.testing.assert_allclose(connect(learning_rate=1e-30), halfway, atol=1e-7)
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+def test_connector_step_is_the_gradient_at_the_point_times_the_share_of_the_middle(weight_decay):
+    # With both ends at w, and the middle halfway, every point of the curve is w: only the share depends on t.
+    w = weights(seed=1)
+    expected = gradient(w, weight_decay)
+    shares = {}
+    for curve in CURVES:
+        for seed in range(5):
+            settings = {"epochs": 1, "batch_size": 23, "learning_rate": 100.0, "weight_decay": weight_decay}
+            step = connect(None, w, w, curve=curve, seed=seed, **settings) - w
+            share = -(step @ expected) / (expected @ expected)  # the only epoch's rate is 1 % of 100
+            np.testing.assert_allclose(step, -share * expected, atol=1e-5)
+            shares[curve, seed] = share
+    for seed in range(5):
+        # 1 - |2t - 1| is twice the distance u of t from the nearer end, and 2t(1 - t) is 2u(1 - u).
+        u = shares["chain", seed] / 2
+        assert 0 < u < 0.5
+        assert shares["bezier", seed] == pytest.approx(2 * u * (1 - u), rel=1e-3)
+    assert len({round(shares["chain", seed], 3) for seed in range(5)}) == 5
+
+
+def test_connector_has_dropout_off():
+    np.testing.assert_array_equal(connect(model(dropout=0.5)), connect(model()))
+
+
+def test_connector_normalises_by_the_batch_and_tracks_it():
+    network = model("resnet8_v1")
+    before = flatten_statistics(network)
+    connect(network, weights("resnet8_v1", 1), weights("resnet8_v1", 2))
+    assert not np.allclose(flatten_statistics(network), before)
+    assert not any(module.training for module in network.modules())
+
+
+def test_connector_tells_every_epoch_and_trains_on_one_thread():
+    seen = []
+    torch.set_num_threads(2)
+    try:
+        connect(tell=lambda epoch: seen.append((epoch, torch.get_num_threads())))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert seen == [(1, 1), (2, 1)]
+
+
+def test_connector_that_diverges_is_one_line():
+    with pytest.raises(ConfigError, match=r"^the path diverged in epoch 1; curve_learning_rate 1e\+30 is too high$"):
+        connect(learning_rate=1e30, batch_size=2)
+    with pytest.raises(ValueError, match="same shape"):
+        connect(end=np.zeros(3))

@@ -1,4 +1,4 @@
-"""Figures 5 and S1 to S3: the plane of two optima in polar form, and the path of low loss between them."""
+"""Figures 5 and S1: the plane of two optima in polar form."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,14 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from lib.plots.downloads import crossed, in_plane, numbers, stacked, with_data
+from lib.plots.downloads import crossed, numbers, stacked, with_data
 from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES, RUN_COLORS, RUN_MARKERS
-
-#: The two paths of figure S2: colour, line and marker, distinguishable in grey.
-PATHS = {
-    "straight line": {"color": "0.55", "linestyle": "--", "marker": "s"},
-    "path of low loss": {"color": "black", "linestyle": "-", "marker": "o"},
-}
 
 #: Every patch of a fan is drawn as this many narrower ones, so that its edges are arcs to the eye.
 ARC_PIECES = 6
@@ -31,11 +25,11 @@ RIM = (withStroke(linewidth=3.5, foreground="white"),)
 #: In nats, the least that a logarithmic map of losses tells apart from zero.
 SMALLEST_LOSS = 1e-4
 
-#: Ticks of `_towards_one` and `_towards_zero`.
+#: Ticks of `towards_one` and `_towards_zero`.
 SIMILARITY_TICKS, DIFFERENCE_TICKS = (0, 0.5, 0.7, 0.8, 0.9, 1), (0, 0.1, 0.2, 0.3, 0.5, 1)
 
 
-def _towards_one() -> FuncNorm:
+def towards_one() -> FuncNorm:
     """Colours of fractions, finer towards 1: good networks differ little in accuracy and in what they predict."""
     return FuncNorm((lambda x: x**3, np.cbrt), 0, 1)
 
@@ -45,7 +39,7 @@ def _towards_zero() -> FuncNorm:
     return FuncNorm((lambda x: 1 - (1 - x) ** 3, lambda y: 1 - np.cbrt(1 - y)), 0, 1)
 
 
-def _edges(centers: np.ndarray) -> np.ndarray:
+def edges(centers: np.ndarray) -> np.ndarray:
     """The borders of cells around increasing centers, `(n,)` to `(n + 1,)`, the outer ones half a step beyond."""
     between = (centers[1:] + centers[:-1]) / 2
     return np.concatenate([[2 * centers[0] - between[0]], between, [2 * centers[-1] - between[-1]]])
@@ -55,7 +49,7 @@ def _fan(
     axes: Axes, radii: np.ndarray, angles: np.ndarray, values: np.ndarray, norm: Normalize, colors: str
 ) -> QuadMesh:
     """One map `(R, A)` as patches of a polar grid; angle 0 points right and π/2 up."""
-    r, phi = np.maximum(_edges(radii), 0)[:, None], _edges(angles)
+    r, phi = np.maximum(edges(radii), 0)[:, None], edges(angles)
     pieces = np.arange(len(angles) * ARC_PIECES + 1) / ARC_PIECES
     phi = np.interp(pieces, np.arange(len(phi)), phi)
     cells = np.repeat(values, ARC_PIECES, axis=1)
@@ -66,13 +60,14 @@ def _fan(
     return mesh
 
 
-def _star(axes: Axes, run: int, place: Sequence[float], size: float) -> None:
+def star(axes: Axes, run: int, place: Sequence[float], size: float) -> None:
     """The optimum of a run, counted from 0."""
     look = {"color": RUN_COLORS[run % 10], "marker": "*", "markeredgecolor": "black", "markeredgewidth": 0.9}
     axes.plot(*place, linestyle="none", **look, markersize=size, zorder=5, clip_on=False)
 
 
-def _names(runs: Sequence[int]) -> list[str]:
+def run_names(runs: Sequence[int]) -> list[str]:
+    """Runs, counted from 0, as a reader counts them."""
     return [f"run {run + 1}" for run in runs]
 
 
@@ -108,15 +103,15 @@ def radial_maps(
     dots = {"marker": METHOD_MARKERS[method], "color": METHOD_COLORS[method], "markeredgecolor": "white"}
     dots |= {"linestyle": "none", "markersize": 5, "markeredgewidth": 0.5}
     for axes, (title, values) in zip(panels, maps.items(), strict=True):
-        mesh = _fan(axes, radii, angles, values, _towards_one(), "viridis")
+        mesh = _fan(axes, radii, angles, values, towards_one(), "viridis")
         for run, path, own, place in zip(runs, paths, samples, np.eye(2), strict=True):
             color = RUN_COLORS[run % 10]
             axes.plot(*own.T, **dots)
             axes.plot(*path.T, color=color, linewidth=2, path_effects=RIM)
             axes.plot(*path[0], "o", color="white", markeredgecolor=color, markersize=7, markeredgewidth=1.8)
-            _star(axes, run, place, 13)
+            star(axes, run, place, 13)
         axes.set_title(title)
-    first, second = _names(runs)
+    first, second = run_names(runs)
     for axes in panels[1:]:
         axes.set_xlabel(f"share of {first}'s solution")
     for axes in panels[:2]:
@@ -125,7 +120,7 @@ def radial_maps(
     hollow = {"linestyle": "none", "color": "white", "markeredgecolor": "black"}
     handles = [
         Line2D([], [], color=RUN_COLORS[run % 10], linewidth=2, label=name)
-        for run, name in zip(runs, _names(runs), strict=True)
+        for run, name in zip(runs, run_names(runs), strict=True)
     ]
     handles.append(Line2D([], [], **hollow, marker="o", label="first weights"))
     handles.append(Line2D([], [], **hollow, marker="*", markersize=14, label="final solution"))
@@ -171,13 +166,13 @@ def radial_surfaces(
         for axes, one in zip(panels, values, strict=True):
             mesh = _fan(axes, radii, angles, np.maximum(one, norm.vmin), norm, "viridis_r")
             for run, place in zip(runs, np.eye(2), strict=True):
-                _star(axes, run, place, 13)
+                star(axes, run, place, 13)
         figure.colorbar(mesh, ax=panels, label=label, ticks=ticks, aspect=14)
-        panels[0].set_ylabel(_names(runs)[1])
+        panels[0].set_ylabel(run_names(runs)[1])
     for axes, title in zip(grid[0], columns, strict=True):
         axes.set_title(title)
     for axes in grid[-1]:
-        axes.set_xlabel(_names(runs)[0])
+        axes.set_xlabel(run_names(runs)[0])
     tables = {}
     for column, title in enumerate(columns):
         tables[title] = _on_grid(radii, angles, {label: values[column] for label, values, *_ in rows})
@@ -207,99 +202,3 @@ def ray_profiles(
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     sns.despine(figure)
     return with_data(figure, crossed({"ray of run": [run + 1 for run in runs], "radius": radii}, values))
-
-
-def path_profiles(
-    t: np.ndarray, losses: np.ndarray, accuracies: np.ndarray, differences: np.ndarray, pairs: Sequence[Sequence[int]]
-) -> Figure:
-    """Fig. S2: loss, accuracy and label difference along straight lines and paths of low loss between pairs of runs.
-
-    Args:
-        t: positions on the paths, from 0 at one end to 1 at the other, `(n,)`.
-        losses: in nats, `(pairs, 2, n)`: of each pair first the straight line, then the path of low loss.
-        accuracies: alike.
-        differences: fraction of labels that differ from those of one end and of the other, `(pairs, 2, 2, n)`.
-        pairs: the two runs of each pair, counted from 0. The first pair has markers, strong lines and the legend.
-    """
-    figure, ((loss, accuracy), lower) = plt.subplots(2, 2, figsize=(6.8, 7.2))
-    for number in reversed(range(len(pairs))):  # the first pair lies on top
-        first = number == 0
-        look = {"linewidth": 1.8 if first else 1, "alpha": 1 if first else 0.45, "markersize": 5}
-        for path, (name, own) in enumerate(PATHS.items()):
-            own = own | look | ({"label": name} if first else {"marker": ""})
-            loss.plot(t, losses[number, path], **own)
-            accuracy.plot(t, accuracies[number, path], **own)
-            for end, run in enumerate(pairs[number]):
-                own = {"color": RUN_COLORS[run % 10], "marker": RUN_MARKERS[run % 10] if first else ""} | look
-                own |= {"label": f"from run {run + 1}"} if first and path == 0 else {}
-                lower[path].plot(t, differences[number, path, end], **own)
-    loss.set(ylabel="loss (nats)", ylim=(0, None))
-    accuracy.set(ylabel="accuracy", ylim=(0, 1))
-    for axes, name in zip(lower, PATHS, strict=True):
-        axes.set(xlabel=f"on the {name}", ylabel="labels that differ", ylim=(0, None))
-    for axes in figure.axes:
-        axes.set_xticks([0, 0.5, 1])
-    handles = [*loss.get_legend_handles_labels()[0], *lower[0].get_legend_handles_labels()[0]]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2)
-    sns.despine(figure)
-    names = [" and ".join(_names(pair)) for pair in pairs]
-    values = {"loss (nats)": losses, "accuracy": accuracies}
-    for end, name in enumerate(("first", "second")):
-        values[f"labels that differ from the {name} run's"] = differences[:, :, end]
-    return with_data(figure, crossed({"pair": names, "path": list(PATHS), "place on the path": t}, values))
-
-
-def tunnel_functions(paths: Sequence[np.ndarray], tunnel: np.ndarray, runs: Sequence[int]) -> Figure:
-    """The functions along two runs, and along the path of low loss between their optima, in one plane.
-
-    Args:
-        paths: places of the checkpoints of each run, first weights to optimum, two `(T, 2)`.
-        tunnel: places of points on the path, from one optimum to the other, without these, `(n, 2)`.
-        runs: the two runs, counted from 0.
-    """
-    figure, axes = plt.subplots(figsize=(6.4, 5.8))
-    look = PATHS["path of low loss"]
-    whole = np.concatenate([paths[0][-1:], tunnel, paths[1][-1:]])
-    axes.plot(*whole.T, **look, linewidth=1.2, markersize=6, markerfacecolor="white", label="path of low loss")
-    for run, path in zip(runs, paths, strict=True):
-        own = {"color": RUN_COLORS[run % 10], "marker": RUN_MARKERS[run % 10]}
-        axes.plot(*path.T, **own, linewidth=1.2, markersize=6, label=f"run {run + 1}")
-        axes.plot(*path[0], "o", color="none", markeredgecolor=own["color"], markersize=13, markeredgewidth=1.5)
-        _star(axes, run, path[-1], 19)
-    handles, _ = axes.get_legend_handles_labels()
-    point = {"color": "none", "markeredgecolor": "black"}
-    handles.append(Line2D([], [], **point, marker="o", markersize=11, label="first weights"))
-    handles.append(Line2D([], [], **point, marker="*", markersize=15, label="final solution"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=2)
-    axes.set(xlabel="t-SNE axis 1", ylabel="t-SNE axis 2", xticks=[], yticks=[])
-    tables = {"path of low loss": crossed({"point": numbers(len(whole))}, in_plane(whole))}
-    for name, path in zip(_names(runs), paths, strict=True):
-        tables[name] = crossed({"epoch": range(len(path))}, in_plane(path))
-    return with_data(figure, stacked(tables, "series"))
-
-
-def stitched_fans(
-    positions: np.ndarray, radii: np.ndarray, maps: Mapping[str, np.ndarray], runs: Sequence[int]
-) -> Figure:
-    """Fig. S3: quantities from 0 to 1 over the rays from the origin through a path, laid side by side.
-
-    Args:
-        positions: of the rays on the path, `(C,)`, from 0 at one optimum to 1 at the other.
-        radii: `(R,)`, 1 on the path.
-        maps: each `(R, C)`, by their titles.
-        runs: the two runs, counted from 0.
-    """
-    figure, panels = plt.subplots(len(maps), 1, figsize=(6.4, 2.6 * len(maps) + 0.6), sharex=True, sharey=True)
-    borders = np.clip(_edges(positions), 0, 1), np.maximum(_edges(radii), 0)
-    for axes, (title, values) in zip(panels, maps.items(), strict=True):
-        mesh = axes.pcolormesh(*borders, values, norm=_towards_one(), cmap="viridis", rasterized=True)
-        axes.axhline(1, **PATHS["path of low loss"] | {"marker": ""}, linewidth=1.2, path_effects=RIM)
-        for end, run in enumerate(runs):
-            _star(axes, run, (end, 1), 17)
-        axes.set(title=title, ylabel="radius", yticks=[0, 0.5, 1, 1.5])
-    panels[-1].set_xticks([0, 0.5, 1], [_names(runs)[0], "middle of the path", _names(runs)[1]])
-    panels[-1].set_xlabel("place on the path")
-    figure.colorbar(
-        mesh, ax=panels, location="bottom", aspect=30, ticks=SIMILARITY_TICKS, label="fraction of test images"
-    )
-    return with_data(figure, crossed({"radius": radii, "place on the path": positions}, maps))
