@@ -1,6 +1,14 @@
 """Figure S5: cycles of one chain of SG-MCMC are less diverse than independent runs."""
 
-from lib.findings.claim import Finding
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from lib import metrics
+from lib.findings.claim import Criterion, Finding, Statistic, claim
+from lib.metrics.intervals import distinct_pairs, mean_over
+from lib.metrics.pairs import Pairs, mean_of
 
 #: cSGLD, as in the code of Zhang and colleagues that the paper's appendix C refers to. SGD without BatchNorm takes a
 #: lower rate than theirs.
@@ -25,3 +33,102 @@ FINDING = Finding(
         "paper": _CHAIN | {"architectures": ["resnet18"], "epochs": 150, "learning_rate": 0.5, "noise_epochs": 5},
     },
 )
+
+
+@claim(
+    "sgmcmc/less-diverse",
+    "cycles of one chain of cyclical SG-MCMC are less diverse than independent runs",
+    figure="S5",
+    criterion=Criterion(">", 0),
+    varies=("members", "images"),
+)
+def less_diverse(labels: np.ndarray) -> Statistic:
+    """Disagreement between independent runs minus between cycles of a chain.
+
+    `labels (C, R, n)`: top labels at the ends of the R cycles of C chains. Independent runs are different chains after
+    equally many cycles.
+    """
+    chains, cycles, images = labels.shape
+    networks = labels.reshape(-1, images)  # chain after chain
+    differ = (networks[:, None] != networks).astype(np.float32)  # (C R, C R, n)
+
+    def gap(members: np.ndarray, images: np.ndarray) -> float:
+        disagreements = mean_over(differ, images)
+        between, within = between_chains(members, cycles), within_chains(members, cycles)
+        return mean_of(disagreements, between) - mean_of(disagreements, within)
+
+    return Statistic(gap, members=chains, images=images)
+
+
+def within_chains(chains: np.ndarray, cycles: int) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs of cycles of one chain, for each of the `chains` that count: indices `(a, b)`, chain after chain."""
+    first, second = np.triu_indices(cycles, k=1)
+    start = np.asarray(chains)[:, None] * cycles
+    return (start + first).ravel(), (start + second).ravel()
+
+
+def between_chains(chains: np.ndarray, cycles: int) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs of different chains after the same number of cycles: of one age, from other first weights."""
+    first, second = (one[:, None] * cycles + np.arange(cycles) for one in distinct_pairs(chains))
+    return first.ravel(), second.ravel()
+
+
+#: Both kinds of pairs, by what two networks of a pair are.
+PAIRS = {"cycles of one chain": within_chains, "independent runs": between_chains}
+
+
+def diversities(labels: Mapping[str, np.ndarray], targets: np.ndarray) -> dict[str, np.ndarray]:
+    """Normalised diversity of every pair, the mean of both directions: `(pairs,)` by network and kind of pair.
+
+    `labels (C, R, n)` by network, as in `less_diverse`; `targets (n,)`: the true ones.
+    """
+    everyone = np.arange(len(targets))
+    values = {}
+    for network, own in labels.items():
+        chains, cycles, _ = own.shape
+        matrix = Pairs(own.reshape(-1, len(targets)), targets).diversities(everyone)
+        for kind, choose in PAIRS.items():
+            values[f"{network}\n{kind}"] = matrix[choose(np.arange(chains), cycles)]
+    return values
+
+
+def pairs(weights: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray], targets: np.ndarray) -> pd.DataFrame:
+    """The table of pairs: mean and standard deviation over both kinds, one row a network and kind.
+
+    Args:
+        weights: at the ends of the cycles, `(C, R, P)` by network.
+        labels: top labels of these, `(C, R, n)` by network.
+        targets: the true labels, `(n,)`.
+    """
+    everyone = np.arange(len(targets))
+    rows = []
+    for network, own in labels.items():
+        chains, cycles, _ = own.shape
+        compared = Pairs(own.reshape(chains * cycles, -1), targets)
+        cosine = metrics.cosine_similarity(weights[network].reshape(chains * cycles, -1))
+        matrices = cosine, compared.disagreements(everyone), compared.diversities(everyone)
+        for kind, choose in PAIRS.items():
+            chosen = choose(np.arange(chains), cycles)
+            found = [matrix[chosen] for matrix in matrices]
+            rows.append([network, kind, len(chosen[0]), *(f"{one.mean():.3f} ± {one.std():.3f}" for one in found)])
+    columns = ["network", "pairs of", "pairs", "cosine", "disagreement", "normalised diversity"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def ensembles(probs: Mapping[str, np.ndarray], targets: np.ndarray) -> pd.DataFrame:
+    """The table of test accuracies of an ensemble of a chain's cycles, and of as many chains at their ends.
+
+    Args:
+        probs: predictions at the ends of the cycles, `(C, R, n, K)` by network.
+        targets: the true labels, `(n,)`.
+    """
+    rows = []
+    for network, own in probs.items():
+        chains, cycles = own.shape[:2]
+        size = min(cycles, chains)
+        single = metrics.accuracy(own[:, -1], targets).mean()
+        of_cycles = metrics.accuracy(own.mean(axis=1), targets).mean()
+        of_runs = metrics.accuracy(own[:size, -1].mean(axis=0), targets)
+        rows.append([network, f"{single:.4f}", f"{of_cycles:.4f}", size, f"{of_runs:.4f}"])
+    columns = ["network", "one network", f"{cycles} cycles of a chain", "independent runs", "ensemble of these"]
+    return pd.DataFrame(rows, columns=columns)

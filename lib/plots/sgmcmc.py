@@ -1,4 +1,4 @@
-"""Figures S4 and S5: where the diversity comes from, and chains of cyclical SG-MCMC beside independent runs."""
+"""Figure S5: chains of cyclical SG-MCMC beside independent runs."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,72 +9,35 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from lib.metrics.intervals import Estimate
 from lib.plots.downloads import crossed, in_plane, numbers, paired, stacked, with_data
 from lib.plots.style import RUN_COLORS, RUN_MARKERS, legend_below
 
-#: Colour, marker and name in print of what differs between the two networks of a pair.
-SOURCES = {
-    "both": ("black", "*", "initialisation and order"),
-    "initialization": (RUN_COLORS[0], "o", "initialisation alone"),
-    "order": (RUN_COLORS[1], "s", "order alone"),
-    "none": (RUN_COLORS[2], "X", "neither"),
-}
 
-
-def sources_of_diversity(panels: Mapping[str, Mapping[str, Mapping[float, Estimate]]]) -> Figure:
-    """Fig. S4: how different two networks are, against the learning rate, by what differs between their trainings.
-
-    Args:
-        panels: by the label of the vertical axis, for each source of `SOURCES` the estimates by learning rate; bars
-            are their intervals.
-    """
-    figure, grid = plt.subplots(len(panels), 1, figsize=(6.4, 3.1 * len(panels) + 1.2), sharex=True, squeeze=False)
-    rates = sorted({rate for sources in panels.values() for own in sources.values() for rate in own})
-    tables = {}
-    for axes, (label, sources) in zip(grid[:, 0], panels.items(), strict=True):
-        shifts = np.geomspace(0.96, 1.04, len(sources))
-        for (source, own), shift in zip(sources.items(), shifts, strict=True):
-            color, marker, name = SOURCES[source]
-            values = np.array([[own[rate].value, own[rate].low, own[rate].high] for rate in sorted(own)])
-            # A percentile interval of few members need not hold the value itself.
-            bars = np.maximum((values[:, 1:].T - values[:, 0]) * [[-1], [1]], 0)
-            look = {"color": color, "marker": marker, "markersize": 12 if marker == "*" else 8, "label": name}
-            axes.errorbar(shift * np.array(sorted(own)), values[:, 0], yerr=bars, **look, linewidth=1.4, elinewidth=1.2)
-            columns = dict(zip(("value", "low", "high"), values.T, strict=True))
-            tables[label, name] = crossed({"learning rate": sorted(own)}, columns)
-        axes.set(ylabel=label, xscale="log", ylim=(-0.05 * axes.get_ylim()[1], None))
-    axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
-    axes.minorticks_off()
-    axes.set_xlabel("learning rate")
-    legend_below(figure, grid[:, 0], ncols=2)
-    sns.despine(figure)
-    return with_data(figure, stacked(tables, "measure", "series"))
-
-
-def chain_curves(accuracies: np.ndarray, titles: Sequence[str], ends: Sequence[int]) -> Figure:
+def chain_curves(accuracies: Mapping[str, np.ndarray], ends: Sequence[int]) -> Figure:
     """Validation accuracy of every chain against epochs, one panel a network.
 
     Args:
-        accuracies: `(networks, chains, epochs)`.
-        titles: one a network.
+        accuracies: `(chains, epochs)` by network.
         ends: epochs, from 1, that end a cycle; dotted lines.
     """
-    figure, grid = plt.subplots(len(titles), 1, figsize=(6.4, 3.4 * len(titles) + 0.8), sharex=True, squeeze=False)
-    for axes, title, curves in zip(grid[:, 0], titles, accuracies, strict=True):
+    count = len(accuracies)
+    figure, grid = plt.subplots(count, 1, figsize=(6.4, 3.4 * count + 0.8), sharex=True, squeeze=False)
+    tables = {}
+    for axes, (network, curves) in zip(grid[:, 0], accuracies.items(), strict=True):
+        epochs = numbers(curves.shape[1])
         for end in ends:
             axes.axvline(end, color="0.5", linestyle=":", linewidth=1.3)
         for chain, curve in enumerate(curves):
             look = {"color": RUN_COLORS[chain % 10], "marker": RUN_MARKERS[chain % 10], "markersize": 5}
-            axes.plot(np.arange(1, len(curve) + 1), curve, **look, label=f"chain {chain + 1}")
-        axes.set(title=title, ylabel="validation accuracy")
+            axes.plot(epochs, curve, **look, label=f"chain {chain + 1}")
+        axes.set(title=network, ylabel="validation accuracy")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        places = {"chain": numbers(len(curves)), "epoch": epochs}
+        tables[network] = crossed(places, {"validation accuracy": curves})
     grid[-1, 0].set_xlabel("epoch")
     legend_below(figure, grid[:, 0], ncols=3)
     sns.despine(figure)
-    _, chains, epochs = np.shape(accuracies)
-    places = {"network": titles, "chain": numbers(chains), "epoch": numbers(epochs)}
-    data = crossed(places, {"validation accuracy": accuracies})
+    data = stacked(tables, "network")
     return with_data(figure, data.assign(**{"end of a cycle": data["epoch"].isin(ends)}))
 
 

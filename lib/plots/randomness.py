@@ -1,0 +1,41 @@
+"""Figure S4: where the diversity comes from."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from lib.findings.randomness import SOURCES
+from lib.plots.downloads import with_data
+from lib.plots.style import RUN_COLORS, legend_below
+
+#: Colour and marker by the name of what differs between the two networks of a pair.
+LOOKS = dict(zip(SOURCES.values(), [("black", "*"), *zip(RUN_COLORS[:3], "osX", strict=True)], strict=True))
+
+
+def sources_of_diversity(differences: pd.DataFrame) -> Figure:
+    """Fig. S4: how different two networks are, against the learning rate, by what differs between their trainings.
+
+    `differences` is as from `lib.findings.randomness.differences`; one panel a measure, bars are the intervals.
+    """
+    panels = differences.groupby("measure", sort=False)
+    figure, grid = plt.subplots(len(panels), 1, figsize=(6.4, 3.1 * len(panels) + 1.2), sharex=True, squeeze=False)
+    for axes, (label, measured) in zip(grid[:, 0], panels, strict=True):
+        sources = measured.groupby("series", sort=False)
+        shifts = np.geomspace(0.96, 1.04, len(sources))
+        for (name, own), shift in zip(sources, shifts, strict=True):
+            color, marker = LOOKS[name]
+            # A percentile interval of few members need not hold the value itself.
+            bars = np.maximum([own["value"] - own["low"], own["high"] - own["value"]], 0)
+            look = {"color": color, "marker": marker, "markersize": 12 if marker == "*" else 8, "label": name}
+            rates = shift * own["learning rate"]
+            axes.errorbar(rates, own["value"], yerr=bars, **look, linewidth=1.4, elinewidth=1.2)
+        axes.set(ylabel=label, xscale="log", ylim=(-0.05 * axes.get_ylim()[1], None))
+    rates = np.unique(differences["learning rate"])
+    axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
+    axes.minorticks_off()
+    axes.set_xlabel("learning rate")
+    legend_below(figure, grid[:, 0], ncols=2)
+    sns.despine(figure)
+    return with_data(figure, differences)
