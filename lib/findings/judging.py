@@ -23,6 +23,7 @@ class Result:
         verdict: one of `VERDICTS`.
         context: of which run: dataset, architecture, preset, and whatever else JSON can hold.
         commit: of the package that judged it, empty if not known.
+        folder: that its record was found in, as a sweep has one for each run; empty where there is none.
     """
 
     claim: Claim
@@ -30,6 +31,7 @@ class Result:
     verdict: str
     context: dict[str, Any]
     commit: str = ""
+    folder: str = ""
 
 
 def judge(claim_id: str, context: Mapping[str, Any], commit: str = "", **arrays: Any) -> Result:

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,13 @@ def read_results(folder: Path) -> list[Result]:
         context = judged.context
         return order[judged.claim.id], context["dataset"], context["architecture"], context["preset"]
 
-    return sorted((_read_result(path) for path in sorted(Path(folder).rglob("*.json"))), key=place)
+    return sorted((_read_result(path, folder) for path in sorted(Path(folder).rglob("*.json"))), key=place)
+
+
+def parameters_of(judged: Result) -> str:
+    """What a sweep gave to the run, without its seed, by the name of its folder: `num_members_4-epochs_3`, or empty."""
+    given = judged.folder.partition("-")[2].rpartition("-")[0]  # between the name of the notebook and the key
+    return re.sub(r"(^|-)seed_\d+", "", given).strip("-")
 
 
 def numbers(results: Iterable[Result]) -> pd.DataFrame:
@@ -60,6 +67,8 @@ def numbers(results: Iterable[Result]) -> pd.DataFrame:
             "claim": judged.claim.id,
             "verdict": judged.verdict,
             **{name: judged.context[name] for name in ("dataset", "architecture", "preset")},
+            "seed": judged.context.get("seed"),
+            "run": judged.folder,
             **asdict(judged.estimate),
             "operator": judged.claim.criterion.operator,
             "threshold": judged.claim.criterion.threshold,
@@ -72,7 +81,7 @@ def numbers(results: Iterable[Result]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _read_result(path: Path) -> Result:
+def _read_result(path: Path, folder: Path) -> Result:
     try:
         record = read_json(path)
         values = {name: math.nan if value is None else value for name, value in record["estimate"].items()}
@@ -86,7 +95,8 @@ def _read_result(path: Path) -> Result:
             f"{path}: says {said!s:.100} for {criterion}, now it would be {judged.verdict} for "
             f"{judged.claim.criterion}; run its notebook again"
         )
-    return judged
+    above = path.relative_to(folder).parts[: -1 - judged.claim.id.count("/") - 1]
+    return replace(judged, folder=above[-1] if above else "")
 
 
 def _null_for_nan(value: Any) -> Any:

@@ -3,7 +3,6 @@
 import math
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from lib.findings.claim import Finding
 from lib.findings.judging import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Result
 from lib.metrics.intervals import Estimate
 from lib.run.engines import default_device
-from lib.run.provenance import commit, others
+from lib.run.provenance import commit
 
 #: Rows of the settings table: field of `Experiment`, in words; the last ones where runs are chains.
 SETTINGS = {
@@ -134,11 +133,3 @@ def circumstances() -> dict[str, str]:
 def show_rows(rows: Mapping[str, Any]) -> None:
     """Display the table of provenance."""
     show(pd.DataFrame({"": list(rows), "value": list(rows.values())}), "provenance")
-
-
-def show_origins(results: Sequence[Result]) -> None:
-    """Display where these verdicts come from: their presets, and how many another commit than this one has judged."""
-    presets = dict.fromkeys(judged.context["preset"] for judged in results)
-    rows = {"presets": ", ".join(presets), "verdicts": len(results), **circumstances()}
-    rows["made by other commits"] = others([judged.commit for judged in results], "verdicts") or "nothing"
-    show_rows(rows | {"run": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"})

@@ -1,6 +1,6 @@
 """All verdicts in one picture: values and intervals, each against its own criterion."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lib.findings.judging import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Result, numbers
+from lib.findings.judging import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Result
+from lib.findings.records import numbers, parameters_of
 from lib.plots.downloads import with_data
 
 #: Colour and marker of each verdict, distinguishable in grey.
@@ -39,50 +40,59 @@ def _places(results: Sequence[Result]) -> np.ndarray:
     return ends
 
 
-def _rows(axes: Axes, results: Sequence[Result], places: np.ndarray, names: Sequence[str]) -> None:
+def _draw(axes: Axes, rows: Mapping[str, Sequence[int]], results: Sequence[Result], places: np.ndarray) -> None:
+    """The rows of one panel: by name the numbers of their results, the seeds of one run below one another."""
     axes.axvline(0, color="black", linewidth=1.2)
-    for row, (one, (low, value, high)) in enumerate(zip(results, places, strict=True)):
-        look = LOOKS[one.verdict]
-        axes.plot([low, high], [row, row], color=look["color"], linewidth=2.2)
-        axes.plot(value, row, linestyle="none", markersize=8, markeredgewidth=1.5, **look)
-        if not np.isfinite(value):
-            axes.text(0, row, " no value", va="center", color=look["color"], fontsize="small")
-    axes.set_yticks(range(len(results)), names, fontsize="small")
-    axes.set(xlim=(-1.08, 1.08), ylim=(len(results) - 0.4, -0.6), xticks=[])
+    for row, own in enumerate(rows.values()):
+        for height, number in zip(row + 0.6 * np.linspace(-0.5, 0.5, len(own) + 2)[1:-1], own, strict=True):
+            verdict, (low, value, high) = results[number].verdict, places[number]
+            look = LOOKS[verdict]
+            axes.plot([low, high], [height, height], color=look["color"], linewidth=2.2)
+            axes.plot(value, height, linestyle="none", markersize=8, markeredgewidth=1.5, **look)
+            if not np.isfinite(value):
+                axes.text(0, height, " no value", va="center", color=look["color"], fontsize="small")
+    axes.set_yticks(range(len(rows)), rows, fontsize="small")
+    axes.set(xlim=(-1.08, 1.08), ylim=(len(rows) - 0.4, -0.6), xticks=[])
     axes.tick_params(axis="y", length=0)
+
+
+def _named_rows(results: Sequence[Result]) -> dict[str, dict[str, list[int]]]:
+    """By the first part of a claim's name, and by the name of a row, the numbers of its results.
+
+    Where a claim has results of several runs, rows say what tells them apart; those of several seeds share a row.
+    """
+    table = numbers(results).assign(parameters=[parameters_of(one) for one in results])
+    panels: dict[str, dict[str, list[int]]] = {}
+    for claim, own in table.groupby("claim", sort=False):
+        panel, _, tail = claim.partition("/")
+        telling = [name for name in ("architecture", "dataset", "preset", "parameters") if own[name].nunique() > 1]
+        for number, words in own[telling].iterrows():
+            name = ", ".join([tail, *filter(None, words)])
+            panels.setdefault(panel, {}).setdefault(name, []).append(number)
+    return panels
 
 
 def forest(results: Sequence[Result]) -> Figure:
     """One row a verdict: its value with its interval, on a scale of its own, beside the line of its criterion.
 
-    Right of the line a criterion is met. Where a claim was tested on more than one network or dataset, each row says
-    which; there is one panel for each first part of the claims' names.
+    Right of the line a criterion is met. Where a claim was tested in more than one run, each row says of which, and
+    several seeds share it; there is one panel for each first part of the claims' names.
 
     Args:
-        results: at least one, those of a claim beside one another, as `lib.findings.claims.read_results` gives them.
+        results: at least one, those of a claim beside one another, as `lib.findings.records.read_results` gives them.
     """
-    groups: dict[str, list[int]] = {}
-    for number, one in enumerate(results):
-        groups.setdefault(one.claim.id.split("/")[0], []).append(number)
-    places = _places(results)
-    heights = [len(rows) for rows in groups.values()]
+    panels, places = _named_rows(results), _places(results)
+    heights = [len(rows) for rows in panels.values()]
     figure, grid = plt.subplots(
-        len(groups),
+        len(panels),
         1,
-        figsize=(6.8, ROW * sum(heights) + 0.55 * len(groups) + 0.9),
+        figsize=(6.8, ROW * sum(heights) + 0.55 * len(panels) + 0.9),
         height_ratios=heights,
         squeeze=False,
     )
-    for axes, (group, rows) in zip(grid[:, 0], groups.items(), strict=True):
-        names = []
-        for one in (results[row] for row in rows):
-            where = {key: one.context[key] for key in ("architecture", "dataset", "preset")}
-            others = [other.context for other in results if other.claim.id == one.claim.id]
-            telling = [value for key, value in where.items() if len({other[key] for other in others}) > 1]
-            tail = one.claim.id.removeprefix(f"{group}/")
-            names.append(", ".join([tail, *telling]))
-        _rows(axes, [results[row] for row in rows], places[rows], names)
-        axes.set_title(group, loc="left", fontsize="medium")
+    for axes, (panel, rows) in zip(grid[:, 0], panels.items(), strict=True):
+        _draw(axes, rows, results, places)
+        axes.set_title(panel, loc="left", fontsize="medium")
     grid[-1, 0].set_xlabel("fails its criterion  ←  |  →  meets it")
     handles = [
         Line2D([], [], linestyle="none", markersize=8, markeredgewidth=1.5, label=verdict, **look)
