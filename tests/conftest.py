@@ -39,6 +39,9 @@ def clean_style() -> Iterator[None]:
     assert min(sizes, default=SMALLEST_TYPE) >= SMALLEST_TYPE
 
 
+#: Where the book of the tests says that it comes from.
+REPOSITORY = "https://github.com/owner/name"
+
 #: The notebook that reads what the others write.
 SCOREBOARD = ROOT / "notebooks" / "12_scoreboard.ipynb"
 
@@ -129,18 +132,18 @@ def html(executed_notebooks: Path) -> Path:
     """The folder of the book's pages, made of the executed notebooks."""
     from book import build
 
-    return once(executed_notebooks / "html", lambda: build.build(ROOT, executed_notebooks))
+    return once(executed_notebooks / "html", lambda: build.build(ROOT, executed_notebooks, REPOSITORY))
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of Chromium; tests without one are skipped, but fail where `CI` is true or `REQUIRE_BROWSER` set."""
     from book import pdf
-    from book.build import BookError
+    from lib.errors import OneLineError
 
     try:
         return pdf.browser()
-    except BookError as error:
+    except OneLineError as error:
         required = os.environ.get("CI") == "true" or os.environ.get("REQUIRE_BROWSER")
         (pytest.fail if required else pytest.skip)(str(error))
 

@@ -11,16 +11,16 @@ from types import ModuleType
 
 import nbformat
 import pytest
-from conftest import NOTEBOOKS, ROOT, SCOREBOARD
+from conftest import NOTEBOOKS, REPOSITORY, ROOT, SCOREBOARD
 from imitation import git, own_requirements
 from IPython.core.error import UsageError
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 sys.path.insert(0, str(ROOT))
 
-from book import build, colab
+from book import colab
 
-ORIGIN = colab.Origin("https://github.com/owner/name", "0123456789abcdef0123456789abcdef01234567", [])
+ORIGIN = colab.Origin(REPOSITORY, "0123456789abcdef0123456789abcdef01234567", [])
 
 #: Of what this package needs, what Colab had in August 2026 as far as it is known.
 PREINSTALLED = {
@@ -54,7 +54,6 @@ def first_cell(path: Path) -> nbformat.NotebookNode:
         ("ssh://git@github.com:22/owner/name.git", "https://github.com/owner/name"),
         ("https://user:secret@github.com/owner/name.git", "https://github.com/owner/name"),
         ("https://secret@git.example.org:8443/a/b/c", "https://git.example.org:8443/a/b/c"),
-        ("file:///srv/git/name.git", "file:///srv/git/name.git"),
     ],
 )
 def test_address_is_what_everybody_can_use(given, address):
@@ -76,7 +75,7 @@ def test_address_is_what_everybody_can_use(given, address):
         "https://h/a;b",
         "https://h/$(b)",
         "ftp://h/a",
-        "file://host/a",
+        "file:///srv/git/name.git",
         "",
     ],
 )
@@ -172,24 +171,13 @@ def test_copy_of_a_notebook_without_the_cell_is_refused_with_its_name(tmp_path):
     assert not (tmp_path / "colab").exists()
 
 
-def test_pages_of_notebooks_have_a_button_and_others_have_none(tmp_path):
-    site = tmp_path / "site"
-    for folder in ("book/assets/mathjax", "notebooks"):
-        (site / folder).mkdir(parents=True)
-    shutil.copy(ROOT / "book" / "assets" / "logo.svg", site / "book" / "assets")
-    (site / "book" / "references.bib").touch()
-    toc = "format: jb-book\nroot: book/index\nchapters:\n- file: notebooks/one\n"
-    (site / "book" / "_toc.yml").write_text(toc)
-    (site / "book" / "index.md").write_text("# A page\n\nText.\n")
-    page = new_notebook(cells=[new_markdown_cell("# One\n\nText.")])
-    page.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(page, site / "notebooks" / "one.ipynb")
-    index = build.run_jupyter_book(ROOT, site, tmp_path, ORIGIN.repository)
-    button = f'href="{colab.colab_folder(ORIGIN.repository)}/one.ipynb"'
-    assert (index.parent / "notebooks" / "one.html").read_text().count(button) == 1
-    assert "colab.research" not in (index.parent / "book" / "index.html").read_text()
-    assert (index.parent / "_static" / "images" / "logo_colab.png").is_file()
-    assert f'href="{ORIGIN.repository}"' in (index.parent / "book" / "index.html").read_text()
+def test_pages_of_notebooks_have_a_button_and_others_have_none(html):
+    button = f'href="{colab.colab_folder(REPOSITORY)}/01_trajectories.ipynb"'
+    assert (html / "notebooks" / "01_trajectories.html").read_text().count(button) == 1
+    assert "colab.research" not in (html / "book" / "index.html").read_text()
+    assert (html / "_static" / "images" / "logo_colab.png").is_file()
+    assert f'href="{REPOSITORY}"' in (html / "book" / "index.html").read_text()
+    assert (html / "colab" / "01_trajectories.ipynb").is_file()
 
 
 # The first cell

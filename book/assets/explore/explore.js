@@ -17,6 +17,7 @@ function figureOf(result) {
 function labelled(name, choices, chosen, change) {
   const list = document.createElement("select");
   list.name = name;
+  list.setAttribute("aria-label", name);
   list.append(...choices.map((choice) => new Option(choice)));
   list.selectedIndex = chosen < choices.length ? chosen : 0;
   list.addEventListener("change", () => change(list.selectedIndex));
