@@ -85,7 +85,8 @@ def interval(
     half = t.ppf((1 + level) / 2, df) * np.sqrt(variance)
     ends = [float(np.exp(end) if log else end) for end in (value, value - half, value + half)]
     facts = {"df": float(df), "level": level, "members": members, "images": images, "log": log}
-    return Estimate(*ends, resamples * (images is not None), _unit(members, images), "jackknife", from_images=float(from_images), **facts)
+    drawn = 0 if images is None else resamples
+    return Estimate(*ends, drawn, _unit(members, images), "jackknife", from_images=float(from_images), **facts)
 
 
 def extreme(
@@ -105,23 +106,21 @@ def extreme(
     those. Mirrored for the largest. The extreme is never taken inside a resample, where noise makes it more extreme.
     There is no interval as soon as one of the numbers has none.
     """
-    if which == "largest":
-        mirrored = extreme(
-            lambda **chosen: -np.asarray(function(**chosen)),
-            "smallest", members=members, images=images, level=level, resamples=resamples, seed=seed,
-        )  # fmt: skip
-        facts = {name: value for name, value in vars(mirrored).items() if name not in ("value", "low", "high")}
-        return Estimate(-mirrored.value, -mirrored.high, -mirrored.low, **facts)
-    value, variance, from_images = _variance(function, members, images, resamples, seed)
+    sign = -1 if which == "largest" else 1
+    values, variance, from_images = _variance(
+        lambda **chosen: sign * np.asarray(function(**chosen)), members, images, resamples, seed
+    )
     df = (math.inf if members is None else members - 1) / np.square(1 - from_images)
     error, tail = np.sqrt(variance), (1 - level) / 2
-    lows, highs = value - t.ppf(1 - tail, df) * error, value + t.ppf(1 - tail / value.size, df) * error
-    binding = int(np.argmin(lows))  # of nan, where there is one
+    lows = values - t.ppf(1 - tail, df) * error
+    highs = values + t.ppf(1 - tail / values.size, df) * error
+    value, low, high = (float(sign * numbers.min()) for numbers in (values, lows, highs))
+    binding = int(np.argmin(lows))
     facts = {"df": float(df[binding]), "level": level, "members": members, "images": images}
-    return Estimate(
-        float(value.min()), float(lows.min()), float(highs.min()), resamples, _unit(members, images),
-        "intersection-union", from_images=float(from_images[binding]), **facts,
-    )  # fmt: skip
+    facts["from_images"] = float(from_images[binding])
+    drawn = 0 if images is None else resamples
+    ends = sorted([low, high]) if math.isfinite(low + high) else [math.nan, math.nan]
+    return Estimate(value, *ends, drawn, _unit(members, images), "intersection-union", **facts)
 
 
 def share(shares: ArrayLike, level: float = 0.95) -> Estimate:
