@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lib.models.networks import Dropout, Network
+from lib.models.layers import Dropout
+from lib.models.networks import Network
 
 
 class CannotStack(TypeError):

@@ -2,79 +2,13 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from lib.errors import ConfigError, unknown
-from lib.models.kernels import dropout_pool, random_bytes
-
-
-class Dropout(nn.Module):
-    """Dropout whose mask comes from its own generator, one random byte an element.
-
-    The probability is therefore rounded to a multiple of 1/256 (0.1 becomes 26/256 = 0.1016), and kept activations are
-    scaled by the inverse of the rounded keep probability. On a CPU the bytes are SplitMix64's, seeded by the generator:
-    the draws of `torch.nn.Dropout` would be nearly half of a training step of a small network.
-    """
-
-    def __init__(self, probability: float):
-        super().__init__()
-        self.threshold = round(256 * probability)
-        self.generator: torch.Generator | None = None
-
-    def draw(self, activations: Tensor) -> Tensor | None:
-        """A random byte for each activation, in the order `(n, H, W, C)`; those below `threshold` drop it.
-
-        None where nothing is dropped: outside training, or with probability 0.
-        """
-        if not self.training or self.threshold == 0:
-            return None
-        if activations.device.type == "cpu":
-            return random_bytes(activations.numel(), self.generator)
-        words = torch.empty((activations.numel() + 7) // 8, dtype=torch.int64, device=activations.device)
-        # All 64 bits: without the bounds `random_` leaves the sign bit alone, and every eighth byte would be biased.
-        words.random_(-(2**63), None, generator=self.generator)
-        return words.view(torch.uint8)[: activations.numel()]
-
-    def forward(self, activations: Tensor) -> Tensor:
-        """Zero elements at random in training mode; the identity otherwise."""
-        random = self.draw(activations)
-        if random is None:
-            return activations
-        # Compared as floating-point numbers, in place: as bytes, and then converted, takes ten times as long.
-        mask = random.to(activations.dtype).ge_(self.threshold).mul_(256 / (256 - self.threshold))
-        if activations.ndim != 4:
-            return activations * mask.view(activations.shape)
-        # Channels last, as the activations are in memory: a product of unlike orders is several times slower.
-        n, c, h, w = activations.shape
-        return activations * mask.view(n, h, w, c).permute(0, 3, 1, 2)
-
-
-class Block(nn.Sequential):
-    """3x3 convolution, dropout, 2x2 max-pooling and ReLU (left out with `rectify=False`).
-
-    The order and the pooling (TensorFlow's SAME: a last odd row or column counts) are those of the authors' notebook.
-    On a CPU all that follows the convolution is one pass over memory, with the same outcome.
-    """
-
-    def __init__(self, incoming: int, outgoing: int, dropout: float, rectify: bool):
-        activation = [nn.ReLU(inplace=True)] if rectify else []
-        super().__init__(
-            nn.Conv2d(incoming, outgoing, 3, padding=1),
-            Dropout(dropout),
-            nn.MaxPool2d(2, ceil_mode=True),
-            *activation,
-        )
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """`(n, incoming, H, W)` to `(n, outgoing, ceil(H / 2), ceil(W / 2))`."""
-        convolution, dropout, *_ = self
-        # Members in lockstep have another kind of dropout; they are for GPUs.
-        if inputs.device.type != "cpu" or not isinstance(dropout, Dropout):
-            return super().forward(inputs)
-        activations = convolution(inputs)
-        return dropout_pool(activations, dropout.draw(activations), dropout.threshold, rectify=len(self) == 4)
+from lib.models.layers import BasicBlock, Block
 
 
 class Network(nn.Module):
@@ -120,58 +54,42 @@ def _cnn(image_shape: tuple[int, int, int], num_classes: int, dropout: float, ch
     return nn.Sequential(*blocks, nn.Flatten(), nn.Linear(height * width * incoming, num_classes))
 
 
-class _BasicBlock(nn.Module):
-    """Two 3x3 convolutions with BatchNorm around a shortcut (He et al. 2015)."""
-
-    def __init__(self, incoming: int, outgoing: int, stride: int, shortcut: nn.Module, conv: Callable, norm: Callable):
-        super().__init__()
-        self.residual = nn.Sequential(
-            conv(incoming, outgoing, 3, stride=stride, padding=1),
-            norm(outgoing),
-            nn.ReLU(inplace=True),
-            conv(outgoing, outgoing, 3, padding=1),
-            norm(outgoing),
-        )
-        self.shortcut = shortcut
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.residual(inputs).add_(self.shortcut(inputs)).relu_()
+def _resnet(
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    widths: tuple[int, ...],
+    blocks: int,
+    conv: Callable[..., nn.Module],
+    norm: Callable[[int], nn.Module],
+    shortcut: Callable[[int, int], nn.Module],
+) -> nn.Module:
+    """So many basic blocks of each width with the CIFAR stem; the first of each further width halves the image."""
+    incoming = widths[0]
+    layers: list[nn.Module] = [conv(image_shape[2], incoming, 3, padding=1), norm(incoming), nn.ReLU(inplace=True)]
+    for outgoing in widths:
+        for block in range(blocks):
+            down = block == 0 and outgoing != widths[0]
+            around = shortcut(incoming, outgoing) if down else nn.Identity()
+            layers.append(BasicBlock(incoming, outgoing, 2 if down else 1, around, conv, norm))
+            incoming = outgoing
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(incoming, num_classes))
 
 
 def _resnet_v1(image_shape: tuple[int, int, int], num_classes: int, blocks: int) -> nn.Module:
-    """ResNet v1 of the Keras CIFAR-10 example: 6n+2 layers, biases everywhere, shortcuts without BatchNorm."""
-
-    def norm(channels: int) -> nn.Module:
-        return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
-
-    layers: list[nn.Module] = [nn.Conv2d(image_shape[2], 16, 3, padding=1), norm(16), nn.ReLU(inplace=True)]
-    incoming = 16
-    for outgoing in (16, 32, 64):
-        for block in range(blocks):
-            down = block == 0 and outgoing != 16
-            shortcut = nn.Conv2d(incoming, outgoing, 1, stride=2) if down else nn.Identity()
-            layers.append(_BasicBlock(incoming, outgoing, 2 if down else 1, shortcut, nn.Conv2d, norm))
-            incoming = outgoing
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, num_classes))
+    """ResNet v1 as in the Keras CIFAR-10 example: 16 filters, biases everywhere, shortcuts without BatchNorm."""
+    norm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
+    shortcut = partial(nn.Conv2d, kernel_size=1, stride=2)
+    return _resnet(image_shape, num_classes, (16, 32, 64), blocks, nn.Conv2d, norm, shortcut)
 
 
 def _resnet18(image_shape: tuple[int, int, int], num_classes: int) -> nn.Module:
-    """ResNet-18 with the CIFAR stem, as in the cSG-MCMC code: no biases before BatchNorm, shortcuts with BatchNorm."""
+    """ResNet-18 as in the cSG-MCMC code: no biases before BatchNorm, shortcuts with BatchNorm."""
+    conv = partial(nn.Conv2d, bias=False)
 
-    def conv(*args, **kwargs) -> nn.Module:
-        return nn.Conv2d(*args, bias=False, **kwargs)
+    def shortcut(incoming: int, outgoing: int) -> nn.Module:
+        return nn.Sequential(conv(incoming, outgoing, 1, stride=2), nn.BatchNorm2d(outgoing))
 
-    layers: list[nn.Module] = [conv(image_shape[2], 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(inplace=True)]
-    incoming = 64
-    for outgoing in (64, 128, 256, 512):
-        for block in range(2):
-            stride = 2 if block == 0 and outgoing != 64 else 1
-            shortcut: nn.Module = nn.Identity()
-            if stride == 2:
-                shortcut = nn.Sequential(conv(incoming, outgoing, 1, stride=2), nn.BatchNorm2d(outgoing))
-            layers.append(_BasicBlock(incoming, outgoing, stride, shortcut, conv, nn.BatchNorm2d))
-            incoming = outgoing
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, num_classes))
+    return _resnet(image_shape, num_classes, (64, 128, 256, 512), 2, conv, nn.BatchNorm2d, shortcut)
 
 
 def _resnet50_v2(image_shape: tuple[int, int, int], num_classes: int) -> nn.Module:

@@ -14,8 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lib.config import PRESETS, Experiment
 from lib.data.streaming import StreamedImages
-from lib.models.networks import build_model
-from lib.models.weights import as_pixels, flatten, flatten_statistics
+from lib.models.networks import Network, build_model
+from lib.models.predict import as_pixels
+from lib.models.weights import flatten, flatten_statistics
 from lib.run.engines import default_device
 from lib.training.trainer import build_optimizer, one_thread, train_epoch
 
@@ -36,13 +37,14 @@ class Plan:
     num_classes: int
     train_images: int
 
+    def _model(self) -> Network:
+        """The network; raises `ConfigError` where it needs a package that is missing."""
+        return build_model(self.experiment.architecture, self.image_shape, self.num_classes)
+
     @property
     def checkpoint_size(self) -> int:
-        """Numbers that one checkpoint holds: weights and BatchNorm statistics.
-
-        Raises `ConfigError` where the network needs a package that is missing.
-        """
-        model = build_model(self.experiment.architecture, self.image_shape, self.num_classes)
+        """Numbers that one checkpoint holds: weights and BatchNorm statistics."""
+        model = self._model()
         return flatten(model).size + flatten_statistics(model).size
 
     @property
@@ -55,16 +57,12 @@ class Plan:
 
     @property
     def flops(self) -> int:
-        """Operations of the convolutions and matrix products that training needs for one image, forward and backward.
-
-        Raises `ConfigError` where the network needs a package that is missing.
-        """
-        images = 2  # as BatchNorm needs more than one
-        model = build_model(self.experiment.architecture, self.image_shape, self.num_classes)
+        """Operations of the convolutions and matrix products that training on one image takes, forward and backward."""
         height, width, channels = self.image_shape
         with FlopCounterMode(display=False) as counter:
-            model.layers(torch.zeros(images, channels, height, width)).sum().backward()
-        return counter.get_total_flops() // images
+            # Two images, as BatchNorm needs more than one.
+            self._model().layers(torch.zeros(2, channels, height, width)).sum().backward()
+        return counter.get_total_flops() // 2
 
     @property
     def images(self) -> int:
@@ -81,9 +79,7 @@ class Plan:
 PLANS: dict[str, Plan] = {
     "CIFAR-100": Plan(
         Experiment.from_preset("paper", dataset="cifar100", architecture="resnet20_v1", batch_size=128),
-        image_shape=(32, 32, 3),
-        num_classes=100,
-        train_images=50_000 - 500,
+        *((32, 32, 3), 100, 50_000 - 500),
     ),
     "ImageNet": Plan(
         Experiment.from_preset(
@@ -93,9 +89,7 @@ PLANS: dict[str, Plan] = {
             num_members=4,
             precision="bf16",
         ),
-        image_shape=(224, 224, 3),
-        num_classes=1000,
-        train_images=1_281_167 - 500,
+        *((224, 224, 3), 1000, 1_281_167 - 500),
     ),
 }
 
@@ -128,14 +122,8 @@ def training_rate(plan: Plan, batch_size: int | None = None, steps: int = 2) -> 
     """Images a second of one member in training, measured here on images of noise that are in memory already.
 
     One step is not counted, which fills caches and chooses algorithms. On a CPU a member has one thread, as ever.
-
-    Args:
-        plan: what is trained.
-        batch_size: images a step; those of the experiment when left out.
-        steps: that are counted.
-
-    Raises:
-        ConfigError: the network needs a package that is missing.
+    `batch_size` images a step (None: those of the experiment), and so many `steps` that are counted. Raises
+    `ConfigError` where the network needs a package that is missing.
     """
     experiment = replace(plan.experiment, batch_size=batch_size or plan.experiment.batch_size)
     (member, *_) = experiment.members("noise", "")

@@ -112,14 +112,12 @@ def _load(run: Run) -> Trajectory | None:
     if not run.is_complete():
         return None
     try:
-        run.open()
         return load_trajectory(run)
     except DamagedRun:
         pass
     with run.lock():
         # Again, as another process may have set it aside, and trained it anew, while this one waited.
         try:
-            run.open()
             return load_trajectory(run)
         except DamagedRun as damage:
             if run.is_complete():

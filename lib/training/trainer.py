@@ -1,8 +1,7 @@
 """The trainer: one member, or several in lockstep, from first weights to last, a checkpoint an epoch."""
 
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,29 +16,17 @@ from lib.data.datasets import Dataset, pixel_statistics
 from lib.data.streaming import StreamedImages
 from lib.errors import ConfigError
 from lib.metrics import accuracy, negative_log_likelihood
+from lib.models.layers import Dropout
 from lib.models.lockstep import CannotStack, Lockstep, part
-from lib.models.networks import Dropout, Network, build_model
-from lib.models.weights import as_pixels, flatten, flatten_statistics, load, predict
+from lib.models.networks import Network, build_model
+from lib.models.predict import as_pixels, predict
+from lib.models.weights import flatten, flatten_statistics, load
 from lib.run.engines import default_device
 from lib.run.files import DamagedRun
 from lib.run.provenance import commit
 from lib.run.runs import ResumePoint, Run
+from lib.training.schedules import SCHEDULES
 from lib.training.sgmcmc import Chain
-
-#: Learning rate of an epoch (from 0) of `epochs`, as a factor of the base rate. The paper's epoch numbers became
-#: fractions of the run, so that a shorter run sees the whole schedule.
-SCHEDULES: dict[str, Callable[[int, int], float]] = {
-    "constant": lambda epoch, epochs: 1.0,
-    # Halved every 10 of 40 epochs.
-    "halving": lambda epoch, epochs: 0.5 ** (4 * epoch // epochs),
-    # After epochs 80, 120, 160 and 180 of 200.
-    "keras-resnet": lambda epoch, epochs: (1.0, 0.1, 0.01, 1e-3, 5e-4)[
-        sum(epoch > fraction * epochs for fraction in (0.4, 0.6, 0.8, 0.9))
-    ],
-    # At epochs 80 and 120 of 160.
-    "step": lambda epoch, epochs: 0.1 ** sum(epoch >= fraction * epochs for fraction in (0.5, 0.75)),
-    "cosine": lambda epoch, epochs: 0.5 * (1 + math.cos(math.pi * epoch / epochs)),
-}
 
 
 @dataclass(frozen=True)
@@ -72,6 +59,7 @@ class Trajectory:
 
 def load_trajectory(run: Run) -> Trajectory:
     """Read a complete run; raises `DamagedRun` where a file is not what was written."""
+    run.open()
     checkpoints = [run.read_epoch(epoch) for epoch in range(run.config.epochs + 1)]
     try:
         weights, statistics = (np.stack([point[name] for point in checkpoints]) for name in ("weights", "statistics"))
@@ -216,15 +204,12 @@ def train_epoch(
 def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[dict[str, np.ndarray]]:
     """Each member's optimiser state by parameter name, so that it can be stored without pickle."""
     members = getattr(model, "members", 1)
-    return [
-        {
-            f"{name}/{key}": part(value.detach(), number, members).cpu().numpy()
-            for name, parameter in model.named_parameters()
-            for key, value in optimizer.state[parameter].items()
-            if isinstance(value, Tensor)
-        }
-        for number in range(members)
-    ]
+    states = [{} for _ in range(members)]
+    for name, parameter in model.named_parameters():
+        for key, value in optimizer.state[parameter].items():
+            for number, state in enumerate(states):
+                state[f"{name}/{key}"] = part(value.detach(), number, members).cpu().numpy()
+    return states
 
 
 def _load_optimizer(
@@ -287,8 +272,8 @@ def _train_from(
     for run, network, point in zip(runs, networks, points, strict=True):
         if point is None:
             run.write_epoch(0, _checkpoint(network), {}, None)
-    images = dataset.train.images
-    pixels = images if isinstance(images, StreamedImages) else as_pixels(images, device)
+    images, val = dataset.train.images, dataset.val
+    pixels = images if dataset.is_streamed else as_pixels(images, device)
     labels = torch.tensor(dataset.train.labels, device=device)
     for epoch in range(first, configs[0].epochs):
         start = time.perf_counter()
@@ -296,16 +281,10 @@ def _train_from(
         if isinstance(model, Lockstep):
             model.copy_to(networks)
         checkpoints = [_checkpoint(network) for network in networks]
-        probs = np.stack(
-            [
-                predict(network, point["weights"], dataset.val.images, point["statistics"])
-                for network, point in zip(networks, checkpoints, strict=True)
-            ]
-        )
+        probs = [predict(network, images=val.images, **own) for network, own in zip(networks, checkpoints, strict=True)]
         if not np.isfinite(probs).all():
-            raise ConfigError(
-                f"training diverged in epoch {epoch + 1}; learning_rate {configs[0].learning_rate} is too high"
-            )
+            rate = configs[0].learning_rate
+            raise ConfigError(f"training diverged in epoch {epoch + 1}; learning_rate {rate} is too high")
         seconds = (time.perf_counter() - start) / len(configs)
         states = _optimizer_tensors(model, optimizer)
         for number, run in enumerate(runs):
@@ -314,8 +293,8 @@ def _train_from(
                 "learning_rate": optimizer.param_groups[0]["lr"],
                 "train_loss": losses[number],
                 "train_accuracy": accuracies[number],
-                "val_loss": negative_log_likelihood(probs[number], dataset.val.labels),
-                "val_accuracy": accuracy(probs[number], dataset.val.labels),
+                "val_loss": negative_log_likelihood(probs[number], val.labels),
+                "val_accuracy": accuracy(probs[number], val.labels),
                 "seconds": seconds,
             }
             run.write_epoch(epoch + 1, checkpoints[number], states[number], row)

@@ -6,8 +6,9 @@ import torch
 from helpers import member, subset
 from torch import nn
 
+from lib.models.layers import Dropout
 from lib.models.lockstep import CannotStack, Lockstep, part
-from lib.models.networks import Dropout, Network
+from lib.models.networks import Network
 from lib.run.store import RunStore
 from lib.training import trainer as training
 from lib.training.trainer import build_member_model, load_trajectory, train_members
@@ -102,7 +103,6 @@ def apart(one, other):
 
 def trajectory(store, settings):
     run = store.run(settings)
-    run.open()
     return load_trajectory(run)
 
 

@@ -28,7 +28,6 @@ def chain(number=0, **overrides):
 def trained(folder, config):
     run = RunStore(folder).run(config)
     train_members([config], DATA, [run])
-    run.open()
     return load_trajectory(run)
 
 
@@ -156,24 +155,19 @@ def test_chain_noise_of_an_epoch_has_the_summed_variance(tmp_path):
 
 
 def test_chain_repeats_and_its_noise_is_the_members(tmp_path):
-    one, again = (trained(tmp_path / name, chain()) for name in ("one", "again"))
-    assert_same([one], [again])
-    other = trained(tmp_path, dataclasses.replace(chain(), order=1))
-    np.testing.assert_array_equal(other.weights[0], one.weights[0])
-    assert not np.array_equal(other.final, one.final)
-
-
-def test_chain_does_not_use_or_change_the_global_generator(tmp_path):
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]):  # neither used nor changed
         torch.manual_seed(1)
         state = torch.get_rng_state()
         one = trained(tmp_path / "one", chain())
         assert torch.equal(torch.get_rng_state(), state)
         torch.manual_seed(2)
-        assert_same([trained(tmp_path / "other", chain())], [one])
+        assert_same([trained(tmp_path / "again", chain())], [one])
+    other = trained(tmp_path, dataclasses.replace(chain(), order=1))
+    np.testing.assert_array_equal(other.weights[0], one.weights[0])
+    assert not np.array_equal(other.final, one.final)
 
 
-@pytest.mark.parametrize("stop", [1, 3, 4])
+@pytest.mark.parametrize("stop", [1, 4])
 def test_chain_interrupted_goes_on_to_the_same_bits(tmp_path, monkeypatch, stop):
     """Before a noisy epoch, and after one."""
     expected = trained(tmp_path / "whole", chain())
@@ -205,5 +199,4 @@ def test_chains_of_an_ensemble_are_trained_one_after_the_other_where_members_wou
     assert all(store.run(config).is_complete() for config in configs)
     alone = trained(tmp_path / "alone", configs[1])
     run = store.run(configs[1])
-    run.open()
     assert_same([load_trajectory(run)], [alone])

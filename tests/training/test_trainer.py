@@ -12,10 +12,11 @@ from torch import nn
 
 from lib.errors import ConfigError
 from lib.models import weights
+from lib.models.predict import as_pixels, predict
 from lib.run.store import RunStore
 from lib.training import trainer as training
+from lib.training.schedules import SCHEDULES
 from lib.training.trainer import (
-    SCHEDULES,
     batches,
     build_member_model,
     build_optimizer,
@@ -35,7 +36,6 @@ def config(architecture="small_cnn", **overrides):
 def trained(folder, config, dataset=DATA):
     run = RunStore(folder).run(config)
     train_members([config], dataset, [run])
-    run.open()
     return load_trajectory(run)
 
 
@@ -198,7 +198,7 @@ def test_optimizer_is_what_the_config_says():
 @pytest.mark.parametrize("optimizer", ["adam", "momentum"])
 def test_optimizer_state_is_stored_and_loaded(optimizer):
     settings = config("resnet8_v1", optimizer=optimizer)
-    pixels, labels = weights.as_pixels(DATA.train.images), torch.tensor(DATA.train.labels)
+    pixels, labels = as_pixels(DATA.train.images), torch.tensor(DATA.train.labels)
     model = build_member_model(settings, DATA)
     first = build_optimizer(settings, model)
     train_epoch([settings], model, first, pixels, labels, 0)
@@ -232,6 +232,9 @@ def test_trajectory_shapes_and_history(tmp_path):
     assert trajectory.history["learning_rate"].tolist() == rates
     assert trajectory.history["train_accuracy"].between(0, 1).all()
     assert (trajectory.history["seconds"] > 0).all()
+    statistics = trained(tmp_path, config("resnet8_v1")).statistics
+    assert statistics.shape == (3, 480)
+    assert len({row.tobytes() for row in statistics}) == 3
 
 
 @pytest.mark.parametrize("architecture", ["small_cnn", "resnet8_v1"])
@@ -253,16 +256,9 @@ def test_training_lowers_the_loss(tmp_path, architecture):
 def test_history_is_what_predict_gives_at_the_checkpoints(tmp_path):
     trajectory = trained(tmp_path, config("resnet8_v1"))
     model = build_member_model(trajectory.member, DATA)
-    probs = weights.predict(model, trajectory.weights[1:], DATA.val.images, trajectory.statistics[1:])
+    probs = predict(model, trajectory.weights[1:], DATA.val.images, trajectory.statistics[1:])
     accuracies = (probs.argmax(axis=-1) == DATA.val.labels).mean(axis=-1)
     np.testing.assert_allclose(trajectory.history["val_accuracy"], accuracies)
-
-
-def test_resnet_statistics_are_stored_with_every_epoch(tmp_path):
-    trajectory = trained(tmp_path, config("resnet8_v1"))
-    assert trajectory.statistics.shape == (3, 480)
-    assert len({row.tobytes() for row in trajectory.statistics}) == 3
-    np.testing.assert_array_equal(trajectory.final_statistics, trajectory.statistics[2])
 
 
 def test_training_is_repeatable_and_members_differ(tmp_path):
@@ -316,10 +312,9 @@ def test_settings_of_the_protocol_change_the_weights(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("architecture", "optimizer"),
-    [("small_cnn", "adam"), ("resnet8_v1", "adam"), ("resnet8_v1", "momentum"), ("small_cnn", "sgd")],
+    ("architecture", "optimizer", "stop"),
+    [("small_cnn", "sgd", 0), ("small_cnn", "adam", 1), ("resnet8_v1", "adam", 2), ("resnet8_v1", "momentum", 1)],
 )
-@pytest.mark.parametrize("stop", [0, 1, 2])
 def test_training_interrupted_goes_on_to_the_same_bits(tmp_path, monkeypatch, architecture, optimizer, stop):
     settings = config(architecture, optimizer=optimizer, epochs=3, augmentation="shift-flip")
     expected = trained(tmp_path / "whole", settings)

@@ -1,0 +1,155 @@
+"""The bridge between the two spaces: what flat weights predict, and the BatchNorm statistics that they need."""
+
+import copy
+import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lib.models.networks import Network
+from lib.models.weights import batch_norms, flatten_statistics, load
+from lib.run.progress import PATIENCE, progress
+
+#: Images in one forward pass: on a CPU small enough for the activations to stay in its cache.
+BATCH_SIZE = {"cpu": 128, "cuda": 4096}
+
+#: Pixels of an image up to which these batches are meant; larger images come in smaller ones.
+IMAGE_PIXELS = 32 * 32
+
+#: Bytes of pixels on the device at a time, at most: what is more is read piece by piece.
+CHUNK_BYTES = 2**30
+
+
+def as_pixels(images: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+    """Images `(n, H, W, C)` as a tensor `(n, C, H, W)` of the same type on a device, channels last in memory.
+
+    Streamed images are all read.
+    """
+    if images.ndim != 4:
+        raise ValueError(f"images must have the shape (n, H, W, C), got {images.shape}")
+    return torch.tensor(np.asarray(images), device=device).permute(0, 3, 1, 2)
+
+
+def _for_each_row(model: nn.Module, count: int, evaluate: Callable[[nn.Module, int], None]) -> None:
+    """Call `evaluate(model, row)` for each row, on a CPU on as many threads as PyTorch has, each with its own model.
+
+    Networks side by side keep the cores busy, where those that share out one network wait for one another.
+    """
+    threads = torch.get_num_threads() if next(model.parameters()).device.type == "cpu" else 1
+    if not 1 < threads <= count:
+        threads = 1
+    finished = itertools.count(1)
+
+    def share(first: int, own: nn.Module) -> None:
+        for row in range(first, count, threads):
+            evaluate(own, row)
+            tell(next(finished))
+
+    with progress("evaluating", count, "network", delay=PATIENCE) as tell:
+        if threads == 1:
+            share(0, model)
+            return
+        last = (count - 1) % threads  # the model itself ends with the last row, as it does on one thread
+        models = [model if first == last else copy.deepcopy(model) for first in range(threads)]
+        try:
+            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                list(pool.map(share, range(threads), models))
+        finally:
+            torch.set_num_threads(threads)
+
+
+def predict(
+    model: Network,
+    weights: np.ndarray,
+    images: np.ndarray,
+    statistics: np.ndarray | None = None,
+    batch_size: int | None = None,
+) -> np.ndarray:
+    """What networks predict: the only place where this project evaluates one.
+
+    Args:
+        model: the architecture, with its pixel normalisation; its own weights are overwritten.
+        weights: `(N, P)`, or `(P,)` for one network.
+        images: uint8 `(n, H, W, C)`, an array or streamed; of a stream no more than `CHUNK_BYTES` are in memory.
+        statistics: BatchNorm statistics `(N, S)` or `(S,)`; needed exactly by networks with BatchNorm: those stored
+            with the weights (`Trajectory.statistics`), or `fresh_statistics` for sampled weights.
+        batch_size: images in one pass; a good one for the device when left out.
+
+    Returns:
+        Probabilities, float32 `(N, n, K)`, or `(n, K)` for weights `(P,)`. Dropout is off.
+
+    Raises:
+        ValueError: shapes that do not fit the model, or missing statistics.
+    """
+    weights = np.asarray(weights, dtype=np.float32)
+    if weights.ndim == 1:
+        one = None if statistics is None else np.asarray(statistics)[None]
+        return predict(model, weights[None], images, one, batch_size)[0]
+    if tuple(images.shape[1:]) != model.image_shape:
+        raise ValueError(
+            f"images must have the shape (n, {', '.join(map(str, model.image_shape))}), got {images.shape}"
+        )
+    if statistics is None and batch_norms(model):
+        raise ValueError("statistics are needed by a network with BatchNorm: stored ones, or fresh_statistics(...)")
+    if statistics is not None and len(statistics) != len(weights):
+        raise ValueError(f"statistics must have {len(weights)} rows, as weights, got {len(statistics)}")
+    device = next(model.parameters()).device
+    height, width, channels = model.image_shape
+    step = batch_size or max(1, BATCH_SIZE[device.type] * IMAGE_PIXELS // max(IMAGE_PIXELS, height * width))
+    # Whole steps, so that the batches are the same whether or not the images are read in pieces.
+    chunk = step * max(1, CHUNK_BYTES // (step * height * width * channels))
+    model.eval()
+    probs = np.empty((len(weights), len(images), model.num_classes), dtype=np.float32)
+    for first in range(0, len(images), chunk):
+        pixels = as_pixels(images[first : first + chunk], device)
+
+        @torch.inference_mode()
+        def evaluate(network: Network, row: int, first: int = first, pixels: Tensor = pixels) -> None:
+            load(network, weights[row], None if statistics is None else statistics[row])
+            logits = [network(pixels[start : start + step]) for start in range(0, len(pixels), step)]
+            probs[row, first : first + len(pixels)] = torch.cat(logits).float().softmax(dim=-1).cpu().numpy()
+
+        _for_each_row(model, len(weights), evaluate)
+    return probs
+
+
+def fresh_statistics(model: Network, weights: np.ndarray, images: np.ndarray, batch_size: int = 500) -> np.ndarray:
+    """BatchNorm statistics of weights that no training has visited, from training images without augmentation.
+
+    Args:
+        model: the architecture; its own weights and statistics are overwritten.
+        weights: `(N, P)`, or `(P,)` for one network.
+        images: training images, uint8 `(n, H, W, C)`, an array or streamed; all of them are in memory at once.
+        batch_size: images in one pass; the statistics are averages over batches of this size.
+
+    Returns:
+        `(N, S)`, or `(S,)` for weights `(P,)`; S is 0 without BatchNorm.
+    """
+    weights = np.asarray(weights, dtype=np.float32)
+    if weights.ndim == 1:
+        return fresh_statistics(model, weights[None], images, batch_size)[0]
+    pixels = as_pixels(images, next(model.parameters()).device)
+    statistics = np.empty((len(weights), len(flatten_statistics(model))), dtype=np.float32)
+
+    @torch.no_grad()
+    def evaluate(network: Network, row: int) -> None:
+        load(network, weights[row])
+        network.eval()
+        norms = batch_norms(network)
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.train()
+            norm.reset_running_stats()
+            norm.momentum = None  # PyTorch's way to ask for a plain average over batches
+        if norms:
+            for start in range(0, len(pixels), batch_size):
+                network(pixels[start : start + batch_size])
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        statistics[row] = flatten_statistics(network)
+
+    _for_each_row(model, len(weights), evaluate)
+    return statistics
