@@ -1,4 +1,4 @@
-"""Weight vectors evaluated a second: `lib.models.weights.predict` against a loop as most people write it.
+"""Weight vectors evaluated a second: `lib.models.predict.predict` against a loop as most people write it.
 
     python benchmarks/evaluation.py
 
@@ -25,7 +25,8 @@ from benchmarks.report import Report, number, say, times_as_fast
 from benchmarks.training import floor_step, layer_shapes, normalized
 from lib.data.datasets import Dataset, load_dataset, pixel_statistics
 from lib.models.networks import Network, build_model
-from lib.models.weights import BATCH_SIZE, as_pixels, flatten, flatten_statistics, predict
+from lib.models.predict import BATCH_SIZE, as_pixels, predict
+from lib.models.weights import flatten, flatten_statistics
 from lib.run.engines import usable_cores
 from lib.training.trainer import one_thread
 

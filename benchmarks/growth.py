@@ -29,7 +29,8 @@ from lib.config import Experiment
 from lib.data.datasets import Dataset, load_dataset
 from lib.metrics import cosine_similarity, disagreement
 from lib.models.networks import build_model
-from lib.models.weights import flatten, predict
+from lib.models.predict import predict
+from lib.models.weights import flatten
 from lib.plots.embedding import tsne
 from lib.run.engines import usable_cores
 

@@ -18,7 +18,7 @@ from lib.config import MemberConfig
 from lib.data.datasets import Dataset as AllData
 from lib.data.datasets import Split, pixel_statistics
 from lib.models.networks import ARCHITECTURES, initialize
-from lib.training.trainer import SCHEDULES
+from lib.training.schedules import SCHEDULES
 
 CNN_CHANNELS = {"small_cnn": (16, 32, 32), "medium_cnn": (64, 128, 256, 256)}
 

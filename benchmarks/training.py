@@ -33,7 +33,7 @@ from benchmarks.report import Report, difference, say, times_as_fast
 from lib.config import Experiment, MemberConfig
 from lib.data.datasets import Dataset, load_dataset, pixel_statistics
 from lib.metrics import accuracy, disagreement, top_labels
-from lib.models.weights import as_pixels, predict
+from lib.models.predict import as_pixels, predict
 from lib.run.engines import open_engine, usable_cores
 from lib.training.trainer import build_member_model, build_optimizer, one_thread, train_epoch
 

@@ -19,8 +19,8 @@ from lib.data.datasets import Dataset, Split, load_dataset, pixel_statistics, wr
 from lib.data.formats import DatasetError
 from lib.data.streaming import StreamedImages, imagenet_c, random_crop
 from lib.errors import ConfigError
-from lib.models import weights
-from lib.models.weights import fresh_statistics, predict
+from lib.models.predict import fresh_statistics, predict
+from lib.models.weights import flatten
 from lib.run.store import RunStore
 from lib.training import ensemble
 from lib.training import trainer as training
@@ -327,7 +327,7 @@ def network(folder):
     dataset = opened(folder)
     member = on_files(folder, architecture="resnet8_v1").members(dataset.name, dataset.content_hash)[0]
     model = build_member_model(member, dataset)
-    return model, weights.flatten(model)
+    return model, flatten(model)
 
 
 def on_files(folder, size=16, **overrides):
@@ -344,7 +344,7 @@ def test_predict_on_a_stream_equals_predict_on_the_array(folder, network, monkey
     statistics = fresh_statistics(model, rows, images)
     np.testing.assert_array_equal(statistics, fresh_statistics(model, rows, np.asarray(images)))
     expected = predict(model, rows, np.asarray(images), statistics, batch_size=5)
-    monkeypatch.setattr(weights, "CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr("lib.models.predict.CHUNK_BYTES", chunk_bytes)
     np.testing.assert_array_equal(predict(model, rows, images, statistics, batch_size=5), expected)
     assert not np.allclose(expected[0], expected[1])
 
@@ -401,7 +401,6 @@ def test_training_without_augmentation_equals_training_on_the_array(folder, tmp_
     for name, data in (("stream", dataset), ("memory", memory)):
         run = RunStore(tmp_path / name).run(member)
         train_members([member], data, [run])
-        run.open()
         runs.append(training.load_trajectory(run))
     assert_same(runs[:1], runs[1:])
     crops = trained(folder, tmp_path / "crops", num_members=1, architecture="resnet8_v1", augmentation="shift-flip")
