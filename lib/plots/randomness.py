@@ -26,11 +26,11 @@ def sources_of_diversity(differences: pd.DataFrame) -> Figure:
         shifts = np.geomspace(0.96, 1.04, len(sources))
         for (name, own), shift in zip(sources, shifts, strict=True):
             color, marker = LOOKS[name]
-            # A percentile interval of few members need not hold the value itself.
-            bars = np.maximum([own["value"] - own["low"], own["high"] - own["value"]], 0)
+            rates, values, low, high = own[["learning rate", "value", "low", "high"]].to_numpy().T
+            # An interval of few members need not hold the value itself.
+            bars = np.maximum([values - low, high - values], 0)
             look = {"color": color, "marker": marker, "markersize": 12 if marker == "*" else 8, "label": name}
-            rates = shift * own["learning rate"]
-            axes.errorbar(rates, own["value"], yerr=bars, **look, linewidth=1.4, elinewidth=1.2)
+            axes.errorbar(shift * rates, values, yerr=bars, **look, linewidth=1.4, elinewidth=1.2)
         axes.set(ylabel=label, xscale="log", ylim=(-0.05 * axes.get_ylim()[1], None))
     rates = np.unique(differences["learning rate"])
     axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
