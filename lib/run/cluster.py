@@ -58,7 +58,7 @@ def open_cluster(scheduler: str, jobs: int | None, tasks: int, shared: str | Pat
         client = stack.enter_context(_connect(address))
         try:
             _wait_for_worker(client, scheduler)
-            client.get_versions(check=True)
+            client.get_versions(check=True, packages=["ensemble-landscapes", "torch"])  # warns of others
             if shared is not None:
                 _check_shared(client, Path(shared).expanduser().resolve())
         except OSError:
