@@ -27,8 +27,6 @@ from lib.errors import OneLineError  # noqa: E402
 #: Cells that papermill adds to its copy: the given parameters, and banners above a cell that failed.
 PAPERMILL_TAGS = {"injected-parameters", "papermill-error-cell-tag"}
 
-WIDGET = "application/vnd.jupyter.widget-view+json"
-
 
 class BookError(Exception):
     """The book cannot be built; the message has one line a problem."""
@@ -119,7 +117,7 @@ def stage(root: Path, build_dir: Path, judged: dict[Path, list[verdicts.Result]]
         executed = nbformat.read(build_dir / "notebooks" / source.name, as_version=4)
         seconds[source.stem] = executed.metadata.get("papermill", {}).get("duration", 0.0)
         figures.save(executed, site / "figures")
-        linked = figures.with_links(without_widgets(executed), "../figures")
+        linked = figures.with_links(executed, "../figures")
         nbformat.write(linked, site / "notebooks" / source.name)
     parts = fragments.fragments(root, list(judged), seconds) | verdicts.fragments(judged)
     for name, text in parts.items():
@@ -127,15 +125,6 @@ def stage(root: Path, build_dir: Path, judged: dict[Path, list[verdicts.Result]]
     landing.write(site, judged)
     explore.write(root, build_dir, site)
     return site
-
-
-def without_widgets(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook without progress bars and other widgets: their scripts would come from the network."""
-    notebook.metadata.pop("widgets", None)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
-    return notebook
 
 
 # Build

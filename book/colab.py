@@ -77,7 +77,12 @@ def find_origin(root: Path, given: str = "") -> Origin:
     Raises:
         ColabError: `given` is no address.
     """
-    repository = public_address(given) if given.strip() else _remote(root)
+    try:
+        repository = public_address(given.strip() or _git(root, "remote", "get-url", "origin"))
+    except ColabError:
+        if given.strip():
+            raise
+        repository = ""  # no address for others, such as a folder
     commit = _git(root, "rev-parse", "HEAD") if (root / ".git").exists() else ""
     if not commit:
         return Origin("", "", ["no Colab buttons: this is not a git checkout, so there is no commit to install"])
@@ -85,14 +90,6 @@ def find_origin(root: Path, given: str = "") -> Origin:
         hint = "REPOSITORY=https://github.com/OWNER/NAME names one"
         return Origin("", commit, [f"no Colab buttons: git has no remote `origin` that others can reach; {hint}"])
     return Origin(repository, commit, list(_remarks(root, repository, commit)))
-
-
-def _remote(root: Path) -> str:
-    """The address of git's remote `origin`, or nothing where it is none for others, such as a folder."""
-    try:
-        return public_address(_git(root, "remote", "get-url", "origin"))
-    except ColabError:
-        return ""
 
 
 def _remarks(root: Path, repository: str, commit: str) -> Iterator[str]:

@@ -16,10 +16,9 @@ from playwright.sync_api import Error, Page, sync_playwright
 from pypdf import PdfReader, PdfWriter
 from pypdf.annotations import Link
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from lib.errors import OneLineError
 
-from lib.errors import OneLineError  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 #: Waits for fonts and formulas, and returns the words and the identifiers of a page's headings.
 HEADINGS = """async () => {
@@ -27,9 +26,6 @@ HEADINGS = """async () => {
   return [...document.querySelectorAll("article section[id] > :is(h1, h2)")].map(
     heading => [heading.textContent.replace(/#$/, ""), heading.parentElement.id]);
 }"""
-
-#: Numbers sheets at their foot, after so many.
-FOOTER = "@page {{ @bottom-right {{ content: counter(page); font: 9pt sans-serif }} }} html {{counter-reset: page {} }}"
 
 
 def chapters(root: Path) -> list[tuple[str, list[str]]]:
@@ -41,9 +37,9 @@ def chapters(root: Path) -> list[tuple[str, list[str]]]:
 
 def browser() -> str:
     """Path of a Chromium: `$CHROMIUM`, one on the path, or the one that Playwright has downloaded."""
-    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+    named = map(shutil.which, (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome"))
     with sync_playwright() as playwright:
-        for found in (*map(shutil.which, names), playwright.chromium.executable_path):
+        for found in (*named, playwright.chromium.executable_path):
             if found and Path(found).exists():
                 return found
     raise OneLineError(
@@ -60,7 +56,7 @@ def joined(page: Page, html: Path, parts: list[tuple[str, list[str]]]) -> PdfWri
         for name in names:
             start = len(writer.pages)
             page.goto(address := (html / f"{name}.html").as_uri())
-            page.add_style_tag(content=FOOTER.format(start))
+            page.add_style_tag(content=f"html {{ counter-reset: page {start} }}")
             headings = page.evaluate(HEADINGS)
             chapter = PdfReader(io.BytesIO(page.pdf(print_background=True, prefer_css_page_size=True)))
             places[address] = start
@@ -69,18 +65,16 @@ def joined(page: Page, html: Path, parts: list[tuple[str, list[str]]]) -> PdfWri
             for number, sheet in enumerate(chapter.pages, start):
                 links += [(number, note.get_object(), address) for note in sheet.pop("/Annots", [])]
             writer.append(chapter, import_outline=False)
-            if caption and name == names[0]:
-                above = writer.add_outline_item(caption, start)
+            above = writer.add_outline_item(caption, start) if caption and name == names[0] else above
             own = writer.add_outline_item(headings[0][0], start, parent=above)
             for words, anchor in headings[1:]:
                 writer.add_outline_item(words, places.get(f"{address}#{anchor}", start), parent=own)
     for number, note, address in links:
         target = f"{address}#{note['/Dest'][1:]}" if "/Dest" in note else str(note.get("/A", {}).get("/URI", ""))
-        found = places.get(target, places.get(target.partition("#")[0]))
-        if target.startswith("http"):
-            writer.add_annotation(number, Link(rect=note["/Rect"], url=target))
-        elif found is not None:
-            writer.add_annotation(number, Link(rect=note["/Rect"], target_page_index=found))
+        found = {"target_page_index": places.get(target, places.get(target.partition("#")[0]))}
+        found = {"url": target} if target.startswith("http") else found
+        if None not in found.values():
+            writer.add_annotation(number, Link(rect=note["/Rect"], **found))
     return writer
 
 
@@ -90,9 +84,9 @@ def main(
 ) -> None:
     """Print the built book as one PDF."""
     html, pdf = build_dir.resolve() / "html", build_dir / "book.pdf"
+    if not html.is_dir():
+        sys.exit(f"{html} is missing: make book first")
     try:
-        if not html.is_dir():
-            raise OneLineError(f"{html} is missing: make book first")
         with sync_playwright() as playwright:
             chromium = playwright.chromium.launch(executable_path=browser())
             joined(chromium.new_page(color_scheme="light"), html, chapters(root)).write(pdf)

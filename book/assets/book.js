@@ -6,6 +6,14 @@ if (!["light", "dark"].includes(document.documentElement.dataset.theme)) {
   document.documentElement.dataset.theme = dark ? "dark" : "light";
 }
 
+// Paper is light.
+let onScreen;
+addEventListener("beforeprint", () => {
+  onScreen = document.documentElement.dataset.theme;
+  document.documentElement.dataset.theme = "light";
+});
+addEventListener("afterprint", () => (document.documentElement.dataset.theme = onScreen));
+
 document.addEventListener("DOMContentLoaded", () => {
   // The source of a page is saved, where the browser would show a notebook as JSON (sphinx-book-theme#918).
   for (const link of document.querySelectorAll("a.btn-download-source-button")) {

@@ -108,16 +108,6 @@ def test_check_refuses_missing_and_broken_verdicts(checkout):
         build.check_claims(checkout, checkout / "claims")
 
 
-def test_widgets_are_left_out():
-    bar = new_output("display_data", data={build.WIDGET: {"model_id": "1"}, "text/plain": "0%"})
-    kept = new_output("display_data", data={"text/plain": "kept"})
-    page = notebook(1, outputs=[bar, kept])
-    page.metadata["widgets"] = {}
-    page = build.without_widgets(page)
-    assert page.cells[-1].outputs == [kept]
-    assert "widgets" not in page.metadata
-
-
 def test_command_line_says_what_is_wrong(tmp_path):
     with pytest.raises(SystemExit) as ended:
         build.main(tmp_path, ROOT, "")
