@@ -1,7 +1,96 @@
-"""Figures 7 and 10: larger and harder datasets."""
+"""Figures 7 and 10: larger and harder datasets.
+
+The claims are those of `lib.findings.diversity`, judged where the data are harder than its own.
+"""
 
 import math
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
+from lib.config import Experiment
+from lib.data.datasets import Dataset, Split
+from lib.data.shift import Shift
+from lib.data.streaming import imagenet_c
 from lib.findings.claim import Finding
+from lib.metrics import accuracy, brier_score
+from lib.metrics.ensembles import subsets
+from lib.training import cost
 
 FINDING = Finding("09_harder", ranges={"gpu_images_per_second": (1, math.inf)})
+
+#: Runs in an ensemble: those of figure 10.
+SIZES = (1, 2, 4)
+
+#: Ensembles of each size whose scores are averaged, at most.
+ENSEMBLES = 50
+
+
+def is_evidence(dataset: Dataset, name: str | None) -> bool:
+    """Whether the claims are judged: on CIFAR-100 and on streamed images, where the page was given their `name`."""
+    return name is not None and (dataset.is_streamed or dataset.name == "cifar100")
+
+
+def corrupted(shift: Shift, severity: int, imagenet_c_dir: str | Path | None = None) -> Split:
+    """Test images of a severity from 0, the clean ones, to 5, under all corruptions one after the other.
+
+    Args:
+        shift: makes them, of `shift.count` images a corruption.
+        severity: of all corruptions.
+        imagenet_c_dir: the folder of ImageNet-C, whose files are then taken instead.
+
+    Raises:
+        DatasetError: published files that are missing or do not fit the dataset.
+    """
+    dataset = shift.dataset
+    if imagenet_c_dir is None:
+        return Split(shift.images(severity).reshape(-1, *dataset.image_shape), shift.labels.ravel())
+    images, labels = dataset.test.images[: shift.count], dataset.test.labels[: shift.count]
+    if severity == 0:
+        return Split(images, labels)
+    found = imagenet_c(images, imagenet_c_dir, severity)
+    return Split(found, np.tile(labels, len(found) // len(labels)))
+
+
+def ensemble_scores(probs: np.ndarray, targets: np.ndarray, sizes: Sequence[int] = SIZES) -> pd.DataFrame:
+    """Mean accuracy and Brier score of ensembles of a few sizes, one row a size; columns as in the figure.
+
+    Args:
+        probs: of M runs, `(M, n, K)`.
+        targets: the true labels, `(n,)`.
+        sizes: runs in an ensemble; those above M are left out. Of each, all ensembles, or `ENSEMBLES` different ones.
+    """
+    rows = []
+    for size in sizes:
+        if size <= len(probs):
+            scores = []
+            for members in subsets(len(probs), size, ENSEMBLES):
+                ensemble = probs[members].mean(axis=0)
+                scores.append([accuracy(ensemble, targets), brier_score(ensemble, targets)])
+            rows.append([size, *np.mean(scores, axis=0)])
+    return pd.DataFrame(rows, columns=["size", "accuracy", "Brier score"])
+
+
+def costs(experiment: Experiment, dataset: Dataset, gpu_images_per_second: float | None = None) -> pd.DataFrame:
+    """What these runs, and those of the paper on CIFAR-100 and ImageNet, would take; see `lib.training.cost`.
+
+    ImageNet is left out at preset smoke, and where timm, which has its network, is not installed. With a rate of your
+    own, ImageNet has a column for that too.
+    """
+    own = cost.Plan(experiment, dataset.image_shape, dataset.num_classes, len(dataset.train.labels))
+    plans = {dataset.name: own, "CIFAR-100": cost.PLANS["CIFAR-100"]}
+    rates = {title: cost.training_rate(plan) for title, plan in plans.items()}
+    if experiment.preset != "smoke" and find_spec("timm"):
+        plans["ImageNet"] = cost.PLANS["ImageNet"]
+        rates["ImageNet"] = cost.training_rate(plans["ImageNet"], batch_size=4, steps=1)
+        if gpu_images_per_second:
+            plans["ImageNet, your GPU"], rates["ImageNet, your GPU"] = plans["ImageNet"], gpu_images_per_second
+    table = cost.table(plans, rates)
+    if dataset.is_streamed:
+        reading = f"{cost.reading_rate(dataset.train.images):,.0f}"
+        row = {"": "files a second, one worker", dataset.name: reading}
+        table = pd.concat([table, pd.DataFrame([row])], ignore_index=True).fillna("–")
+    return table

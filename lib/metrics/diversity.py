@@ -19,10 +19,15 @@ from lib.metrics.checks import (
 #: figure S6.
 FLIP_EXPONENTS = np.geomspace(0.01, 10, 25)
 
-
 #: When the flip probability at an accuracy is known well enough; mostly after 5 to 10 steps, and a point where the
 #: curve is flat takes one a binary digit.
 NEWTON_TOLERANCE, NEWTON_STEPS = 1e-10, 50
+
+
+def per_error(disagreement: ArrayLike, accuracy: ArrayLike) -> np.ndarray | float:
+    """`disagreement` / (1 - `accuracy`), nan where there are no errors to divide by."""
+    errors = 1 - np.asarray(accuracy)
+    return np.divide(disagreement, np.where(errors > 0, errors, np.nan))[()]
 
 
 def normalized_diversity(labels: ArrayLike, reference: ArrayLike, targets: ArrayLike) -> np.ndarray | float:
@@ -35,7 +40,7 @@ def normalized_diversity(labels: ArrayLike, reference: ArrayLike, targets: Array
     labels = valid_labels("labels", labels, "N n", "n")
     reference = valid_labels("reference", reference, "n", n=labels.shape[-1])
     targets = valid_labels("targets", targets, "n", n=labels.shape[-1])
-    return _per_error(np.mean(labels != reference, axis=-1), np.mean(labels == targets, axis=-1))
+    return per_error(np.mean(labels != reference, axis=-1), np.mean(labels == targets, axis=-1))
 
 
 def diversity_at_accuracy(
@@ -49,6 +54,7 @@ def diversity_at_accuracy(
     gives that shape; nan outside the range of the samples' accuracies, as nothing is extrapolated.
     """
     # Here for the reason given in `area_under_roc`.
+    from sklearn import config_context
     from sklearn.isotonic import IsotonicRegression
 
     accuracies = valid_fraction("sample_accuracies", shaped("sample_accuracies", sample_accuracies, "n"))
@@ -57,7 +63,9 @@ def diversity_at_accuracy(
     known = np.isfinite(diversities)
     if not known.any():
         return np.full(wanted.shape, np.nan)[()]
-    fit = IsotonicRegression(increasing=False).fit(accuracies[known], diversities[known])
+    # Half of the time of a fit this small would go into scikit-learn's checks of what is checked already.
+    with config_context(skip_parameter_validation=True, assume_finite=True):
+        fit = IsotonicRegression(increasing=False).fit(accuracies[known], diversities[known])
     return np.interp(wanted, fit.X_thresholds_, fit.y_thresholds_, left=np.nan, right=np.nan)[()]
 
 
@@ -71,7 +79,7 @@ def uncorrelated_limit(accuracy: ArrayLike, reference_accuracy: ArrayLike, num_c
     """
     a, best = valid_accuracies(accuracy, reference_accuracy, num_classes)
     both_wrong = (1 - best) * (1 - a) * (num_classes - 2) / (num_classes - 1)
-    return _per_error((1 - best) * a + (1 - a) * best + both_wrong, a)
+    return per_error((1 - best) * a + (1 - a) * best + both_wrong, a)
 
 
 def perturbed_limit(accuracy: ArrayLike, reference_accuracy: ArrayLike, num_classes: int) -> np.ndarray | float:
@@ -85,7 +93,7 @@ def perturbed_limit(accuracy: ArrayLike, reference_accuracy: ArrayLike, num_clas
     a, best = valid_accuracies(accuracy, reference_accuracy, num_classes)
     check_above_chance(best, num_classes)
     flip = (num_classes - 1) * (best - a) / (num_classes * best - 1)
-    return _per_error(np.clip(flip, 0, 1), a)
+    return per_error(np.clip(flip, 0, 1), a)
 
 
 def flip_family(
@@ -123,7 +131,7 @@ def flip_family_diversity(
     check_above_chance(best, num_classes)
     exponent = valid_exponents(exponent)
     flip = _flip_at(a, exponent, best, (1 - best) / (num_classes - 1))
-    return _per_error(flip_family(flip, exponent, best, num_classes)[1], a)
+    return per_error(flip_family(flip, exponent, best, num_classes)[1], a)
 
 
 def fit_flip_exponent(
@@ -137,7 +145,7 @@ def fit_flip_exponent(
     """
     accuracies, disagreements = valid_points(accuracies, disagreements)
     erring = accuracies < 1
-    accuracies, diversities = accuracies[erring], _per_error(disagreements, accuracies)[erring]
+    accuracies, diversities = accuracies[erring], per_error(disagreements, accuracies)[erring]
     if not accuracies.size:
         return float("nan")
 
@@ -165,7 +173,7 @@ def diversity_rmse(accuracies: ArrayLike, disagreements: ArrayLike, curve: Array
     erring = accuracies < 1
     if not erring.any():
         return float("nan")
-    return float(np.sqrt(np.mean(np.square(_per_error(disagreements, accuracies) - curve)[erring])))
+    return float(np.sqrt(np.mean(np.square(per_error(disagreements, accuracies) - curve)[erring])))
 
 
 def _flip_at(accuracy: np.ndarray, exponent: np.ndarray, best: np.ndarray, gain: np.ndarray) -> np.ndarray:
@@ -180,7 +188,7 @@ def _flip_at(accuracy: np.ndarray, exponent: np.ndarray, best: np.ndarray, gain:
     def reached(flip):
         return best * (1 - flip) + gain * flip**exponent
 
-    # By Newton's method from the end at which accuracy falls fastest, whence it cannot overshoot. What is out of reach
+    # By Newton's method from the end at which accuracy falls fastest, which cannot overshoot. What is out of reach
     # stays there: at the other end accuracy is flat, and Newton's method slow.
     flip = np.where(exponent < 1, last, first)
     below, above = accuracy <= reached(last), accuracy >= reached(first)
@@ -192,9 +200,3 @@ def _flip_at(accuracy: np.ndarray, exponent: np.ndarray, best: np.ndarray, gain:
         if np.abs(step).max() < NEWTON_TOLERANCE:
             break
     return np.where(below, last, np.where(above, first, flip))
-
-
-def _per_error(disagreement: ArrayLike, accuracy: ArrayLike) -> np.ndarray | float:
-    """`disagreement` / (1 - `accuracy`), nan where there are no errors to divide by."""
-    errors = 1 - np.asarray(accuracy)
-    return np.divide(disagreement, np.where(errors > 0, errors, np.nan))[()]

@@ -10,10 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lib.findings.planes import Points
 from lib.metrics import flip_family_diversity, perturbed_limit, uncorrelated_limit
+from lib.metrics.comparison import Points
 from lib.plots.downloads import stacked, with_data
-from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES, legend_below
+from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, legend_below
+from lib.subspaces.methods import METHOD_NAMES
 
 #: How the two limits are drawn.
 UPPER, LOWER = {"color": "0.3", "linestyle": "--"}, {"color": "0.3", "linestyle": ":"}
@@ -23,6 +24,14 @@ ACROSS, UP = "test accuracy", "disagreement with base / error"
 
 #: Members of the flip family in the paper's figure S6.
 EXPONENTS = (0.01, 0.2, 0.5, 1, 2, 10)
+
+
+def _by_panel(points: Mapping[tuple[str, str], Points]) -> dict[str, dict[str, Points]]:
+    """The points of each method, by title."""
+    panels = {}
+    for (title, way), own in points.items():
+        panels.setdefault(title, {})[way] = own
+    return panels
 
 
 def _panels(titles: Sequence[str], height: float) -> tuple[Figure, Sequence[Axes]]:
@@ -45,33 +54,34 @@ def _table(accuracies: np.ndarray, diversities: np.ndarray) -> pd.DataFrame:
 
 
 def diversity_accuracy(
-    planes: Mapping[str, Mapping[str, Points]], scales: Mapping[str, Mapping[str, np.ndarray]] | None = None
+    points: Mapping[tuple[str, str], Points], scales: Mapping[tuple[str, str], np.ndarray] | None = None
 ) -> Figure:
     """Figs. 6 and 7: how different networks are from a base solution, against how accurate they are; and both limits.
 
-    `planes` has one panel a title: its networks by method, of `METHOD_NAMES`, all beside the same base. `scales (N,)`
-    of those that have some, by the same titles and methods, go into the data behind the figure.
+    Networks by title and method, of `METHOD_NAMES`: one panel a title, whose networks are all beside the same base.
+    `scales (N,)` of those that have some, by the same, go into the data behind the figure.
     """
+    scales, planes = scales or {}, _by_panel(points)
     figure, panels = _panels(list(planes), 4.2)
     tables = {}
-    for axes, (title, points) in zip(panels, planes.items(), strict=True):
-        own = next(iter(points.values()))
+    for axes, (title, ways) in zip(panels, planes.items(), strict=True):
+        own = next(iter(ways.values()))
         base, classes = own.reference_accuracy, own.num_classes
-        low, high = _reach(points)
+        low, high = _reach(ways)
         limits = [("limit: independent errors", uncorrelated_limit, high, UPPER)]
-        if base > 1 / classes:  # a base that guesses has no labels worth flipping
+        if own.above_chance:
             limits.append(("limit: flipped labels", perturbed_limit, min(base, high), LOWER))
         for name, limit, end, look in limits:
             curve = np.linspace(low, end, 100)
             tables[title, name] = _table(curve, limit(curve, base, classes))
             axes.plot(curve, tables[title, name][UP], **look, label=name)
-        for way, own in points.items():
+        for way, own in ways.items():
             look = {"color": METHOD_COLORS[way], "marker": METHOD_MARKERS[way], "label": METHOD_NAMES[way]}
             star = way == "independent"
             axes.scatter(own.accuracies, own.diversities, s=190 if star else 40, alpha=0.8, zorder=2 + star, **look)
             table = _table(own.accuracies, own.diversities)
-            known = scales is not None and way in scales[title]
-            tables[title, METHOD_NAMES[way]] = table.assign(scale=scales[title][way]) if known else table
+            known = (title, way) in scales
+            tables[title, METHOD_NAMES[way]] = table.assign(scale=scales[title, way]) if known else table
         axes.scatter(base, 0, s=110, color=METHOD_COLORS["single"], marker="X", zorder=4, label="base solution")
         axes.set_ylim(-0.06, None)
         tables[title, "base solution"] = _table([base], [0.0])
@@ -80,25 +90,26 @@ def diversity_accuracy(
     return with_data(figure, stacked(tables, "panel", "series"))
 
 
-def flip_families(planes: Mapping[str, Mapping[str, Points]], exponents: Mapping[str, float]) -> Figure:
+def flip_families(points: Mapping[tuple[str, str], Points], exponents: Mapping[str, float]) -> Figure:
     """Fig. S6: members of the one-parameter family of flipped labels, and the one that fits the samples best.
 
     Args:
-        planes: samples by method, one panel a title, as in `diversity_accuracy`.
+        points: samples by title and method, one panel a title, as in `diversity_accuracy`.
         exponents: of the best fit, by the same titles; nan where there is none.
     """
+    planes = _by_panel(points)
     figure, panels = _panels(list(planes), 4.2)
     shades = sns.color_palette("viridis", len(EXPONENTS))
     tables = {}
-    for axes, (title, points) in zip(panels, planes.items(), strict=True):
-        own = next(iter(points.values()))
+    for axes, (title, ways) in zip(panels, planes.items(), strict=True):
+        own = next(iter(ways.values()))
         base, classes = own.reference_accuracy, own.num_classes
-        for number, (way, samples) in enumerate(points.items()):
+        for number, (way, samples) in enumerate(ways.items()):
             look = {"color": "0.6", "marker": METHOD_MARKERS[way], "label": None if number else "samples"}
             axes.scatter(samples.accuracies, samples.diversities, s=26, **look)
             tables[title, f"samples: {METHOD_NAMES[way]}"] = _table(samples.accuracies, samples.diversities)
-        if base > 1 / classes:
-            curve = np.linspace(_reach(points)[0], base, 200)
+        if own.above_chance:
+            curve = np.linspace(_reach(ways)[0], base, 200)
             for exponent, shade in zip(EXPONENTS, shades, strict=True):
                 family = flip_family_diversity(curve, exponent, base, classes)
                 axes.plot(curve, family, color=shade, linewidth=1.6, label=f"e = {exponent:g}")

@@ -1,0 +1,136 @@
+"""Networks beside a reference: points against lib.metrics, limits and exponents known on paper."""
+
+import numpy as np
+import pytest
+
+from lib import metrics
+from lib.metrics.comparison import Comparison, Points
+
+CLASSES = 5
+
+
+def points(accuracies, disagreements, reference_accuracy=0.8, num_classes=2):
+    return Points(np.array(accuracies, float), np.array(disagreements, float), reference_accuracy, num_classes)
+
+
+def predictions(networks=4, images=60):
+    """Labels of networks and of a reference, and the true ones."""
+    rng = np.random.default_rng(0)
+    targets = rng.integers(CLASSES, size=images)
+    wrong = rng.random((networks + 1, images)) < np.linspace(0.2, 0.6, networks + 1)[:, None]
+    labels = np.where(wrong, rng.integers(CLASSES, size=wrong.shape), targets)
+    return labels[1:], labels[0], targets
+
+
+def comparison(**sizes):
+    return Comparison(*predictions(**sizes), CLASSES)
+
+
+# Points
+
+
+def test_points_of_a_comparison_are_those_of_metrics():
+    labels, reference, targets = predictions()
+    rng = np.random.default_rng(1)
+    for images in (None, rng.integers(60, size=60), np.array([7, 7, 7, 50, 3])):
+        found = comparison().points(images)
+        chosen = np.arange(60) if images is None else images
+        own, base, truth = labels[:, chosen], reference[chosen], targets[chosen]
+        one_hot = np.eye(CLASSES)
+        np.testing.assert_allclose(found.accuracies, metrics.accuracy(one_hot[own], truth), rtol=1e-12)
+        assert found.reference_accuracy == pytest.approx(metrics.accuracy(one_hot[base], truth), rel=1e-12)
+        pairs = metrics.disagreement(np.vstack([base, own]))
+        np.testing.assert_allclose(found.disagreements, pairs[0, 1:], rtol=1e-12)
+        np.testing.assert_allclose(found.diversities, metrics.normalized_diversity(own, base, truth), rtol=1e-12)
+        assert found.num_classes == CLASSES
+
+
+def test_points_by_hand():
+    # The reference is right three times, the networks twice, never and always.
+    labels = [[0, 0, 1, 1], [1, 1, 1, 1], [0, 0, 0, 0]]
+    found = Comparison(labels, [0, 0, 0, 1], [0, 0, 0, 0], 2).points()
+    np.testing.assert_array_equal(found.accuracies, [0.5, 0, 1])
+    np.testing.assert_array_equal(found.disagreements, [0.25, 0.75, 0.25])
+    np.testing.assert_array_equal(found.diversities, [0.5, 0.75, np.nan])
+    assert found.reference_accuracy == 0.75
+
+
+def test_points_chosen_by_indices_and_by_a_mask():
+    every = points([0.1, 0.2, 0.3], [0.4, 0.5, 0.6])
+    for which in (np.array([2, 0, 2]), np.array([True, False, True])):
+        chosen = every.chosen(which)
+        np.testing.assert_array_equal(chosen.accuracies, every.accuracies[which])
+        np.testing.assert_array_equal(chosen.diversities, every.diversities[which])
+        assert (chosen.reference_accuracy, chosen.num_classes) == (0.8, 2)
+
+
+@pytest.mark.parametrize(
+    ("labels", "reference", "targets", "message"),
+    [
+        (np.zeros(4, int), np.zeros(4), np.zeros(4), r"labels: expected shape \(N, n\), received \(4,\)"),
+        (np.zeros((0, 4)), np.zeros(4), np.zeros(4), r"labels: expected shape \(N, n\), received \(0, 4\)"),
+        (np.zeros((2, 4)), np.zeros(3), np.zeros(4), r"reference: expected shape \(n = 4\), received \(3,\)"),
+        (np.zeros((2, 4)), np.zeros(4), np.zeros((2, 4)), r"targets: expected shape \(n = 4\), received \(2, 4\)"),
+    ],
+)
+def test_comparison_of_other_shapes_is_refused(labels, reference, targets, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        Comparison(labels, reference, targets, 2)
+
+
+# Standard errors
+
+
+def test_standard_errors_by_hand():
+    # Wrong twice and apart once, D = 1/2: residuals 1/2, -1/2, 0, 0, their error √(1/8) / √4, errors 1/2.
+    found = Comparison([[1, 1, 0, 0]], [0, 1, 0, 0], [0, 0, 0, 0], 2).standard_errors()
+    np.testing.assert_allclose(found, [np.sqrt(1 / 8)])
+
+
+def test_standard_errors_are_those_of_a_bootstrap():
+    large = comparison(networks=3, images=1500)
+    rng = np.random.default_rng(2)
+    resampled = [large.points(rng.integers(1500, size=1500)).diversities for _ in range(800)]
+    np.testing.assert_allclose(large.standard_errors(), np.std(resampled, axis=0), rtol=0.12)
+
+
+def test_standard_errors_halve_with_four_times_the_images():
+    labels, reference, targets = predictions()
+    fourfold = Comparison(*(np.tile(own, 4) for own in (labels, reference, targets)), CLASSES)
+    np.testing.assert_allclose(fourfold.standard_errors(), comparison().standard_errors() / 2, rtol=1e-5)
+
+
+def test_standard_errors_without_errors_are_undefined():
+    found = Comparison([[0, 0, 0], [1, 0, 0], [1, 1, 1]], [0, 1, 0], [0, 0, 0], 2).standard_errors()
+    np.testing.assert_array_equal(np.isnan(found), [True, False, False])
+
+
+# Limits
+
+
+def test_limits_by_hand():
+    # Two classes, 0.8 and 0.6: 0.2 * 0.6 + 0.4 * 0.8 = 0.44 differ, or flips of 0.2 / (2 * 0.8 - 1).
+    lower, upper = points([0.6, 0.8], [0.4, 0]).limits()
+    np.testing.assert_allclose(upper, [0.44 / 0.4, 0.32 / 0.2])
+    np.testing.assert_allclose(lower, [1 / 3 / 0.4, 0])
+
+
+@pytest.mark.parametrize("guess", [0.5, 0.3])
+def test_limits_of_a_reference_that_guesses(guess):
+    lower, upper = points([0.6, 0.5], [0.4, 0.4], reference_accuracy=guess).limits()
+    assert np.isnan(lower).all()
+    np.testing.assert_allclose(upper, [((1 - guess) * 0.6 + guess * 0.4) / 0.4, 1])
+
+
+# The flip family
+
+
+@pytest.mark.parametrize("exponent", [0.1, 0.4, 1.0, 3.0])
+def test_exponent_of_the_family_is_its_own(exponent):
+    own = points(*metrics.flip_family(np.linspace(0.05, 0.9, 30), exponent, 0.7, 10), 0.7, 10)
+    assert own.exponent() == pytest.approx(exponent, rel=1e-3)
+
+
+def test_exponent_undefined():
+    assert np.isnan(points([0.4], [0.5], reference_accuracy=0.5).exponent())
+    assert np.isnan(points([1, 1], [0.2, 0.2]).exponent())
