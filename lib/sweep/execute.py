@@ -20,8 +20,8 @@ from lib.run.progress import progress
 if TYPE_CHECKING:  # workers import this module, and have no need of what a plan imports, PyTorch above all
     from lib.sweep.plan import Cell, Sweep
 
-#: Options of papermill: without its bar, and with kernels that do not warn of how they talk to it.
-QUIET = {"progress_bar": False, "extra_arguments": ["--log-level=ERROR"]}
+#: Options of papermill: without its bar, and with kernels that say nothing of how they talk to it, or are stopped.
+QUIET = {"progress_bar": False, "extra_arguments": ["--log-level=CRITICAL"]}
 
 #: Of one sweep at a time, and the sign that a folder is one of a sweep.
 LOCK = ".sweep.lock"

@@ -1,5 +1,7 @@
 """The cells of a sweep before anything runs: their names, what they share, and what is not allowed."""
 
+import json
+import random
 import re
 
 import numpy as np
@@ -8,6 +10,9 @@ from conftest import NOTEBOOKS
 from helpers import notebook, subset, train
 
 from lib.errors import OneLineError
+from lib.findings.judging import judge_estimate
+from lib.findings.records import write_result
+from lib.metrics.intervals import Estimate
 from lib.sweep.plan import NAME_LENGTH, plan
 
 SMALL = {"preset": "smoke", "dataset": "digits", "epochs": 1}
@@ -105,3 +110,38 @@ def test_members_that_the_store_lacks_are_counted(tmp_path, monkeypatch):
     assert [cell.missing_members() for cell in planned.cells] == ["0 of 2", "1 of 3", "10 of 10"]
     (path := tmp_path / "page.ipynb").write_text(notebook("a: int = 1"))
     assert plan([path], [{"a": 2}], tmp_path / "out").cells[0].missing_members() == "not known"
+
+
+def test_any_bit_of_an_executed_notebook_or_verdict_is_noticed(tmp_path):
+    (path := tmp_path / "page.ipynb").write_text(notebook("a: int = 1", "b = 0.7"))
+    planned = plan([path], [{"a": 2}], tmp_path / "out")
+    (cell,) = planned.cells
+    planned.unfinished(cell).parent.mkdir(parents=True)
+    planned.unfinished(cell).write_text(cell.source.text)
+    context = {"dataset": "digits", "architecture": "small_cnn", "preset": "smoke"}
+    judged = judge_estimate("independent/disagree", Estimate(0.5, 0.4, 0.6, 10, "members"), context)
+    verdict = write_result(judged, planned.records(cell))
+    assert planned.results(cell) is None
+    planned.complete(cell)
+    assert not planned.unfinished(cell).exists()
+    assert [one.verdict for one in planned.results(cell)] == [judged.verdict]
+    numbers = random.Random(0)
+    for file in (planned.notebook(cell), verdict):
+        whole = file.read_bytes()
+        for _ in range(100):
+            changed = bytearray(whole)
+            changed[numbers.randrange(len(whole))] ^= 1 << numbers.randrange(8)
+            file.write_bytes(bytes(changed))
+            # A bit of the space between values of the notebook changes nothing that is read.
+            same = file != verdict and reads_the_same(whole, changed)
+            assert (planned.results(cell) is None) != same
+        file.write_bytes(whole)
+    verdict.unlink()
+    assert planned.results(cell) is None
+
+
+def reads_the_same(one, other):
+    try:
+        return json.loads(one) == json.loads(other)
+    except ValueError:
+        return False
