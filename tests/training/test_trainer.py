@@ -1,11 +1,9 @@
-"""Schedules at the paper's epochs, batches, augmentation, and one member from its first weights to its last."""
+"""Optimisers, and one member from its first weights to its last."""
 
 import dataclasses
-import itertools
 
 import numpy as np
 import pytest
-import scipy.ndimage
 import torch
 from helpers import assert_same, member, subset
 from torch import nn
@@ -17,11 +15,9 @@ from lib.run.store import RunStore
 from lib.training import trainer as training
 from lib.training.schedules import SCHEDULES
 from lib.training.trainer import (
-    batches,
     build_member_model,
     build_optimizer,
     load_trajectory,
-    shift_and_flip,
     train_epoch,
     train_members,
 )
@@ -37,134 +33,6 @@ def trained(folder, config, dataset=DATA):
     run = RunStore(folder).run(config)
     train_members([config], dataset, [run])
     return load_trajectory(run)
-
-
-# Schedules
-
-
-@pytest.mark.parametrize(
-    ("schedule", "base", "epochs", "rates"),
-    [
-        ("halving", 1.6e-3, 40, {0: 1.6e-3, 9: 1.6e-3, 10: 8e-4, 19: 8e-4, 20: 4e-4, 29: 4e-4, 30: 2e-4, 39: 2e-4}),
-        ("halving", 1.6e-3, 12, {0: 1.6e-3, 2: 1.6e-3, 3: 8e-4, 6: 4e-4, 9: 2e-4, 11: 2e-4}),
-        (
-            "keras-resnet",
-            1e-3,
-            200,
-            {0: 1e-3, 80: 1e-3, 81: 1e-4, 120: 1e-4, 121: 1e-5, 160: 1e-5, 161: 1e-6, 180: 1e-6, 181: 5e-7, 199: 5e-7},
-        ),
-        ("step", 0.15, 160, {0: 0.15, 79: 0.15, 80: 0.015, 119: 0.015, 120: 0.0015, 159: 0.0015}),
-        ("cosine", 0.05, 50, {0: 0.05, 25: 0.025, 49: 0.05 * 0.5 * (1 + np.cos(np.pi * 49 / 50))}),
-        ("constant", 0.1, 7, {0: 0.1, 6: 0.1}),
-    ],
-)
-def test_schedule_at_the_papers_epochs(schedule, base, epochs, rates):
-    for epoch, rate in rates.items():
-        assert base * SCHEDULES[schedule](epoch, epochs) == pytest.approx(rate, rel=1e-9)
-
-
-@pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("epochs", [1, 2, 3, 5])
-def test_schedule_of_a_short_run_starts_at_the_base_and_stays_positive(schedule, epochs):
-    rates = [SCHEDULES[schedule](epoch, epochs) for epoch in range(epochs)]
-    assert rates[0] == 1
-    assert all(later <= earlier for earlier, later in itertools.pairwise(rates))
-    assert rates[-1] > 0
-
-
-# Batches
-
-
-def test_batches_permutation_visits_each_image_once():
-    parts = list(batches(config(), 300, 0))
-    assert [len(part) for part in parts] == [128, 128, 44]
-    assert sorted(torch.cat(parts).tolist()) == list(range(300))
-
-
-def test_batches_replacement_draws_full_batches():
-    parts = list(batches(config(sampling="replacement"), 300, 0))
-    assert [len(part) for part in parts] == [128, 128]
-    drawn = torch.cat(parts)
-    assert drawn.min() >= 0
-    assert drawn.max() < 300
-    assert len(drawn.unique()) < len(drawn)
-    assert len(list(batches(config(sampling="replacement"), 49_500, 0))) == 386
-
-
-def test_batches_replacement_of_few_images_is_one_batch():
-    assert [len(part) for part in batches(config(sampling="replacement"), 10, 0)] == [128]
-
-
-@pytest.mark.parametrize("sampling", ["permutation", "replacement"])
-def test_batches_repeat_but_differ_between_epochs_members_and_seeds(sampling):
-    def order(epoch=0, number=0, **overrides):
-        chosen = member(number, dataset=DATA, sampling=sampling, **overrides)
-        return torch.cat(list(batches(chosen, 300, epoch))).tolist()
-
-    assert order() == order()
-    others = [order(epoch=1), order(number=1), order(seed=1)]
-    assert all(other != order() for other in others)
-    assert order(learning_rate=0.5) == order()
-
-
-# Augmentation
-
-
-def augmented(monkeypatch, inputs, flip, x, y):
-    """`shift_and_flip` with draws that say: mirrored or not, moved by that share of the size, from -0.1 to 0.1."""
-    draws = torch.tensor([0.0 if flip else 0.9, 0.5 + 5 * x, 0.5 + 5 * y])[:, None].repeat(1, len(inputs))
-    with monkeypatch.context() as patch:
-        patch.setattr(torch, "rand", lambda *size, generator: draws)
-        return shift_and_flip(inputs, torch.Generator())
-
-
-def photographs(count=4, height=12, width=20):
-    return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(0))
-
-
-def test_shift_and_flip_of_nothing_is_the_identity(monkeypatch):
-    inputs = photographs()
-    np.testing.assert_allclose(augmented(monkeypatch, inputs, False, 0, 0), inputs, atol=1e-5)
-
-
-def test_shift_and_flip_mirrors_left_and_right_only(monkeypatch):
-    inputs = photographs()
-    np.testing.assert_allclose(augmented(monkeypatch, inputs, True, 0, 0), inputs.flip(3), atol=1e-5)
-
-
-@pytest.mark.parametrize(("x", "y"), [(0.1, 0), (0, 0.1), (-0.1, 0.05), (0.033, -0.071)])
-def test_shift_and_flip_equals_scipys_shift_with_repeated_border(monkeypatch, x, y):
-    inputs = photographs()
-    moved = augmented(monkeypatch, inputs, False, x, y)
-    expected = scipy.ndimage.shift(inputs.numpy(), (0, 0, -12 * y, -20 * x), order=1, mode="nearest")
-    np.testing.assert_allclose(moved, expected, atol=1e-4)
-    assert (moved - inputs).abs().max() > 0.1
-
-
-def test_shift_and_flip_repeats_the_border_at_full_shift(monkeypatch):
-    inputs = photographs(width=20)
-    moved = augmented(monkeypatch, inputs, False, 0.1, 0)
-    np.testing.assert_allclose(moved[..., :-2], inputs[..., 2:], atol=1e-5)
-    for column in (-2, -1):
-        np.testing.assert_allclose(moved[..., column], inputs[..., -1], atol=1e-5)
-
-
-def test_shift_and_flip_draws_for_every_image_and_repeats_with_the_generator():
-    inputs = photographs(1).repeat(64, 1, 1, 1)
-    one, again, other = (shift_and_flip(inputs, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
-    assert torch.equal(one, again)
-    assert not torch.equal(one, other)
-    assert len({image.numpy().tobytes() for image in one}) == 64
-    # What is drawn stays within the images' range: nothing but their own pixels is mixed in.
-    assert one.min() >= inputs.min()
-    assert one.max() <= inputs.max()
-
-
-def test_shift_and_flip_mirrors_half_of_the_images():
-    ramp = torch.linspace(0, 1, 20).expand(2000, 1, 4, 20)
-    moved = shift_and_flip(ramp, torch.Generator().manual_seed(0))
-    mirrored = (moved[..., 0] > moved[..., -1]).float().mean().item()
-    assert mirrored == pytest.approx(0.5, abs=0.05)
 
 
 # Optimisers
