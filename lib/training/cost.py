@@ -6,6 +6,7 @@ Plan → training_rate (measured) → hours, disk
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -41,7 +42,7 @@ class Plan:
         """The network; raises `ConfigError` where it needs a package that is missing."""
         return build_model(self.experiment.architecture, self.image_shape, self.num_classes)
 
-    @property
+    @cached_property
     def checkpoint_size(self) -> int:
         """Numbers that one checkpoint holds: weights and BatchNorm statistics."""
         model = self._model()
@@ -55,7 +56,7 @@ class Plan:
         """
         return 4 * self.checkpoint_size * (self.experiment.epochs + 1) * self.experiment.num_members
 
-    @property
+    @cached_property
     def flops(self) -> int:
         """Operations of the convolutions and matrix products that training on one image takes, forward and backward."""
         height, width, channels = self.image_shape
@@ -103,19 +104,14 @@ _PRESET_DATA = {
 }
 
 
-def preset_plans(preset: str) -> dict[str, Plan]:
-    """All that the pages of a preset train, by what it is for: the networks of the findings, and of two appendices."""
+def preset_plans(preset: str, others: Mapping[str, Experiment]) -> dict[str, Plan]:
+    """All that the pages of a preset train, by what it is for: the networks that most of them share, and `others`."""
     settings = PRESETS[preset]
     data = _PRESET_DATA[settings["dataset"]]
     names = dict.fromkeys([*settings["architectures"], *settings["sampled_architectures"]])
-    plans = {f"findings, {name}": Plan(Experiment.from_preset(preset, architecture=name), *data) for name in names}
-    for study, title in (("randomness", "appendix B"), ("chains", "appendix C")):
-        chosen = Experiment.from_preset(preset, study)
-        if study == "randomness":
-            # Three learning rates; of each, M runs of either kind, of which one is the same.
-            chosen = replace(chosen, num_members=3 * (2 * chosen.num_members - 1))
-        plans[f"{title}, {chosen.architecture}"] = Plan(chosen, *data)
-    return plans
+    experiments = {f"findings, {name}": Experiment.from_preset(preset, architecture=name) for name in names}
+    experiments |= {f"{title}, {other.architecture}": other for title, other in others.items()}
+    return {title: Plan(experiment, *data) for title, experiment in experiments.items()}
 
 
 def training_rate(plan: Plan, batch_size: int | None = None, steps: int = 2) -> float:

@@ -11,7 +11,6 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import report
 from book import fragments
 from lib.config import PRESETS, PROTOCOLS, Experiment
-from lib.training.cost import preset_plans
 
 
 def rows(table):
@@ -64,7 +63,7 @@ def test_api_has_every_folder_with_its_line_and_every_module_once():
 def test_sizing_has_the_hours_and_disk_of_every_plan():
     table = rows(fragments.sizing())[2:]
     for preset in PRESETS:
-        for title, plan in preset_plans(preset).items():
+        for title, plan in fragments.plans(preset).items():
             (row,) = [row for row in table if row[:2] == [f"`{preset}`", title]]
             petaflop, hours, disk = (float(cell.replace(",", "")) for cell in row[4:])
             assert hours == pytest.approx(petaflop * 1e15 / fragments.ASSUMED_RATE / 3600, rel=0.02)

@@ -8,7 +8,6 @@ import pytest
 import torch
 from helpers import assert_same, member, subset
 
-from lib.config import Experiment
 from lib.errors import ConfigError
 from lib.models.lockstep import CannotStack
 from lib.run.store import RunStore
@@ -49,7 +48,7 @@ def test_rate_of_the_paper_restarts_every_50_of_150_epochs():
 
 
 def test_noise_is_in_the_last_epochs_of_each_cycle():
-    paper = Experiment.from_preset("paper", "chains").members("cifar10", "0" * 64)[0]
+    paper = chain(epochs=150, noise_epochs=5)
     noisy = [epoch for epoch in range(150) if is_noisy(paper, epoch)]
     assert noisy == [*range(45, 50), *range(95, 100), *range(145, 150)]
     assert not any(is_noisy(chain(noise_epochs=0), epoch) for epoch in range(6))
