@@ -124,6 +124,17 @@ def legend_entries(figure) -> list[str]:
     return [text.get_text() for text in legend.texts]
 
 
+def drawn_points(axes) -> dict[str, np.ndarray]:
+    """Names of the methods of a panel and their points, by the error bars that they are made of."""
+    return {bars.get_label(): bars.lines[0].get_xydata() for bars in axes.containers}
+
+
+def drawn_bars(axes) -> dict[str, np.ndarray]:
+    """Half of the length of every bar, by the names of the methods."""
+    spans = {one.get_label(): np.array(one.lines[2][0].get_segments()) for one in axes.containers}
+    return {name: (own[:, 1, 1] - own[:, 0, 1]) / 2 for name, own in spans.items()}
+
+
 def processes_of_group(group):
     """Process ids whose group it is, zombies left out."""
     found = []

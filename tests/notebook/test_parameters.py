@@ -10,9 +10,9 @@ import pytest
 from conftest import NOTEBOOKS, ROOT, SCOREBOARD
 from helpers import notebook
 
-from lib.config import Experiment
 from lib.errors import ConfigError
-from lib.notebook.parameters import NotebookSource, check_names, check_types
+from lib.findings import FINDINGS
+from lib.notebook.parameters import NotebookSource, check_names, check_parameters, check_types, experiments_of
 from lib.run.store import RunStore
 from lib.sweep.grid import combinations, read_grid
 
@@ -33,7 +33,6 @@ def test_source_has_parameters_in_their_order(read):
     source = read(notebook('preset: str = "smoke"  # size\nscales: list = [1, None]  # of samples', "%pip list\nx = 1"))
     assert source.annotations == {"preset": "str", "scales": "list"}
     assert source.defaults == {"preset": "smoke", "scales": [1, None]}
-    assert source.experiments(source.defaults) == []
 
 
 @pytest.mark.parametrize(
@@ -43,7 +42,6 @@ def test_source_has_parameters_in_their_order(read):
         ("[]", "is not a Jupyter notebook"),
         ('{"cells": 3}', "is not a Jupyter notebook"),
         ('{"cells": [{"cell_type": "code", "source": "", "metadata": []}]}', "is not a Jupyter notebook"),
-        ("[" * 100_000, "is not a Jupyter notebook"),
         (notebook("a: int = 1", tags=()), "has no cell with the tag `parameters`"),
         (notebook("a = 1"), "must have lines `name: type = literal`"),
         (notebook("a: int"), "must have lines `name: type = literal`"),
@@ -64,34 +62,15 @@ def test_notebook_that_is_not_there_is_one_line(tmp_path):
         NotebookSource.read(tmp_path / "none.ipynb")
 
 
-def test_open_page_with_arguments_that_are_no_literals_is_one_line(read):
-    source = read(notebook("a: int = 1", "page = notebook.open_page(min_members=count)"))
-    with pytest.raises(ConfigError, match="must be literals"):
-        source.experiments(source.defaults)
-
-
-def test_open_page_takes_arguments_by_position_too(read):
-    source = read(notebook('preset: str = "smoke"\narchitectures: list = None', 'page = open_page(2, "architectures")'))
-    assert [one.architecture for one in source.experiments(source.defaults)] == ["small_cnn", "resnet8_v1"]
-
-
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
-def test_pages_say_what_they_train(path):
-    source = NotebookSource.read(path)
-    experiments = source.experiments(source.defaults | {"preset": "smoke", "num_members": 5})
-    study = {"10_randomness": "randomness", "11_sgmcmc": "chains"}.get(path.stem)
-    for experiment in experiments:
-        own = {"architecture": experiment.architecture, "num_members": 5}
-        assert experiment == Experiment.from_preset("smoke", study, **own)
-    assert source.trains_its_experiments() == (path.stem not in ("09_harder", "10_randomness"))
-    assert source.trains_paths() == (path.stem == "06_tunnel")
+def finding_of(source):
+    return FINDINGS[source.path.stem.partition("_")[2]]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_pages_refuse_what_their_statistics_cannot_do(path):
     source = NotebookSource.read(path)
     with pytest.raises(ConfigError, match="num_members must be at least 2 on this page"):
-        source.experiments(source.defaults | {"num_members": 1})
+        experiments_of(finding_of(source), source.defaults | {"num_members": 1})
 
 
 def test_names_and_types_that_are_not_allowed():
@@ -102,6 +81,66 @@ def test_names_and_types_that_are_not_allowed():
     with pytest.raises(ConfigError, match=r"^the type of parameter 'seed' must be one of str, int,.* got dict"):
         check_types({"seed": None}, {"seed": "dict"})
     check_types({"seed": None, "rate": 1}, {"seed": "int", "rate": "float"})
+
+
+# In a notebook that runs
+
+CELL = """preset: str = "quick"  # size
+architectures: list = None  # networks
+num_members: int = None  # runs
+rate: float = 0.5  # a rate
+flag: bool = False  # a flag
+runs_dir: str = None  # store
+"""
+VALUES = dict.fromkeys(("architectures", "num_members", "runs_dir")) | {"preset": "quick", "rate": 0.5, "flag": False}
+
+
+def test_check_parameters_returns_declared_ones():
+    assert check_parameters(["import os", CELL], VALUES | {"other": 1}) == VALUES
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("preset", "smoke"), ("num_members", 3), ("rate", 1), ("flag", True), ("architectures", ["a"]), ("rate", None)],
+)
+def test_check_parameters_right_type(name, value):
+    assert check_parameters([CELL], VALUES | {name: value})[name] == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [
+        ("preset", 3, "str"),
+        ("num_members", "three", "int"),
+        ("num_members", 1000.0, "int"),
+        ("num_members", True, "int"),
+        ("rate", "1e-2", "float"),
+        ("flag", "false", "bool"),
+        ("flag", 1, "bool"),
+        ("architectures", "[small_cnn]", "list"),
+    ],
+)
+def test_check_parameters_wrong_type(name, value, kind):
+    with pytest.raises(ConfigError, match=rf"^parameter '{name}' must be {kind}, got {value!r}".replace("[", r"\[")):
+        check_parameters([CELL], VALUES | {name: value})
+
+
+def test_check_parameters_unknown_name_from_papermill():
+    with pytest.raises(ConfigError, match=r"^unknown parameter 'num_member'; did you mean 'num_members'\?"):
+        check_parameters([CELL, "# Parameters\nnum_member = 3\n"], VALUES)
+
+
+def test_check_parameters_known_name_from_papermill():
+    check_parameters(["%matplotlib inline", CELL, "# Parameters\nnum_members = 3\n"], VALUES)
+
+
+def test_check_parameters_reads_the_last_parameters_cell():
+    check_parameters([CELL, "# Parameters\nnum_member = 3\n", CELL], VALUES)
+
+
+def test_check_parameters_without_cell():
+    with pytest.raises(ConfigError, match="no parameters cell"):
+        check_parameters(["x = 1"], {})
 
 
 # Parameter files and papermill's own commands
@@ -129,7 +168,7 @@ def test_parameter_file_is_accepted_by_its_notebook(path):
     source = notebook_of(path)
     (given,) = combinations(*read_grid(path), source.annotations)
     check_types(given, source.annotations)
-    experiments = source.experiments(source.defaults | given)
+    experiments = experiments_of(finding_of(source), source.defaults | given)
     assert {one.preset for one in experiments} == {"paper"}
 
 

@@ -15,10 +15,25 @@ from matplotlib.collections import LineCollection, PathCollection, QuadMesh
 from matplotlib.figure import Figure
 
 from lib import plots
-from lib.findings import claims
-from lib.findings.claims import Estimate
-from lib.findings.planes import Points
-from lib.plots import appendix, diversity, downloads, ensembles, landscape, scoreboard, similarity, subspaces
+from lib.findings.judging import judge_estimate
+from lib.metrics.comparison import Points
+from lib.metrics.intervals import Estimate
+from lib.plots import (
+    coverage,
+    diversity,
+    downloads,
+    ensemble,
+    harder,
+    independent,
+    radial,
+    randomness,
+    scoreboard,
+    sgmcmc,
+    shift,
+    subspaces,
+    trajectories,
+    tunnel,
+)
 from lib.plots.style import METHOD_NAMES
 
 pytestmark = pytest.mark.usefixtures("clean_style")
@@ -26,13 +41,14 @@ pytestmark = pytest.mark.usefixtures("clean_style")
 RNG = np.random.default_rng(0)
 RADII, ANGLES, PLACES = np.linspace(0, 2, 5), np.linspace(0, np.pi / 2, 4), np.linspace(0, 1, 6)
 SHIFTED = {way: RNG.random((2, 2, 4, 5)) for way in ("single", "random")}
-PLANES = {
-    title: {
-        "random": Points(RNG.uniform(0.3, 0.6, 5), RNG.random(5) / 3, 0.71, 10),
-        "independent": Points(np.array([0.75]), np.array([0.2]), 0.71, 10),
-        "dropout": Points(np.zeros(0), np.zeros(0), 0.71, 10),
-    }
+POINTS = {
+    (title, way): Points(*own, 0.71, 10)
     for title in ("one", "other")
+    for way, own in {
+        "random": (RNG.uniform(0.3, 0.6, 5), RNG.random(5) / 3),
+        "independent": (np.array([0.75]), np.array([0.2])),
+        "dropout": (np.zeros(0), np.zeros(0)),
+    }.items()
 }
 #: Two runs in their plane, each from its first weights to its own optimum.
 PATHS = [np.array([*RNG.random((3, 2)), end]) for end in np.eye(2)]
@@ -41,34 +57,43 @@ IMAGES = RNG.integers(0, 256, (3, 2, 8, 7, 3), dtype=np.uint8)
 
 def judged(claim, value, low, high):
     context = {"dataset": "digits", "architecture": "small_cnn", "preset": "smoke"}
-    return claims.judge(claim, Estimate(value, low, high, 2000, "members"), context)
+    return judge_estimate(claim, Estimate(value, low, high, 2000, "members"), context)
 
 
-def estimates(*values):
-    return {1e-3 * 2**n: Estimate(one, one - 0.11, one + 0.13, 2000, "members") for n, one in enumerate(values)}
+#: Two sources at learning rates 0.001 and 0.002: value, and both ends of the interval.
+DIFFERENCES = pd.DataFrame(
+    [
+        ["a", "initialisation and order", 1e-3, 0.3, 0.19, 0.43],
+        ["a", "initialisation and order", 2e-3, 0.4, 0.29, 0.53],
+        ["a", "neither", 1e-3, 0.2, 0.09, 0.33],
+    ],
+    columns=["measure", "series", "learning rate", "value", "low", "high"],
+)
 
 
 #: For each function what it is given.
 EXAMPLES = {
-    similarity.checkpoint_similarity: (RNG.random((6, 6)), 2, "cosine", True),
-    similarity.trajectories_in_plane: (RNG.random((3, 4, 2)), RNG.random((3, 4))),
-    similarity.learning_curves: (RNG.random((3, 5)),),
-    similarity.solution_similarity: ([RNG.random((3, 3)), RNG.random((4, 4))], ["a", "b"], "cosine", (0, 1), "viridis"),
-    similarity.pair_distances: ([RNG.random(3), RNG.random(6)], ["a", "b\nwithin a chain"], "distance"),
+    trajectories.weights_alike: (RNG.random((6, 6)), 2),
+    trajectories.labels_differ: (RNG.random((6, 6)), 2),
+    trajectories.trajectories_in_plane: (RNG.random((3, 4, 2)), RNG.random((3, 4))),
+    trajectories.learning_curves: (RNG.random((3, 5)),),
+    independent.cosines: ({"a": RNG.random((3, 3)), "b": RNG.random((4, 4))},),
+    independent.disagreements: ({"a": RNG.random((3, 3))},),
+    independent.pair_distances: ({"a": RNG.random(3), "b\nwithin a chain": RNG.random(6)}, "distance"),
     subspaces.samples_in_plane: (
         RNG.random((2, 4, 2)),
         {"random": RNG.random((2, 5, 2)), "dropout": RNG.random((2, 5, 2))},
         {"random": RNG.random((2, 5)) > 0.5, "dropout": np.zeros((2, 5), bool)},
     ),
     subspaces.distance_from_base: (
-        {"random": RNG.random(5), "dropout": RNG.random(4)},
-        {"random": RNG.random(5), "dropout": RNG.random(4)},
-        {"random": RNG.random(5) > 0.5, "dropout": np.ones(4, bool)},
+        {"random": RNG.random((2, 5)), "dropout": RNG.random((2, 4))},
+        {"random": RNG.random((2, 5)), "dropout": RNG.random((2, 4))},
+        {"random": RNG.random((2, 5)) > 0.5, "dropout": np.ones((2, 4), bool)},
         2.0,
     ),
-    diversity.diversity_accuracy: (PLANES,),
-    diversity.flip_families: (PLANES, {"one": 0.34, "other": np.nan}),
-    landscape.radial_maps: (
+    diversity.diversity_accuracy: (POINTS,),
+    diversity.flip_families: (POINTS, {"one": 0.34, "other": np.nan}),
+    radial.radial_maps: (
         RADII,
         ANGLES,
         {title: RNG.random((5, 4)) for title in ("a", "b", "c")},
@@ -78,7 +103,7 @@ EXAMPLES = {
         "low-rank-gaussian",
         30.0,
     ),
-    landscape.radial_surfaces: (
+    radial.radial_surfaces: (
         RADII,
         ANGLES,
         [RNG.uniform(0.1, 9, (5, 4)) for _ in range(2)],
@@ -86,37 +111,44 @@ EXAMPLES = {
         ["train", "validation"],
         (0, 1),
     ),
-    landscape.ray_profiles: (RADII, {"loss": RNG.random((2, 5)), "error": RNG.random((2, 5))}, (0, 3), (0.8, 1.2)),
-    landscape.path_profiles: (
+    radial.ray_profiles: (RADII, {"loss": RNG.random((2, 5)), "error": RNG.random((2, 5))}, (0, 3), (0.8, 1.2)),
+    tunnel.path_profiles: (
         PLACES,
         RNG.random((2, 2, 6)),
         RNG.random((2, 2, 6)),
         RNG.random((2, 2, 2, 6)),
         [(0, 1), (2, 3)],
     ),
-    landscape.tunnel_functions: (PATHS, RNG.random((4, 2)), (0, 1)),
-    landscape.stitched_fans: (PLACES, RADII, {title: RNG.random((5, 6)) for title in ("a", "b")}, (0, 1)),
-    ensembles.ensemble_sizes: (
+    tunnel.tunnel_functions: (PATHS, RNG.random((4, 2)), (0, 1)),
+    tunnel.stitched_fans: (PLACES, RADII, {title: RNG.random((5, 6)) for title in ("a", "b")}, (0, 1)),
+    ensemble.ensemble_sizes: (
         {
             way: pd.DataFrame({"size": [1, 1, 2, 2], "accuracy": RNG.random(4), "Brier score": RNG.random(4)})
             for way in ("independent", "random")
         },
     ),
-    ensembles.image_grid: (IMAGES, ["fog", "snow", "glass blur"], ["0", "1"], "severity"),
-    ensembles.shifted_scores: (SHIFTED, ["one run", "all"], ["accuracy", "Brier score"]),
-    ensembles.shifted_gains: (SHIFTED, ["one run", "all"], ["accuracy", "Brier score"]),
-    ensembles.shifted_divergence: (
+    shift.image_grid: (IMAGES, ["fog", "snow", "glass blur"], ["0", "1"], "severity"),
+    shift.shifted_scores: (SHIFTED, ["one run", "all"], ["accuracy", "Brier score"]),
+    shift.shifted_gains: (SHIFTED, ["one run", "all"], ["accuracy", "Brier score"]),
+    shift.shifted_divergence: (
         {way: RNG.random((4, 5)) for way in ("independent", "random")},
         {"independent": 0.9, "random": 0.2},
         "letters",
     ),
-    ensembles.ensembles_under_shift: (
+    harder.ensembles_under_shift: (
         pd.DataFrame({"severity": [0, 0, 1], "size": [1, 2, 1], "accuracy": RNG.random(3), "Brier score": [1, 2, 3]}),
     ),
-    appendix.sources_of_diversity: ({"a": {"both": estimates(0.3, 0.4), "none": estimates(0.2)}},),
-    appendix.chain_curves: (RNG.random((2, 3, 6)), ["one", "other"], [3, 6]),
-    appendix.cycle_cosines: ({title: RNG.random((6, 6)) for title in ("one", "other")}, 3),
-    appendix.chains_in_plane: ({title: RNG.random((3, 5, 2)) for title in ("one", "other")}, np.array([2, 4])),
+    randomness.sources_of_diversity: (DIFFERENCES,),
+    sgmcmc.chain_curves: ({title: RNG.random((3, 6)) for title in ("one", "other")}, [3, 6]),
+    sgmcmc.cycle_cosines: ({title: RNG.random((6, 6)) for title in ("one", "other")}, 3),
+    sgmcmc.chains_in_plane: ({title: RNG.random((3, 5, 2)) for title in ("one", "other")}, np.array([2, 4])),
+    coverage.coverage: (
+        [
+            {"claim": "a", "members": members, "interval": interval, "coverage": 0.9, "false": 0.01 * members}
+            for members in (2, 3)
+            for interval in ("before", "now")
+        ],
+    ),
     scoreboard.forest: (
         [judged("trajectories/weights-align", 0.9, 0.85, 1.0), judged("independent/equidistant", 0.1, 0, 0.2)],
     ),
@@ -124,14 +156,14 @@ EXAMPLES = {
 
 #: How the place of a point on the horizontal axis says what is in the table, where methods are set apart.
 AT = {
-    ensembles.ensemble_sizes: np.rint,
-    ensembles.shifted_gains: np.rint,
+    ensemble.ensemble_sizes: np.rint,
+    shift.shifted_gains: np.rint,
     # The foreign images have a panel of their own, and no severity.
-    ensembles.shifted_divergence: lambda x: np.full(len(x), np.nan),
-    appendix.sources_of_diversity: lambda x: 1e-3 * 2 ** np.rint(np.log2(x / 1e-3)),
+    shift.shifted_divergence: lambda x: np.full(len(x), np.nan),
+    randomness.sources_of_diversity: lambda x: 1e-3 * 2 ** np.rint(np.log2(x / 1e-3)),
 }
 #: Figures of rows, whose vertical axis has names alone.
-ROWS = {similarity.pair_distances, scoreboard.forest}
+ROWS = {independent.pair_distances, scoreboard.forest}
 
 every_function = pytest.mark.parametrize("function", EXAMPLES, ids=lambda function: function.__name__)
 
@@ -226,7 +258,7 @@ def test_tables_have_named_columns_and_a_row_an_observation(function):
 # Those of the other figures are made by the notebooks.
 @pytest.mark.parametrize(
     "function",
-    [similarity.checkpoint_similarity, similarity.trajectories_in_plane, appendix.sources_of_diversity],
+    [trajectories.weights_alike, trajectories.trajectories_in_plane, randomness.sources_of_diversity],
     ids=lambda function: function.__name__,
 )
 def test_svg_is_the_same_each_time_and_its_text_is_text(function):
@@ -245,16 +277,17 @@ def test_svg_is_the_same_each_time_and_its_text_is_text(function):
 
 
 def test_rows_of_a_matrix_are_its_rows():
-    (matrix, *_), data = EXAMPLES[similarity.checkpoint_similarity], table(drawn_once(similarity.checkpoint_similarity))
-    assert list(data.columns) == ["run", "checkpoint", "other run", "other checkpoint", "cosine"]
+    label = "cosine similarity of weights"
+    (matrix, *_), data = EXAMPLES[trajectories.weights_alike], table(drawn_once(trajectories.weights_alike))
+    assert list(data.columns) == ["run", "checkpoint", "other run", "other checkpoint", label]
     assert len(data) == 36
-    (cell,) = data.query("run == 2 and checkpoint == 1 and `other run` == 1 and `other checkpoint` == 3")["cosine"]
+    (cell,) = data.query("run == 2 and checkpoint == 1 and `other run` == 1 and `other checkpoint` == 3")[label]
     assert cell == pytest.approx(matrix[3, 2])
 
 
 def test_rows_of_a_polar_map_have_its_radii_and_angles():
-    radii, angles, maps, _, paths, samples, *_ = EXAMPLES[landscape.radial_maps]
-    data = table(drawn_once(landscape.radial_maps))
+    radii, angles, maps, _, paths, samples, *_ = EXAMPLES[radial.radial_maps]
+    data = table(drawn_once(radial.radial_maps))
     assert data["series"].value_counts().to_dict() == {
         "map": 20, "run 3": 4, "run 1": 4, "low-rank Gaussian, run 3": 3, "low-rank Gaussian, run 1": 2
     }  # fmt: skip
@@ -266,26 +299,26 @@ def test_rows_of_a_polar_map_have_its_radii_and_angles():
 
 
 def test_rows_of_a_stitched_map_have_its_radii_and_places():
-    positions, radii, maps, _ = EXAMPLES[landscape.stitched_fans]
-    data = table(drawn_once(landscape.stitched_fans))
+    positions, radii, maps, _ = EXAMPLES[tunnel.stitched_fans]
+    data = table(drawn_once(tunnel.stitched_fans))
     (cell,) = data[near(data["radius"], radii[3]) & near(data["place on the path"], positions[4])].to_dict("records")
     assert [cell[title] for title in maps] == pytest.approx([own[3, 4] for own in maps.values()])
 
 
 def test_images_are_their_pixels():
-    data = table(drawn_once(ensembles.image_grid))
+    data = table(drawn_once(shift.image_grid))
     pixels = data[[f"x = {x}" for x in range(7)]].to_numpy().reshape(3, 2, 8, 3, 7)
     np.testing.assert_array_equal(np.moveaxis(pixels, 3, 4), IMAGES)
     assert data.loc[8 * 3, ["row", "severity", "y", "channel"]].to_list() == ["fog", 1, 0, 1]
 
 
 def test_images_without_names_of_columns_are_counted():
-    data = table(ensembles.image_grid(IMAGES[:2], ["test", "foreign"], ["", ""], ""))
+    data = table(shift.image_grid(IMAGES[:2], ["test", "foreign"], ["", ""], ""))
     assert sorted(set(data["column"])) == [1, 2]
 
 
 def test_shifted_scores_are_by_metric_panel_and_method():
-    data = table(drawn_once(ensembles.shifted_scores))
+    data = table(drawn_once(shift.shifted_scores))
     shown = data[(data["metric"] == "accuracy") & (data["panel"] == "all")]
     assert set(shown["method"]) == {METHOD_NAMES["independent"], METHOD_NAMES["random"]}
     (found,) = shown[(shown["method"] == METHOD_NAMES["random"]) & (shown["severity"] == 2)].to_dict("records")
@@ -294,8 +327,8 @@ def test_shifted_scores_are_by_metric_panel_and_method():
 
 
 def test_paths_are_by_pair_and_path():
-    t, losses, _, differences, _ = EXAMPLES[landscape.path_profiles]
-    data = table(drawn_once(landscape.path_profiles))
+    t, losses, _, differences, _ = EXAMPLES[tunnel.path_profiles]
+    data = table(drawn_once(tunnel.path_profiles))
     own = data[(data["pair"] == "run 3 and run 4") & (data["path"] == "path of low loss")]
     np.testing.assert_allclose(own["loss (nats)"], losses[1, 1], rtol=1e-6)
     np.testing.assert_allclose(own["labels that differ from the second run's"], differences[1, 1, 1], rtol=1e-6)
@@ -314,8 +347,8 @@ def test_a_figure_in_a_notebook_carries_svg_and_data_and_still_shows_the_png():
     shell = InteractiveShell()
     formatter = shell.display_formatter
     formatter.formatters["image/png"].for_type(Figure, lambda figure: b"PNG")
-    formatter.mimebundle_formatter.for_type(Figure, plots.take_away)
-    figure = drawn(similarity.learning_curves)
+    formatter.mimebundle_formatter.for_type(Figure, downloads.take_away)
+    figure = drawn(trajectories.learning_curves)
     bundle, _ = formatter.format(figure)
     assert bundle.keys() == {"text/plain", "image/png", downloads.SVG, downloads.CSV}
     assert bundle["text/csv"].startswith("run,epoch,validation accuracy\n1,1,")

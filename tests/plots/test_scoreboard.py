@@ -1,20 +1,21 @@
 """The picture of all verdicts: what meets a criterion lies right of its line, and rows say what tells them apart."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from lib.findings import claims
-from lib.findings.claims import Estimate
+from lib.findings.judging import VERDICTS, judge_estimate
+from lib.metrics.intervals import Estimate
 from lib.plots import scoreboard
 
 pytestmark = pytest.mark.usefixtures("clean_style")
 
 
-def result(claim, value, low, high, architecture="small_cnn", dataset="digits"):
-    context = {"dataset": dataset, "architecture": architecture, "preset": "smoke"}
-    return claims.judge(claim, Estimate(value, low, high, 2000, "members"), context)
+def result(claim, value, low, high, architecture="small_cnn", folder=""):
+    context = {"dataset": "digits", "architecture": architecture, "preset": "smoke"}
+    return replace(judge_estimate(claim, Estimate(value, low, high, 2000, "members"), context), folder=folder)
 
 
 def names(axes):
@@ -38,7 +39,7 @@ def test_forest_puts_what_meets_a_criterion_to_the_right():
     looks = [line.get_marker() for axes in (first, second) for line in axes.lines[2::2]]
     assert looks == [scoreboard.LOOKS[one.verdict]["marker"] for one in results]
     assert len(set(looks)) == 3
-    assert [text.get_text() for text in figure.legends[0].texts] == list(claims.VERDICTS)
+    assert [text.get_text() for text in figure.legends[0].texts] == list(VERDICTS)
 
 
 def test_forest_has_one_scale_a_claim_and_names_what_differs():
@@ -50,6 +51,19 @@ def test_forest_has_one_scale_a_claim_and_names_what_differs():
     (axes,) = scoreboard.forest(results).axes
     assert names(axes) == ["orthogonal, resnet8_v1", "orthogonal, small_cnn", "disagree"]
     np.testing.assert_allclose([line.get_xdata() for line in axes.lines[1:5:2]], [[-1, -1], [0.5, 0.25]])
+
+
+def test_forest_has_a_row_a_run_which_its_seeds_share():
+    results = [
+        result("independent/disagree", value, value, value, folder=f"02_independent-{parameters}-0123456789ab")
+        for parameters in ("seed_0-epochs_2", "seed_1-epochs_2", "seed_0-epochs_4")
+        for value in [0.5 + len(parameters) / 100]
+    ]
+    (axes,) = scoreboard.forest(results).axes
+    assert names(axes) == ["disagree, epochs_2", "disagree, epochs_4"]
+    heights = [line.get_ydata()[0] for line in axes.lines[2::2]]
+    assert heights[0] < 0 < heights[1] < 0.5
+    assert heights[2] == 1
 
 
 def test_forest_of_a_claim_without_value_or_distance():
