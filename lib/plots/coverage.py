@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from lib.plots.downloads import with_data
-from lib.plots.style import RUN_COLORS, RUN_MARKERS, legend_below
+from lib.plots.style import INK, RUN_COLORS, RUN_MARKERS, legend_below
 
 #: Columns of the picture, by what the rows of the study call them.
 INTERVALS = {"before": "before: bootstrap", "now": "now"}
@@ -31,7 +31,7 @@ def coverage(rows: Sequence[Mapping[str, Any]]) -> Figure:
     figure, grid = plt.subplots(len(MEASURES), len(INTERVALS), figsize=(7.6, 8.4), sharex=True, sharey="row")
     for panels, (measure, (label, limits, promised)) in zip(grid, MEASURES.items(), strict=True):
         for axes, (interval, title) in zip(panels, INTERVALS.items(), strict=True):
-            axes.axhline(promised, color="black", linewidth=1, linestyle="--")
+            axes.axhline(promised, color=INK, linewidth=1, linestyle="--")
             own = table[table["interval"] == interval]
             for claim, color, marker in zip(table["claim"].unique(), RUN_COLORS, RUN_MARKERS, strict=False):
                 line = own[own["claim"] == claim].sort_values("members")

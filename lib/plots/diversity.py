@@ -13,11 +13,11 @@ from matplotlib.ticker import MaxNLocator
 from lib.metrics import flip_family_diversity, perturbed_limit, uncorrelated_limit
 from lib.metrics.comparison import Points
 from lib.plots.downloads import stacked, with_data
-from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, legend_below
+from lib.plots.style import INK, METHOD_COLORS, METHOD_MARKERS, legend_below
 from lib.subspaces.methods import METHOD_NAMES
 
 #: How the two limits are drawn.
-UPPER, LOWER = {"color": "0.3", "linestyle": "--"}, {"color": "0.3", "linestyle": ":"}
+UPPER, LOWER = {"color": INK, "linestyle": "--"}, {"color": INK, "linestyle": ":"}
 
 #: The axes of the plane.
 ACROSS, UP = "test accuracy", "disagreement with base / error"
@@ -105,7 +105,7 @@ def flip_families(points: Mapping[tuple[str, str], Points], exponents: Mapping[s
         own = next(iter(ways.values()))
         base, classes = own.reference_accuracy, own.num_classes
         for number, (way, samples) in enumerate(ways.items()):
-            look = {"color": "0.6", "marker": METHOD_MARKERS[way], "label": None if number else "samples"}
+            look = {"color": INK, "marker": METHOD_MARKERS[way], "label": None if number else "samples"}
             axes.scatter(samples.accuracies, samples.diversities, s=26, **look)
             tables[title, f"samples: {METHOD_NAMES[way]}"] = _table(samples.accuracies, samples.diversities)
         if own.above_chance:
@@ -116,7 +116,7 @@ def flip_families(points: Mapping[tuple[str, str], Points], exponents: Mapping[s
                 tables[title, f"e = {exponent:g}"] = _table(curve, family)
         if np.isfinite(exponents[title]):
             best = flip_family_diversity(curve, exponents[title], base, classes)
-            axes.plot(curve, best, color="black", linewidth=2.4, linestyle="--", label="best fit")
+            axes.plot(curve, best, color=INK, linewidth=2.4, linestyle="--", label="best fit")
             axes.set_title(f"{title}: best fit e = {exponents[title]:.2g}")
             tables[title, f"best fit: e = {exponents[title]:.4g}"] = _table(curve, best)
         axes.set_ylim(-0.06, None)

@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from lib.plots.downloads import crossed, numbers, paired, stacked, with_data
-from lib.plots.style import RUN_COLORS, RUN_MARKERS
+from lib.plots.style import INK, RUN_COLORS, RUN_MARKERS
 
 
 def cosines(matrices: Mapping[str, np.ndarray]) -> Figure:
@@ -66,7 +66,7 @@ def pair_distances(values: Mapping[str, np.ndarray], label: str) -> Figure:
     for row, (name, pairs) in enumerate(values.items()):
         heights = row + rng.uniform(-0.18, 0.18, len(pairs))
         axes.scatter(pairs, heights, color=RUN_COLORS[row], marker=RUN_MARKERS[row], s=45, alpha=0.8)
-        axes.vlines(np.mean(pairs), row - 0.35, row + 0.35, color="black", linewidth=2)
+        axes.vlines(np.mean(pairs), row - 0.35, row + 0.35, color=INK, linewidth=2)
         own = {label: pairs, "mean of the row": np.full(len(pairs), np.mean(pairs))}
         tables[" ".join(name.split())] = crossed({"pair": numbers(len(pairs))}, own)
     axes.set_yticks(range(len(values)), values)

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from lib.plots.downloads import crossed, numbers, stacked, with_data
-from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES, RUN_COLORS, RUN_MARKERS
+from lib.plots.style import INK, METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES, RUN_COLORS, RUN_MARKERS
 
 #: Every patch of a fan is drawn as this many narrower ones, so that its edges are arcs to the eye.
 ARC_PIECES = 6
@@ -62,7 +62,7 @@ def _fan(
 
 def star(axes: Axes, run: int, place: Sequence[float], size: float) -> None:
     """The optimum of a run, counted from 0."""
-    look = {"color": RUN_COLORS[run % 10], "marker": "*", "markeredgecolor": "black", "markeredgewidth": 0.9}
+    look = {"color": RUN_COLORS[run % 10], "marker": "*", "markeredgecolor": INK, "markeredgewidth": 0.9}
     axes.plot(*place, linestyle="none", **look, markersize=size, zorder=5, clip_on=False)
 
 
@@ -117,7 +117,7 @@ def radial_maps(
     for axes in panels[:2]:
         axes.set_ylabel(f"share of {second}'s solution")
     beside.set_axis_off()
-    hollow = {"linestyle": "none", "color": "white", "markeredgecolor": "black"}
+    hollow = {"linestyle": "none", "color": "white", "markeredgecolor": INK}
     handles = [
         Line2D([], [], color=RUN_COLORS[run % 10], linewidth=2, label=name)
         for run, name in zip(runs, run_names(runs), strict=True)
@@ -192,8 +192,8 @@ def ray_profiles(
     """
     figure, panels = plt.subplots(len(values), 1, figsize=(6.4, 2.9 * len(values)), sharex=True, squeeze=False)
     for axes, (label, both) in zip(panels[:, 0], values.items(), strict=True):
-        axes.axvspan(*band, color="0.9", linewidth=0)
-        axes.axvline(1, color="0.6", linewidth=1)
+        axes.axvspan(*band, color=INK, alpha=0.2, linewidth=0)
+        axes.axvline(1, color=INK, linewidth=1)
         for run, own in zip(runs, both, strict=True):
             look = {"color": RUN_COLORS[run % 10], "marker": RUN_MARKERS[run % 10]}
             axes.plot(radii, own, **look, markersize=5, label=f"ray of run {run + 1}")

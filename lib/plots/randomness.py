@@ -8,10 +8,12 @@ from matplotlib.figure import Figure
 
 from lib.findings.randomness import SOURCES
 from lib.plots.downloads import with_data
-from lib.plots.style import RUN_COLORS, legend_below
+from lib.plots.style import METHOD_COLORS, RUN_COLORS, legend_below
 
 #: Colour and marker by the name of what differs between the two networks of a pair.
-LOOKS = dict(zip(SOURCES.values(), [("black", "*"), *zip(RUN_COLORS[:3], "osX", strict=True)], strict=True))
+LOOKS = dict(
+    zip(SOURCES.values(), [(METHOD_COLORS["independent"], "*"), *zip(RUN_COLORS[:3], "osX", strict=True)], strict=True)
+)
 
 
 def sources_of_diversity(differences: pd.DataFrame) -> Figure:

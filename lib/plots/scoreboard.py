@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from lib.findings.judging import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Result
 from lib.findings.records import numbers, parameters_of
 from lib.plots.downloads import with_data
+from lib.plots.style import INK
 
 #: Colour and marker of each verdict, distinguishable in grey.
 LOOKS = {
@@ -42,13 +43,15 @@ def _places(results: Sequence[Result]) -> np.ndarray:
 
 def _draw(axes: Axes, rows: Mapping[str, Sequence[int]], results: Sequence[Result], places: np.ndarray) -> None:
     """The rows of one panel: by name the numbers of their results, the seeds of one run below one another."""
-    axes.axvline(0, color="black", linewidth=1.2)
+    axes.axvline(0, color=INK, linewidth=1.2)
     for row, own in enumerate(rows.values()):
-        for height, number in zip(row + 0.6 * np.linspace(-0.5, 0.5, len(own) + 2)[1:-1], own, strict=True):
+        for height, number in zip(row + np.linspace(-0.5, 0.5, len(own) + 2)[1:-1], own, strict=True):
             verdict, (low, value, high) = results[number].verdict, places[number]
             look = LOOKS[verdict]
             axes.plot([low, high], [height, height], color=look["color"], linewidth=2.2)
-            axes.plot(value, height, linestyle="none", markersize=8, markeredgewidth=1.5, **look)
+            axes.plot(
+                value, height, linestyle="none", markersize=8 if len(own) == 1 else 5, markeredgewidth=1.5, **look
+            )
             if not np.isfinite(value):
                 axes.text(0, height, " no value", va="center", color=look["color"], fontsize="small")
     axes.set_yticks(range(len(rows)), rows, fontsize="small")

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from lib.plots.downloads import crossed, in_plane, numbers, paired, stacked, with_data
-from lib.plots.style import RUN_COLORS, RUN_MARKERS, legend_below
+from lib.plots.style import INK, RUN_COLORS, RUN_MARKERS, legend_below
 
 
 def chain_curves(accuracies: Mapping[str, np.ndarray], ends: Sequence[int]) -> Figure:
@@ -26,7 +26,7 @@ def chain_curves(accuracies: Mapping[str, np.ndarray], ends: Sequence[int]) -> F
     for axes, (network, curves) in zip(grid[:, 0], accuracies.items(), strict=True):
         epochs = numbers(curves.shape[1])
         for end in ends:
-            axes.axvline(end, color="0.5", linestyle=":", linewidth=1.3)
+            axes.axvline(end, color=INK, linestyle=":", linewidth=1.3)
         for chain, curve in enumerate(curves):
             look = {"color": RUN_COLORS[chain % 10], "marker": RUN_MARKERS[chain % 10], "markersize": 5}
             axes.plot(epochs, curve, **look, label=f"chain {chain + 1}")
@@ -83,13 +83,13 @@ def chains_in_plane(paths: Mapping[str, np.ndarray], ends: Sequence[int]) -> Fig
             axes.plot(*path.T, **look, linewidth=1.2, markersize=5, alpha=0.7, label=f"chain {chain + 1}")
             axes.plot(*path[0], "o", color="none", markeredgecolor=look["color"], markersize=13, markeredgewidth=1.5)
             for cycle, end in enumerate(ends, 1):
-                star = {"s": 380, "marker": "*", "edgecolor": "black", "linewidth": 0.8, "zorder": 3}
+                star = {"s": 380, "marker": "*", "edgecolor": INK, "linewidth": 0.8, "zorder": 3}
                 axes.scatter(*path[end], color=look["color"], **star)
                 offset = {"xytext": (9, 7), "textcoords": "offset points", "zorder": 4}
                 axes.annotate(str(cycle), path[end], **offset, fontsize="small")
         axes.set(title=title, xlabel="t-SNE axis 1", ylabel="t-SNE axis 2", xticks=[], yticks=[])
     handles, _ = grid[0, 0].get_legend_handles_labels()
-    point = {"color": "none", "markeredgecolor": "black"}
+    point = {"color": "none", "markeredgecolor": INK}
     handles.append(Line2D([], [], **point, marker="o", markersize=11, label="first weights"))
     handles.append(Line2D([], [], **point, marker="*", markersize=15, label="end of a cycle"))
     figure.legend(handles=handles, loc="outside lower center", ncols=3)

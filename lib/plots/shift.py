@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from lib.plots.downloads import crossed, numbers, stacked, with_data
 from lib.plots.ensemble import dodged, line
-from lib.plots.style import METHOD_NAMES, legend_below
+from lib.plots.style import INK, METHOD_NAMES, legend_below
 
 
 def image_grid(images: np.ndarray, rows: Sequence[str], columns: Sequence[str], label: str) -> Figure:
@@ -26,13 +26,15 @@ def image_grid(images: np.ndarray, rows: Sequence[str], columns: Sequence[str], 
     """
     count, width = images.shape[:2]
     gap = max(1, images.shape[2] // 14)
-    # One picture with white gaps: as many axes as images would take seconds to draw.
-    padded = np.pad(images, [(0, 0), (0, 0), (gap, gap), (gap, gap), (0, 0)], constant_values=255)
+    # One picture with clear gaps: as many axes as images would take seconds to draw.
+    colors = np.broadcast_to(images, (*images.shape[:4], 3))
+    opaque = np.concatenate([colors, np.full((*images.shape[:4], 1), 255, np.uint8)], axis=4)
+    padded = np.pad(opaque, [(0, 0), (0, 0), (gap, gap), (gap, gap), (0, 0)])
     height, side = padded.shape[2:4]
-    whole = padded.transpose(0, 2, 1, 3, 4).reshape(count * height, width * side, -1)
+    whole = padded.transpose(0, 2, 1, 3, 4).reshape(count * height, width * side, 4)
     shape = (6.4, 0.9 + 4.2 / width * count * height / side)
     figure, axes = plt.subplots(figsize=shape)
-    axes.imshow(whole.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.imshow(whole, interpolation="nearest")
     axes.set_xticks((np.arange(width) + 0.5) * side - 0.5, columns)
     axes.set_yticks((np.arange(count) + 0.5) * height - 0.5, rows, fontsize="small")
     axes.tick_params(length=0, labeltop=True, labelbottom=False)
@@ -79,7 +81,7 @@ def shifted_scores(values: Mapping[str, np.ndarray], titles: Sequence[str], labe
                 if way == "single":
                     way = _plain(variant)
                     band = (severities[1:], (mean - spread)[1:], (mean + spread)[1:])
-                    axes.fill_between(*band, color="0.85", linewidth=0)
+                    axes.fill_between(*band, color=INK, alpha=0.25, linewidth=0)
                 line(axes, way, severities, mean)
                 columns = {"mean": mean, "standard deviation": spread}
                 tables[labels[metric], titles[variant], METHOD_NAMES[way]] = crossed({"severity": severities}, columns)
@@ -101,7 +103,7 @@ def shifted_gains(values: Mapping[str, np.ndarray], titles: Sequence[str], label
     tables = {}
     for metric, row in enumerate(grid):
         for variant, axes in enumerate(row):
-            axes.axhline(0, color="0.6", linewidth=1)
+            axes.axhline(0, color=INK, linewidth=1)
             for (way, all_values), offset in zip(values.items(), dodged(len(values)), strict=True):
                 if (way, variant) != ("single", 0):
                     name = _plain(variant) if way == "single" else way

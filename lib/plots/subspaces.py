@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lib.plots.downloads import crossed, in_plane, numbers, stacked, with_data
-from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, RUN_COLORS
+from lib.plots.style import INK, METHOD_COLORS, METHOD_MARKERS, RUN_COLORS
 from lib.subspaces.methods import METHOD_NAMES
 
 
@@ -31,7 +31,7 @@ def samples_in_plane(paths: np.ndarray, samples: Mapping[str, np.ndarray], near:
             look = {"s": 34, "marker": METHOD_MARKERS[method], "edgecolor": color, "linewidth": 1.1, "zorder": 3}
             axes.scatter(*own[filled].T, facecolor=[color], **look)
             axes.scatter(*own[~filled].T, facecolor="none", **look)
-            star = {"color": color, "marker": "*", "edgecolor": "black", "linewidth": 0.7, "zorder": 4}
+            star = {"color": color, "marker": "*", "edgecolor": INK, "linewidth": 0.7, "zorder": 4}
             axes.scatter(*path[-1], s=170, **star)
         axes.set(title=METHOD_NAMES[method], xticks=[], yticks=[])
     for axes in grid[-1]:
@@ -41,11 +41,11 @@ def samples_in_plane(paths: np.ndarray, samples: Mapping[str, np.ndarray], near:
     handles = [
         Line2D([], [], color=RUN_COLORS[run % 10], linewidth=3, label=f"run {run + 1}") for run in range(len(paths))
     ]
-    point = {"color": "none", "markeredgecolor": "black"}
+    point = {"color": "none", "markeredgecolor": INK}
     handles.append(Line2D([], [], **point, marker="o", markersize=9, label="first weights"))
     handles.append(Line2D([], [], **point, marker="*", markersize=14, label="final solution"))
     dot = {"linestyle": "none", "marker": "o", "markersize": 6}
-    handles.append(Line2D([], [], **dot, color="black", label="sample as accurate"))
+    handles.append(Line2D([], [], **dot, color=INK, label="sample as accurate"))
     handles.append(Line2D([], [], **dot, **point, label="sample less accurate"))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, columnspacing=1, handletextpad=0.5)
     runs, epochs = numbers(len(paths)), range(paths.shape[1])
@@ -68,8 +68,8 @@ def distance_from_base(
         margin: points that an accurate sample may lose; a line is drawn there.
     """
     figure, axes = plt.subplots(figsize=(6.4, 5.2))
-    axes.axhline(1, color="black", linestyle="--", linewidth=1.3)
-    axes.axvline(margin, color="0.6", linestyle=":", linewidth=1.3)
+    axes.axhline(1, color=INK, linestyle="--", linewidth=1.3)
+    axes.axvline(margin, color=INK, linestyle=":", linewidth=1.3)
     for method, points in lost.items():
         look = {"s": 40, "marker": METHOD_MARKERS[method], "edgecolor": METHOD_COLORS[method], "linewidth": 1.2}
         inside = stayed[method]
@@ -79,10 +79,10 @@ def distance_from_base(
         Line2D([], [], linestyle="none", color=METHOD_COLORS[way], marker=METHOD_MARKERS[way], label=METHOD_NAMES[way])
         for way in lost
     ]
-    hollow = {"linestyle": "none", "color": "none", "markeredgecolor": "black", "marker": "o"}
+    hollow = {"linestyle": "none", "color": "none", "markeredgecolor": INK, "marker": "o"}
     handles.append(Line2D([], [], **hollow, label="nearest to another run"))
-    handles.append(Line2D([], [], color="black", linestyle="--", linewidth=1.3, label="between runs"))
-    handles.append(Line2D([], [], color="0.6", linestyle=":", linewidth=1.3, label=f"{margin:g} points lost"))
+    handles.append(Line2D([], [], color=INK, linestyle="--", linewidth=1.3, label="between runs"))
+    handles.append(Line2D([], [], color=INK, linestyle=":", linewidth=1.3, label=f"{margin:g} points lost"))
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     across, up = "validation accuracy lost (points)", "disagreement / between runs"
     axes.set(xlabel=across, ylabel=up, ylim=(0, None))

@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from lib.plots.downloads import crossed, in_plane, numbers, paired, with_data
-from lib.plots.style import RUN_COLORS, RUN_MARKERS
+from lib.plots.style import INK, RUN_COLORS, RUN_MARKERS
 
 
 def _blocks(axes: plt.Axes, runs: int, length: int) -> None:
@@ -57,12 +57,12 @@ def trajectories_in_plane(points: np.ndarray, accuracies: np.ndarray) -> Figure:
         axes.plot(*path.T, color=color, linewidth=1, alpha=0.6)
         axes.scatter(*path.T, s=20 + 100 * accuracy**2, color=color, marker=marker, edgecolor="white", linewidth=0.6)
         axes.scatter(*path[0], s=140, facecolor="none", edgecolor=color, marker="o", linewidth=1.5)
-        axes.scatter(*path[-1], s=320, color=color, marker="*", edgecolor="black", linewidth=0.9, zorder=3)
+        axes.scatter(*path[-1], s=320, color=color, marker="*", edgecolor=INK, linewidth=0.9, zorder=3)
     handles = [
         Line2D([], [], color=RUN_COLORS[run % 10], marker=RUN_MARKERS[run % 10], label=f"run {run + 1}")
         for run in range(len(points))
     ]
-    point = {"color": "none", "markeredgecolor": "black"}
+    point = {"color": "none", "markeredgecolor": INK}
     handles.append(Line2D([], [], **point, marker="o", markersize=11, label="first weights"))
     handles.append(Line2D([], [], **point, marker="*", markersize=15, label="final solution"))
     figure.legend(handles=handles, loc="outside lower center", ncols=3)

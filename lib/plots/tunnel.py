@@ -10,12 +10,12 @@ from matplotlib.lines import Line2D
 
 from lib.plots.downloads import crossed, in_plane, numbers, stacked, with_data
 from lib.plots.radial import RIM, SIMILARITY_TICKS, edges, run_names, star, towards_one
-from lib.plots.style import RUN_COLORS, RUN_MARKERS
+from lib.plots.style import INK, RUN_COLORS, RUN_MARKERS
 
 #: The two paths of figure S2: colour, line and marker, distinguishable in grey.
 PATHS = {
-    "straight line": {"color": "0.55", "linestyle": "--", "marker": "s"},
-    "path of low loss": {"color": "black", "linestyle": "-", "marker": "o"},
+    "straight line": {"color": INK, "linestyle": "--", "marker": "s"},
+    "path of low loss": {"color": INK, "linestyle": "-", "marker": "o"},
 }
 
 
@@ -77,7 +77,7 @@ def tunnel_functions(paths: Sequence[np.ndarray], tunnel: np.ndarray, runs: Sequ
         axes.plot(*path[0], "o", color="none", markeredgecolor=own["color"], markersize=13, markeredgewidth=1.5)
         star(axes, run, path[-1], 19)
     handles, _ = axes.get_legend_handles_labels()
-    point = {"color": "none", "markeredgecolor": "black"}
+    point = {"color": "none", "markeredgecolor": INK}
     handles.append(Line2D([], [], **point, marker="o", markersize=11, label="first weights"))
     handles.append(Line2D([], [], **point, marker="*", markersize=15, label="final solution"))
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
