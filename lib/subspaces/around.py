@@ -13,7 +13,7 @@ import pandas as pd
 
 from lib import metrics
 from lib.models.networks import Network
-from lib.models.weights import predict
+from lib.models.predict import predict
 from lib.run.progress import PATIENCE, progress
 from lib.subspaces.methods import METHODS, NATURAL_SCALES
 from lib.subspaces.samples import Sampler, Samples

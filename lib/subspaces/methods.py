@@ -3,7 +3,7 @@
     late_iterates → subspace → sample → predict
 
 All of it is weight space: flat float32 vectors of P weights, biases among them. What a sample computes, and how
-accurate it is, is for the caller to find out; a network with BatchNorm needs `lib.models.weights.fresh_statistics` for
+accurate it is, is for the caller to find out; a network with BatchNorm needs `lib.models.predict.fresh_statistics` for
 that.
 """
 

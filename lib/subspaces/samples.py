@@ -15,7 +15,7 @@ from lib.data.datasets import Dataset, Split
 from lib.errors import ConfigError
 from lib.metrics import accuracy
 from lib.models.networks import Network
-from lib.models.weights import fresh_statistics, predict
+from lib.models.predict import fresh_statistics, predict
 from lib.run.store import RunStore
 from lib.subspaces.methods import (
     AUTHORS_SCALES,
@@ -23,7 +23,7 @@ from lib.subspaces.methods import (
     NATURAL_SCALES,
     RANK,
     REJECTION_MARGIN,
-    ParameterDropout,
+    SUBSPACES,
     Subspace,
     largest_scale,
     late_iterates,
@@ -225,9 +225,8 @@ def given_scales(scales: Sequence[float | None] | None) -> dict[str, float]:
         raise ConfigError(f"scales must be {len(METHODS)}, of {', '.join(METHODS)}, or null for one, got {scales}")
     given = {method: scale for method, scale in zip(METHODS, scales, strict=True) if scale is not None}
     for method, scale in given.items():
-        upper = ParameterDropout.upper if method == "dropout" else math.inf
-        number = isinstance(scale, int | float) and not isinstance(scale, bool)
-        if not (number and 0 < scale <= upper and math.isfinite(scale)):
+        upper = SUBSPACES[method].upper
+        if type(scale) not in (int, float) or not 0 < scale <= upper or scale == math.inf:
             bounds = "above 0" if upper == math.inf else f"above 0 and at most {upper:g}"
             raise ConfigError(f"the scale of {method} must be a number {bounds}, got {scale!r}")
     return {method: float(scale) for method, scale in given.items()}
