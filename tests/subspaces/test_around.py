@@ -8,7 +8,8 @@ from helpers import member, subset, train
 from lib import metrics
 from lib.data.datasets import load_dataset
 from lib.models.networks import build_model
-from lib.models.weights import flatten, flatten_statistics, predict
+from lib.models.predict import predict
+from lib.models.weights import flatten, flatten_statistics
 from lib.plots.style import METHOD_NAMES
 from lib.subspaces.around import (
     across_runs,

@@ -6,7 +6,7 @@ from helpers import subset, train
 
 from lib import metrics
 from lib.errors import ConfigError
-from lib.models.weights import predict
+from lib.models.predict import predict
 from lib.run.store import RunStore
 from lib.subspaces.methods import METHODS, late_iterates
 from lib.subspaces.samples import ATTEMPTS, Sampler, given_scales
