@@ -24,7 +24,6 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from book.explored import COMMITTED, FIGURES, Explored, gathered, record  # noqa: E402
-from book.figures import alt_text  # noqa: E402
 from lib.errors import OneLineError  # noqa: E402
 from lib.plots.diversity import ACROSS, UP  # noqa: E402
 from lib.plots.radial import SIMILARITY_TICKS  # noqa: E402
@@ -212,9 +211,8 @@ def _path(heights: pd.DataFrame, quantity: str, run: str, places: np.ndarray) ->
 def write(root: Path, build_dir: Path, site: Path) -> None:
     """Put into the site what the page includes: each result with its figure and its numbers, and plotly.js."""
     for kind, results in gathered(build_dir, root / COMMITTED).items():
-        notebook, figure = FIGURES[kind]
-        alt = alt_text(build_dir / "notebooks" / f"{notebook}.ipynb", figure)
-        image = f":::{{container}} explore-figure\n```{{image}} ../figures/{figure}.png\n:alt: {alt}\n```\n:::\n"
+        file = f"../figures/{FIGURES[kind][1]}.png"
+        image = f":::{{container}} explore-figure\n```{{image}} {file}\n:alt: {sentence(results[0])}\n```\n:::\n"
         parts = "".join(part(result) for result in results)
         text = f"{image}\n```{{raw}} html\n{parts}\n```\n"
         (site / "generated" / f"explore_{kind}.md").write_text(text, encoding="utf-8")

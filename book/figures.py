@@ -33,12 +33,6 @@ def figures(notebook: NotebookNode) -> Iterator[tuple[str, NotebookNode, Noteboo
                 yield name, cell, output
 
 
-def alt_text(notebook: Path, figure: str) -> str:
-    """What a named figure of an executed notebook says to those who cannot see it."""
-    cells = {name: cell for name, cell, _ in figures(nbformat.read(notebook, as_version=4))}
-    return cells[figure].metadata.mystnb.image.alt
-
-
 def problems(notebook: NotebookNode) -> Iterator[str]:
     """A line for every figure that cannot be taken away."""
     names = set()

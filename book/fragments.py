@@ -130,12 +130,14 @@ def folders(root: Path) -> list[Path]:
 
 
 def api(root: Path) -> str:
-    """The map of `lib`, a row a folder, then a section each: of its modules, or of the names that it exports."""
+    """The map of `lib`, a row a folder, then a section each with its modules."""
     rows, parts = [], []
     for place in folders(root):
         top = (place / "__init__.py" if place.is_dir() else place).read_text(encoding="utf-8")
         rows.append([f"[{code(place.stem)}](#lib-{place.stem})", ast.get_docstring(ast.parse(top)).splitlines()[0]])
-        modules = [] if "__all__" in top else sorted(path.stem for path in place.glob("[!_]*.py"))
+        modules = sorted(path.stem for path in place.glob("[!_]*.py"))
+        if place.stem == "metrics":  # whose names are imported from the folder, and documented there
+            modules = [module for module in modules if f"from lib.metrics.{module} import" not in top]
         parts.append(f"(lib-{place.stem})=\n## {place.stem}\n\n{_automodule(place.stem)}")
         parts += [f"### {place.stem}.{module}\n\n{_automodule(f'{place.stem}.{module}')}" for module in modules]
     return markdown_table(["", ""], rows) + "\n" + "\n".join(parts)
