@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,6 @@ from lib.config import MemberConfig
 from lib.data.datasets import DATASETS
 from lib.data.sources import SOURCES, data_root, locate
 from lib.errors import OneLineError
-from lib.run.files import write_atomically
 from lib.run.store import Run, RunStore, StoreError, folder_size, last_written
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
@@ -20,23 +20,14 @@ runs_app = typer.Typer(rich_markup_mode=None, help="The trained members.")
 app.add_typer(runs_app, name="runs")
 
 RunsDir = Annotated[Path | None, typer.Option(help="The run store; `runs` in the checkout when left out.")]
-FOLDER_COLUMNS = ("dataset", "architecture", "member", "key", "state", "size", "age")
+FOLDER_COLUMNS = ("dataset", "architecture", "member", "key", "state", "size", "written")
 
 
-def size_text(size: float) -> str:
-    """Bytes in the largest unit that leaves at least one."""
-    units = ["B", "kB", "MB", "GB"]
-    while size >= 1000 and len(units) > 1:
-        size /= 1000
-        units.pop(0)
-    return f"{size:.0f} B" if units[0] == "B" else f"{size:.1f} {units[0]}"
-
-
-def age_text(modified: float) -> str:
-    """How long ago that was, in the largest whole unit."""
-    seconds = max(0.0, time.time() - modified)
-    unit, length = next(((u, n) for u, n in (("d", 86400), ("h", 3600), ("min", 60)) if seconds >= n), ("s", 1))
-    return f"{seconds // length:.0f} {unit}"
+def size_and_date(folders: Iterable[Path]) -> tuple[str, str]:
+    """How large folders are together, and when something was last written to them."""
+    folders = list(folders)
+    written = time.localtime(max(map(last_written, folders)))
+    return f"{sum(map(folder_size, folders)) / 1e6:.1f} MB", time.strftime("%Y-%m-%d %H:%M", written)
 
 
 def print_table(header: tuple[str, ...], rows: list[tuple]) -> None:
@@ -53,8 +44,7 @@ def folder_row(folder: Path, run: Run | None = None) -> tuple:
     if run is not None:
         member, epochs = run.config.order, run.config.epochs
         state = "complete" if run.is_complete() else f"epoch {run.finished_epochs()} of {epochs}"
-    size, age = size_text(folder_size(folder)), age_text(last_written(folder))
-    return (*folder.parts[-3:-1], member, folder.name[:12], state, size, age)
+    return (*folder.parts[-3:-1], member, folder.name[:12], state, *size_and_date([folder]))
 
 
 def open_store(runs_dir: Path | None) -> tuple[RunStore, list[Run], list[Path]]:
@@ -84,13 +74,12 @@ def list_runs(
         for config, members in groups.items():
             complete = sum(run.is_complete() for run in members)
             count = f"{complete} complete, {len(members) - complete} incomplete"
-            size = size_text(sum(folder_size(run.folder) for run in members))
-            age = age_text(max(last_written(run.folder) for run in members))
-            rows.append((config.dataset, config.architecture, count, config.epochs, config.seed, size, age))
-        print_table(("dataset", "architecture", "members", "epochs", "seed", "size", "age"), rows)
+            space = size_and_date(run.folder for run in members)
+            rows.append((config.dataset, config.architecture, count, config.epochs, config.seed, *space))
+        print_table(("dataset", "architecture", "members", "epochs", "seed", "size", "written"), rows)
     if leftovers:
         typer.echo(f"damaged folders: {len(leftovers)}; `python -m lib runs prune` removes them")
-    typer.echo(f"{size_text(folder_size(store.root))} in {store.root}")
+    typer.echo(f"{size_and_date([store.root])[0]} in {store.root}")
 
 
 @runs_app.command()
@@ -130,7 +119,7 @@ def prune(
         typer.echo("nothing to remove")
         return
     print_table(FOLDER_COLUMNS, [folder_row(folder, run) for folder, run in chosen.items()])
-    amount = f"{len(chosen)} folders, {size_text(sum(map(folder_size, chosen)))}"
+    amount = f"{len(chosen)} folders, {size_and_date(chosen)[0]}"
     if dry_run:
         typer.echo(f"would remove {amount}")
         return
@@ -154,27 +143,19 @@ def sweep(
     # PyTorch, papermill and Jupyter come with it, which the other commands do without.
     from lib.sweep import execute
     from lib.sweep.grid import read_grid
-    from lib.sweep.plan import plan, results_table
+    from lib.sweep.plan import plan
 
     planned = plan(notebooks, read_grid(grid), output, engine, jobs, scheduler)
     if dry_run:
-        missing = [cell.missing_members() if planned.results(cell) is None else "complete" for cell in planned.cells]
-        names = [cell.name for cell in planned.cells]
-        print_table(("cell", "members missing"), list(zip(names, missing, strict=True)))
+        print_table(("cell", "members missing"), [(cell.name, planned.missing(cell)) for cell in planned.cells])
         return
-    with execute.open_folder(planned.folder):
-        try:
-            failures = execute.run(planned)
-        except KeyboardInterrupt:
-            typer.echo("error: stopped; the same command goes on where it was", err=True)
-            raise typer.Exit(130) from None
-        finally:
-            results = results_table(planned)
-            write_atomically(planned.folder / "results.csv", results.to_csv(index=False).encode())
-            complete = sum(planned.results(cell) is not None for cell in planned.cells)
-            typer.echo(f"{complete} of {len(planned.cells)} cells are complete: {planned.folder / 'results.csv'}")
-        if len(results):
-            execute.scoreboard(planned)
+    try:
+        failures = execute.run(planned)
+    except KeyboardInterrupt:
+        typer.echo("error: stopped; the same command goes on where it was", err=True)
+        raise typer.Exit(130) from None
+    complete = len(planned.cells) - len(failures)
+    typer.echo(f"{complete} of {len(planned.cells)} cells are complete: {planned.folder / 'results.csv'}")
     if failures:
         print_table(("failed cell", "why"), list(failures.items()))
         raise execute.SweepError(f"{len(failures)} of {len(planned.cells)} cells failed")
@@ -183,10 +164,8 @@ def sweep(
 @app.command()
 def datasets() -> None:
     """List the datasets by name, and which of them are on this machine."""
-    rows = []
-    for name, description in DATASETS.items():
-        embedded = name not in SOURCES
-        rows.append((name, "here" if embedded or locate(name, data_root()) else "not here", description))
+    here = {name: name not in SOURCES or locate(name, data_root()) for name in DATASETS}
+    rows = [(name, "here" if here[name] else "not here", description) for name, description in DATASETS.items()]
     print_table(("name", "data", "what it is"), rows)
 
 

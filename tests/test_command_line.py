@@ -3,39 +3,41 @@
 import json
 import os
 import re
-import subprocess
+import shutil
 import sys
 import time
 
 import pytest
 from conftest import NOTEBOOKS
-from helpers import CHECKOUT, member, subset
+from helpers import member, subset
 
 from lib import __main__ as command_line
-from lib.data import datasets as data
+from lib.data.datasets import DATASETS
+from lib.data.sources import SOURCES
 from lib.run.store import RunStore
 from lib.training.trainer import train_members
 
 DATA = subset(150)
 
 
-def fill(root):
-    """Two complete members and one that is not, on two architectures."""
-    store = RunStore(root)
-    for number in range(2):
-        config = member(number, dataset=DATA, epochs=1)
+RESNET = {"dataset": DATA, "epochs": 2, "architecture": "resnet8_v1"}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A store of three complete members and one that is not, on two architectures."""
+    store = RunStore(tmp_path_factory.mktemp("trained"))
+    for config in (member(0, dataset=DATA, epochs=1), member(1, dataset=DATA, epochs=1), member(**RESNET)):
         train_members([config], DATA, [store.run(config)])
-    unfinished = member(dataset=DATA, epochs=2, architecture="resnet8_v1")
-    train_members([unfinished], DATA, [store.run(unfinished)])
-    folder = store.run(unfinished).folder
-    run = store.run(member(1, dataset=DATA, epochs=2, architecture="resnet8_v1"))
-    run.write_epoch(0, {"weights": DATA.train.images.astype("f4")}, {}, None)
-    return store, folder, run
+    store.run(member(1, **RESNET)).write_epoch(0, {"weights": DATA.train.images.astype("f4")}, {}, None)
+    return store.root
 
 
 @pytest.fixture
-def filled(tmp_path):
-    return fill(tmp_path / "runs")
+def filled(trained, tmp_path):
+    """A copy of that store, the folder of a complete member of two epochs, and the run of the one that is not."""
+    store = RunStore(shutil.copytree(trained, tmp_path / "runs"))
+    return store, store.run(member(**RESNET)).folder, store.run(member(1, **RESNET))
 
 
 def call(monkeypatch, capsys, *arguments, answer=None):
@@ -69,7 +71,7 @@ def test_list_shows_one_row_for_members_with_the_same_settings(filled, lib):
     code, out, err = lib("runs", "list", "--runs-dir", filled[0].root)
     assert (code, err) == (0, "")
     header, *rows = out.splitlines()
-    assert header.split() == ["dataset", "architecture", "members", "epochs", "seed", "size", "age"]
+    assert header.split() == ["dataset", "architecture", "members", "epochs", "seed", "size", "written"]
     assert len(rows) == 3
     assert rows[0].split()[:6] == ["digits", "resnet8_v1", "1", "complete,", "1", "incomplete"]
     assert rows[1].split()[:7] == ["digits", "small_cnn", "2", "complete,", "0", "incomplete", "1"]
@@ -147,9 +149,7 @@ def test_prune_all_removes_everything(filled, lib):
         (["--dataset", "digits"], 0),
         (["--dataset", "cifar10"], 4),
         (["--architecture", "small_cnn"], 2),
-        (["--architecture", "resnet8_v1"], 2),
         (["--older-than", "1"], 4),
-        (["--older-than", "0"], 0),
     ],
 )
 def test_prune_options_narrow_it_down(filled, lib, options, left):
@@ -199,18 +199,18 @@ def test_prune_leaves_a_run_in_training(filled, lib):
 
 def test_datasets_lists_the_registry_without_downloading(lib, monkeypatch, tmp_path):
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
-    monkeypatch.setattr(data, "fetch", None)
+    monkeypatch.setattr("lib.data.sources.fetch", None)
     code, out, err = lib("datasets")
     assert (code, err) == (0, "")
     rows = {line.split()[0]: line for line in out.splitlines()[1:]}
-    assert list(rows) == list(data.DATASETS)
+    assert list(rows) == list(DATASETS)
     for name, row in rows.items():
-        assert row.endswith(data.DATASETS[name])
+        assert row.endswith(DATASETS[name])
     assert " here " in rows["digits"]
     assert " not here " in rows["cifar10"]
     assert os.listdir(tmp_path) == []
     (tmp_path / "svhn").mkdir()
-    for file in data.SOURCES["svhn"].files:
+    for file in SOURCES["svhn"].files:
         assert " not here " in lib("datasets")[1].splitlines()[-1]
         (tmp_path / "svhn" / file).touch()
     assert " not here " not in lib("datasets")[1].splitlines()[-1]
@@ -248,13 +248,8 @@ def test_sweep_dry_run_shows_cells_and_missing_members_and_writes_nothing(sweep,
     ("text", "arguments", "line"),
     [
         ("num_member: [2, 3]", [], "unknown parameter 'num_member'; did you mean 'num_members'?"),
-        ("num_members: [2, two]", [], "parameter 'num_members' must be int, got 'two' (str)"),
         ("num_members: [1, 2]", [], "num_members must be at least 2 on this page, which compares runs, got 1"),
-        ("architectures: [[small_cnn], [small]]", [], "unknown architecture 'small'; did you mean 'small_cnn'?"),
-        ("num_members: [2", [], "grid.yaml is not YAML: "),
         ("seed: 1\nseed: 2", [], "grid.yaml: 'seed' is there twice"),
-        ("num_members: []", [], "num_members has no values, so the grid has no cells"),
-        (SMALL, ["--engine", "loki"], "unknown engine 'loki'; did you mean 'loky'?"),
         (SMALL, ["--jobs", "0"], "jobs must be an integer at least 1, got 0"),
     ],
 )
@@ -272,7 +267,6 @@ def test_sweep_that_is_not_allowed_is_one_line_and_writes_nothing(sweep, tmp_pat
         ("none.ipynb", "out", "cannot read none.ipynb: No such file or directory"),
         ("grid.yaml", "out", "grid.yaml is not a Jupyter notebook"),
         (NOTEBOOKS[1], "grid.yaml", r"cannot write .*grid.yaml: (File exists|Not a directory); choose another with"),
-        (NOTEBOOKS[1], "grid.yaml/out", "cannot write .*: Not a directory; choose another with --output"),
         (NOTEBOOKS[1], ".", ".* is not empty, and of no sweep; choose another folder with --output"),
     ],
 )
@@ -312,16 +306,7 @@ def test_sweep_goes_past_a_cell_that_fails_and_ends_with_a_table(sweep, tmp_path
 
 @pytest.mark.parametrize(
     "arguments",
-    [
-        [],
-        ["run"],
-        ["runs"],
-        ["runs", "lst"],
-        ["runs", "list", "--key"],
-        ["runs", "list", "--runs-dir"],
-        ["runs", "prune", "--older-than", "-1"],
-        ["runs", "prune", "--older-than", "soon"],
-    ],
+    [[], ["run"], ["runs"], ["runs", "lst"], ["runs", "list", "--key"], ["runs", "prune", "--older-than", "-1"]],
 )
 def test_call_not_allowed_is_one_line(lib, arguments):
     code, out, err = lib(*arguments)
@@ -339,24 +324,3 @@ def test_store_error_is_one_line(filled, lib, monkeypatch):
     code, _, err = lib("runs", "prune", "--yes", "--runs-dir", filled[0].root)
     assert code == 1
     assert err == f"error: cannot remove {filled[2].folder}: Permission denied\n"
-
-
-def test_python_m_lib_is_the_command_line(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "lib", "runs", "--help"], cwd=CHECKOUT, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    for command in ("list", "verify", "prune"):
-        assert command in done.stdout
-
-
-def test_sizes_and_ages_are_short():
-    assert [command_line.size_text(size) for size in (0, 999, 1000, 2_340_000, 5e12)] == [
-        "0 B",
-        "999 B",
-        "1.0 kB",
-        "2.3 MB",
-        "5000.0 GB",
-    ]
-    ages = [command_line.age_text(time.time() - seconds) for seconds in (-5, 3.1, 200, 7300, 200_000)]
-    assert ages == ["0 s", "3 s", "3 min", "2 h", "2 d"]

@@ -1,12 +1,13 @@
 """The cells of a sweep executed: papermill in the workers of an engine, past those that fail or die.
 
-Sweep → open_folder → run → executed notebooks and verdicts in the sweep's folder → scoreboard
+Sweep → run → executed notebooks, verdicts, results.csv and scoreboard in the sweep's folder
 """
 
 import logging
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future, as_completed
 from contextlib import contextmanager, suppress
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import lib
 from lib.errors import OneLineError
+from lib.run.files import write_atomically
 from lib.run.progress import progress
 
 if TYPE_CHECKING:  # workers import this module, and have no need of what a plan imports, PyTorch above all
@@ -56,8 +58,8 @@ def execute_cell(text: str, parameters: dict[str, Any], output: str, records: st
         Path(output).touch()
         shutil.rmtree(records, ignore_errors=True)
         Path(records).mkdir(parents=True)
-        path = output.replace("{", "{{").replace("}", "}}")  # papermill formats paths
-        papermill.execute_notebook(nbformat.reads(text, as_version=4), path, parameters, cwd=working, **QUIET)
+        source = nbformat.reads(text, as_version=4)
+        papermill.execute_notebook(source, _plain(output), parameters, cwd=working, **QUIET)
     except PapermillExecutionError as error:
         return _one_line(f"{error.ename}: {error.evalue}")
     except DeadKernelError:
@@ -96,7 +98,7 @@ def open_folder(folder: Path) -> Iterator[None]:
 
 
 def run(sweep: "Sweep") -> dict[str, str]:
-    """Execute the cells that are not complete, each in a worker, within `open_folder`.
+    """Execute the cells that are not complete, each in a worker, and gather the results of all.
 
     A worker that dies takes others with it on some engines: cells that were running then are executed again, one at a
     time, and one that loses its process a second time fails. Being stopped (Ctrl-C, SIGTERM) stops the workers too.
@@ -105,8 +107,20 @@ def run(sweep: "Sweep") -> dict[str, str]:
         By the names of cells that failed, why.
 
     Raises:
-        SweepError: workers die before they begin.
+        SweepError: the folder cannot be used, or workers die before they begin.
     """
+    with open_folder(sweep.folder), _sigterm_stops():
+        _remove_unfinished(sweep)
+        try:
+            failures = _execute_all(sweep)
+        finally:
+            _remove_unfinished(sweep)
+            write_atomically(sweep.folder / "results.csv", sweep.table().to_csv(index=False).encode())
+        scoreboard(sweep)
+    return failures
+
+
+def _execute_all(sweep: "Sweep") -> dict[str, str]:
     todo = [cell for cell in sweep.cells if sweep.results(cell) is None]
     finished, failures = len(sweep.cells) - len(todo), {}
 
@@ -119,21 +133,17 @@ def run(sweep: "Sweep") -> dict[str, str]:
                 sweep.unfinished(cell).replace(sweep.failed(cell))
         tell(finished)
 
-    with _sigterm_stops(), progress("sweep", len(sweep.cells), "cell", finished) as tell:
-        _remove_unfinished(sweep)
-        try:
-            while todo:
-                lost = _execute(sweep, todo, sweep.jobs, done)
-                begun = [cell for cell in lost if sweep.unfinished(cell).exists()]
-                for cell in begun:
-                    sweep.unfinished(cell).unlink()
-                    if _execute(sweep, [cell], 1, done):
-                        done(cell, "its process died twice, of too little memory perhaps")
-                todo = [cell for cell in lost if cell not in begun]
-                if todo and not begun:
-                    raise SweepError("workers die before they begin to execute a cell; call again with fewer jobs")
-        finally:
-            _remove_unfinished(sweep)
+    with progress("sweep", len(sweep.cells), "cell", finished) as tell:
+        while todo:
+            lost = _execute(sweep, todo, sweep.jobs, done)
+            begun = [cell for cell in lost if sweep.unfinished(cell).exists()]
+            for cell in begun:
+                sweep.unfinished(cell).unlink()
+                if _execute(sweep, [cell], 1, done):
+                    done(cell, "its process died twice, of too little memory perhaps")
+            todo = [cell for cell in lost if cell not in begun]
+            if todo and not begun:
+                raise SweepError("workers die before they begin to execute a cell; call again with fewer jobs")
     return failures
 
 
@@ -201,21 +211,20 @@ def _task(sweep: "Sweep", cell: "Cell") -> tuple[str, dict[str, Any], str, str, 
     return cell.source.text, passed, str(sweep.unfinished(cell)), str(sweep.records(cell)), os.getcwd()
 
 
-def scoreboard(sweep: "Sweep") -> Path | None:
-    """Execute notebook 12 over all verdicts of a sweep's folder; the executed copy, or `None` without a checkout.
-
-    Raises:
-        SweepError: it fails.
-    """
+def scoreboard(sweep: "Sweep") -> None:
+    """Execute notebook 12 of the checkout over all verdicts in a sweep's folder, into it; says why where it fails."""
     import papermill
 
     source = Path(lib.__file__).parents[1] / "notebooks" / "12_scoreboard.ipynb"
-    if not source.is_file():
-        return None
+    if not source.is_file() or not any((sweep.folder / "claims").rglob("*.json")):
+        return
     target = sweep.folder / source.name
-    path = str(target).replace("{", "{{").replace("}", "}}")
     try:
-        papermill.execute_notebook(str(source), path, {"records_dir": str(sweep.folder / "claims")}, **QUIET)
+        papermill.execute_notebook(str(source), _plain(target), {"records_dir": str(sweep.folder / "claims")}, **QUIET)
     except papermill.PapermillExecutionError as error:
-        raise SweepError(_one_line(f"{target}: {error.ename}: {error.evalue}")) from None
-    return target
+        print(_one_line(f"{target}: {error.ename}: {error.evalue}"), file=sys.stderr)
+
+
+def _plain(path: str | Path) -> str:
+    """A path for papermill, which formats paths."""
+    return str(path).replace("{", "{{").replace("}", "}}")

@@ -1,6 +1,6 @@
 """Notebooks over a grid of parameters: the cells, their names, which of them are complete, and their results.
 
-NotebookSource, grid → plan → Sweep → lib.sweep.execute → results_table
+NotebookSource, grid → plan → Sweep → lib.sweep.execute
 """
 
 import hashlib
@@ -59,20 +59,6 @@ class Cell:
         """The run store that its notebook uses."""
         return RunStore(self.given.get("runs_dir"))
 
-    def missing_members(self) -> str:
-        """How many members of its experiments the store lacks, as "1 of 5"; "not known" where it has none."""
-        lacking = 0
-        root = data_root(self.given.get("data_dir"))
-        for experiment in self.experiments:
-            if experiment.dataset in SOURCES and not locate(experiment.dataset, root):
-                lacking += experiment.num_members  # what is not here to train on was not trained on here
-                continue
-            dataset = load_dataset(experiment.dataset, root, experiment.validation_size)
-            members = experiment.members(dataset.name, dataset.content_hash)
-            lacking += sum(not self.store.run(member).is_complete() for member in members)
-        total = sum(experiment.num_members for experiment in self.experiments)
-        return f"{lacking} of {total}" if total else "not known"
-
 
 @dataclass(frozen=True)
 class Sweep:
@@ -129,6 +115,39 @@ class Sweep:
             return read_results(self.records(cell)) if written == self._checksums(cell, content) else None
         except (OSError, DamagedRun, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None
+
+    def missing(self, cell: Cell) -> str:
+        """How many members of a cell's experiments its store lacks, as "1 of 5"; "complete", or "not known"."""
+        if self.results(cell) is not None:
+            return "complete"
+        lacking, root = 0, data_root(cell.given.get("data_dir"))
+        for experiment in cell.experiments:
+            if experiment.dataset in SOURCES and not locate(experiment.dataset, root):
+                lacking += experiment.num_members  # what is not here to train on was not trained on here
+                continue
+            dataset = load_dataset(experiment.dataset, root, experiment.validation_size)
+            members = experiment.members(dataset.name, dataset.content_hash)
+            lacking += sum(not cell.store.run(member).is_complete() for member in members)
+        total = sum(experiment.num_members for experiment in cell.experiments)
+        return f"{lacking} of {total}" if total else "not known"
+
+    def table(self) -> pd.DataFrame:
+        """One row a verdict: its numbers, every parameter that varies, and which run it is of."""
+        given = [cell.given for cell in self.cells]
+        names = dict.fromkeys(name for one in given for name in one)
+        varied = [name for name in names if len({value_text(one[name]) for one in given if name in one}) > 1]
+        rows = []
+        for cell in self.cells:
+            for result in self.results(cell) or []:
+                context = result.context
+                row = {"claim": result.claim.id}
+                row |= {name: getattr(result.estimate, name) for name in ("value", "low", "high")}
+                row |= {"verdict": result.verdict} | {name: cell.given.get(name) for name in varied}
+                row |= {"dataset": cell.given.get("dataset") or context["dataset"]}
+                row |= {name: context.get(name) for name in ("architecture", "seed", "epochs")}
+                row |= {"members": context.get("num_members")}
+                rows.append(row | {"notebook": cell.source.path.stem, "cell": cell.name})
+        return pd.DataFrame(rows).map(lambda value: value_text(value) if isinstance(value, list) else value)
 
     def _checksums(self, cell: Cell, content: dict[str, Any]) -> dict[str, str]:
         """Of an executed notebook without its checksums, and of the cell's verdicts by their names."""
@@ -205,24 +224,6 @@ def _cell(source: NotebookSource, parameters: Mapping[str, Any], content_hash: C
 def _content_hash(dataset: str | None, data_dir: str | None) -> str | None:
     """Checksum of data that are the user's files and may change; raises for data that do not exist."""
     return None if dataset is None or dataset in DATASETS else load_dataset(dataset, data_dir).content_hash
-
-
-def results_table(sweep: Sweep) -> pd.DataFrame:
-    """One row a verdict: its numbers, every parameter that varies, and which run it is of."""
-    given = [cell.given for cell in sweep.cells]
-    names = dict.fromkeys(name for one in given for name in one)
-    varied = [name for name in names if len({value_text(one[name]) for one in given if name in one}) > 1]
-    rows = []
-    for cell in sweep.cells:
-        for result in sweep.results(cell) or []:
-            context = result.context
-            row = {"claim": result.claim.id, **{end: getattr(result.estimate, end) for end in ("value", "low", "high")}}
-            row |= {"verdict": result.verdict} | {name: cell.given.get(name) for name in varied}
-            row |= {"dataset": cell.given.get("dataset") or context["dataset"]}
-            row |= {name: context.get(name) for name in ("architecture", "seed", "epochs")}
-            row |= {"members": context.get("num_members")}
-            rows.append(row | {"notebook": cell.source.path.stem, "cell": cell.name})
-    return pd.DataFrame(rows).map(lambda value: value_text(value) if isinstance(value, list) else value)
 
 
 def value_text(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from lib.findings.judging import judge_estimate
 from lib.findings.records import write_result
 from lib.metrics.intervals import Estimate
 from lib.sweep import execute
-from lib.sweep.plan import plan, results_table
+from lib.sweep.plan import plan
 
 #: A notebook that writes a verdict, or does to its processes what its parameter says; it needs nothing but Python.
 PARAMETERS = """number: int = 0  # of the cell
@@ -64,8 +63,7 @@ class Victims:
 
 def perform(planned):
     """The lines why cells failed, by their numbers."""
-    with execute.open_folder(planned.folder):
-        failures = execute.run(planned)
+    failures = execute.run(planned)
     return {cell.given["number"]: failures[cell.name] for cell in planned.cells if cell.name in failures}
 
 
@@ -100,7 +98,7 @@ def test_cells_survive_the_workers_and_kernels_that_others_kill(executed):
 
 def test_table_is_tidy(executed):
     planned, _ = executed
-    table = results_table(planned)
+    table = planned.table()
     assert list(table.columns) == [
         *["claim", "value", "low", "high", "verdict", "number", "deed"],
         *["dataset", "architecture", "seed", "epochs", "members", "notebook", "cell"],
@@ -151,7 +149,7 @@ def test_stopped_sweep_keeps_what_is_complete_and_leaves_nothing_else(tmp_path, 
     assert process.returncode == 130
     assert err.splitlines()[-1] == "error: stopped; the same command goes on where it was"
     assert "Traceback" not in err
-    assert out.startswith("1 of 2 cells are complete")
+    assert out == ""
     assert len(pd.read_csv(tmp_path / "out" / "results.csv")) == 1
     assert len(list((tmp_path / "out" / "notebooks").iterdir())) == 1
     kernel = int((victims.marks / "1-waits").read_text())
@@ -190,10 +188,9 @@ def test_page_and_scoreboard(tmp_path):
     own = {"preset": "smoke", "epochs": 1, "num_images": 40, "runs_dir": str(tmp_path / "runs"), "num_members": 2}
     planned = plan([NOTEBOOKS[0]], [own], tmp_path / "out", "sequential")
     assert perform(planned) == {}
-    assert planned.cells[0].missing_members() == "0 of 2"
-    table = results_table(planned)
+    assert planned.missing(planned.cells[0]) == "complete"
+    table = planned.table()
     assert {claim.split("/")[0] for claim in table["claim"]} == {"trajectories"}
     assert (table["epochs"] == 1).all()
-    path = execute.scoreboard(planned)
-    assert "trajectories/" in path.read_text()
-    assert re.search("reproduced|inconclusive", path.read_text())
+    assert pd.read_csv(planned.folder / "results.csv")["claim"].equals(table["claim"])
+    assert "trajectories/modes" in (planned.folder / "12_scoreboard.ipynb").read_text()
