@@ -28,7 +28,7 @@ def coverage(rows: Sequence[Mapping[str, Any]]) -> Figure:
     `coverage` and `false`, None where there is no interval.
     """
     table = pd.DataFrame(rows)[["claim", "members", "interval", *MEASURES]]
-    figure, grid = plt.subplots(len(MEASURES), len(INTERVALS), figsize=(7.6, 8.4), sharex=True, sharey="row")
+    figure, grid = plt.subplots(len(MEASURES), len(INTERVALS), figsize=(8.6, 8.4), sharex=True, sharey="row")
     for panels, (measure, (label, limits, promised)) in zip(grid, MEASURES.items(), strict=True):
         for axes, (interval, title) in zip(panels, INTERVALS.items(), strict=True):
             axes.axhline(promised, color=INK, linewidth=1, linestyle="--")

@@ -34,8 +34,9 @@ def mean(members=slice(None), images=slice(None)):
         coverage.jsd_margin,
     ],
 )
-def test_interval_covers_the_truth(make):
+def test_interval_covers_the_truth(make, monkeypatch):
     """At least 90 of 100 data sets of five runs, each with new runs and images."""
+    monkeypatch.setattr(coverage, "RESAMPLES", 40)
     row, rng, members = make(), np.random.default_rng(0), 5
     _, truth = row.truth(rng, members, 200)
     made = [row.now(row.simulate(rng, members), members) for _ in range(100)]
