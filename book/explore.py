@@ -54,7 +54,6 @@ VIEWS = {
     "from the far corner": {"eye": {"x": 1.4, "y": 1.4, "z": 0.9}, "center": {"x": 0, "y": 0, "z": -0.15}},
     "along the first run": {"eye": {"x": 2, "y": 0.5, "z": 0.8}, "center": {"x": 0, "y": 0, "z": -0.15}},
     "along the second run": {"eye": {"x": 0.5, "y": 2, "z": 0.8}, "center": {"x": 0, "y": 0, "z": -0.15}},
-    "from the origin": {"eye": {"x": -1.4, "y": -1.4, "z": 0.9}, "center": {"x": 0, "y": 0, "z": -0.15}},
     "from above": {"eye": {"x": 0, "y": 0, "z": 2.2}, "up": {"x": 0, "y": 1, "z": 0}},
 }
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import CHROMIUM_OPTIONS, ROOT, served
+from matplotlib.colors import to_hex
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from playwright.sync_api import sync_playwright
 
@@ -20,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 from book import explore, explored
 from lib.plots.diversity import ACROSS, UP
 from lib.plots.downloads import CSV, SVG
-from lib.plots.style import METHOD_MARKERS
+from lib.plots.style import METHOD_COLORS, METHOD_MARKERS
 
 TABLES = {
     "plane": pd.DataFrame(
@@ -131,7 +132,8 @@ def test_plane_has_every_series_with_its_mark_and_a_nearer_look():
     figure = explore.plane(TABLES["plane"])
     curve, stars, samples, base = figure.data
     assert (curve.mode, stars.marker.symbol, base.marker.symbol) == ("lines", "star", "x")
-    assert (stars.marker.color, samples.marker.color[0]) == (explore.TEXT, "#")
+    assert samples.marker.color == to_hex(METHOD_COLORS["random"])
+    assert [explore.color_of(grey) for grey in ("black", "0.45")] == [explore.TEXT, explore.MUTED]
     assert list(stars.x) == [0.79, 0.81]
     assert list(stars.text) == ["run 2", "run 3"]
     assert list(samples.text) == ["scale 0.512", "scale 2"]
@@ -189,10 +191,12 @@ def page(build_dir, chromium, tmp_path):
 
 STARS = "document.querySelector('.js-plotly-plot').data.find(trace => trace.name === 'independent solutions')"
 
+COLOR = "document.querySelector('.js-plotly-plot')._fullLayout.font.color"
+
 
 def test_networks_ranges_and_methods_are_switched_by_keyboard_in_both_themes(page):
     assert page.evaluate(STARS)["x"] == [0.79, 0.81]
-    assert page.evaluate(STARS)["marker"]["color"] == "#fefefe"
+    assert page.evaluate(COLOR) == "#fefefe"
     button = page.get_by_role("button", name="independent solutions")
     button.press("Enter")
     assert button.get_attribute("aria-pressed") == "false"
@@ -204,7 +208,7 @@ def test_networks_ranges_and_methods_are_switched_by_keyboard_in_both_themes(pag
     whole = "document.querySelector('.js-plotly-plot')._fullLayout.xaxis.range"
     assert page.evaluate(whole) == pytest.approx((0.74, 0.815))
     page.evaluate("document.documentElement.dataset.theme = 'light'")
-    page.wait_for_function(f"{STARS}.marker.color === '#111111'")
+    page.wait_for_function(f"{COLOR} === '#111111'")
 
     page.get_by_label("Network", exact=True).select_option("medium_cnn on digits")
     page.wait_for_function(f"{STARS}.x.length === 3")
