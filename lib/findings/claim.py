@@ -1,4 +1,4 @@
-"""A sentence of the paper as a test, and what the page of a finding needs: the words that every finding is made of.
+"""A sentence of the paper as a test, and what the page of a finding needs: the words that every finding is made of::
 
     @claim("trajectories/functions-stay", "along a run predictions change less than between runs", figure="2 middle",
            criterion=Criterion("<", 1), varies=("members", "images"))
