@@ -4,7 +4,6 @@ import ast
 import json
 import re
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 
 import papermill
@@ -12,11 +11,7 @@ import papermill
 from benchmarks.report import circumstances, number, table
 from book.verdicts import FINDINGS, code, markdown_table
 from lib.config import PRESETS, PROTOCOLS, Experiment
-from lib.training.cost import Plan, preset_plans
 from lib.training.schedules import SCHEDULES
-
-#: Operations a second that a GPU is assumed to do with networks of this size: far below what its maker names.
-ASSUMED_RATE = 5e12
 
 
 def fragments(root: Path, notebooks: list[Path], seconds: dict[str, float]) -> dict[str, str]:
@@ -27,7 +22,6 @@ def fragments(root: Path, notebooks: list[Path], seconds: dict[str, float]) -> d
         "parameters.md": parameters(notebooks),
         "api.md": api(root),
         "times.md": times(seconds),
-        "sizing.md": sizing(),
         **{
             f"performance_{name}.md": measured(root / "benchmarks" / "results" / f"{name}.json")
             for name in re.findall(r"performance_(\w+)\.md", (root / "book" / "performance.md").read_text("utf-8"))
@@ -148,35 +142,6 @@ def _automodule(name: str) -> str:
 
 
 # The cluster page
-
-
-def plans(preset: str) -> dict[str, Plan]:
-    """All that the pages of a preset train, by what it is for."""
-    randomness, chains = (FINDINGS[name].experiment(preset) for name in ("randomness", "sgmcmc"))
-    # Three learning rates; of each, M runs of either kind, of which one is the same.
-    randomness = replace(randomness, num_members=3 * (2 * randomness.num_members - 1))
-    return preset_plans(preset, {"appendix B": randomness, "appendix C": chains})
-
-
-def sizing() -> str:
-    """What each preset trains: operations, hours of a GPU by the assumed rate, and disk."""
-    rows = []
-    for preset in PRESETS:
-        sizes = []
-        for title, plan in plans(preset).items():
-            sizes.append((plan.images * plan.flops / 1e15, plan.hours(ASSUMED_RATE / plan.flops), plan.disk / 1e9))
-            counts = (plan.experiment.num_members, plan.experiment.epochs)
-            rows.append([code(preset), title, *counts, *map(_three_digits, sizes[-1])])
-        totals = (f"**{_three_digits(sum(column))}**" for column in zip(*sizes, strict=True))
-        rows.append([code(preset), "**all**", "", "", *totals])
-    return markdown_table(["preset", "networks", "runs", "epochs", "PFLOP", "GPU-hours", "disk<br>GB"], rows)
-
-
-def _three_digits(size: float) -> str:
-    return f"{size:,.0f}" if size >= 100 else f"{size:.3g}"
-
-
-# The performance page
 
 
 def times(seconds: dict[str, float]) -> str:

@@ -3,24 +3,20 @@
 The claims are those of `lib.findings.diversity`, judged where the data are harder than its own.
 """
 
-import math
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from lib.config import Experiment
 from lib.data.datasets import Dataset, Split
 from lib.data.shift import Shift
 from lib.data.streaming import imagenet_c
 from lib.findings.claim import Finding
 from lib.metrics import accuracy, brier_score
 from lib.metrics.ensembles import subsets
-from lib.training import cost
 
-FINDING = Finding("09_harder", ranges={"gpu_images_per_second": (1, math.inf)})
+FINDING = Finding("09_harder")
 
 #: Runs in an ensemble: those of figure 10.
 SIZES = (1, 2, 4)
@@ -72,25 +68,3 @@ def ensemble_scores(probs: np.ndarray, targets: np.ndarray, sizes: Sequence[int]
                 scores.append([accuracy(ensemble, targets), brier_score(ensemble, targets)])
             rows.append([size, *np.mean(scores, axis=0)])
     return pd.DataFrame(rows, columns=["size", "accuracy", "Brier score"])
-
-
-def costs(experiment: Experiment, dataset: Dataset, gpu_images_per_second: float | None = None) -> pd.DataFrame:
-    """What these runs, and those of the paper on CIFAR-100 and ImageNet, would take; see `lib.training.cost`.
-
-    ImageNet is left out at preset smoke, and where timm, which has its network, is not installed. With a rate of your
-    own, ImageNet has a column for that too.
-    """
-    own = cost.Plan(experiment, dataset.image_shape, dataset.num_classes, len(dataset.train.labels))
-    plans = {dataset.name: own, "CIFAR-100": cost.PLANS["CIFAR-100"]}
-    rates = {title: cost.training_rate(plan) for title, plan in plans.items()}
-    if experiment.preset != "smoke" and find_spec("timm"):
-        plans["ImageNet"] = cost.PLANS["ImageNet"]
-        rates["ImageNet"] = cost.training_rate(plans["ImageNet"], batch_size=4, steps=1)
-        if gpu_images_per_second:
-            plans["ImageNet, your GPU"], rates["ImageNet, your GPU"] = plans["ImageNet"], gpu_images_per_second
-    table = cost.table(plans, rates)
-    if dataset.is_streamed:
-        reading = f"{cost.reading_rate(dataset.train.images):,.0f}"
-        row = {"": "files a second, one worker", dataset.name: reading}
-        table = pd.concat([table, pd.DataFrame([row])], ignore_index=True).fillna("–")
-    return table

@@ -27,7 +27,7 @@ from lib.findings.claim import Finding
 from lib.findings.judging import Result, judge
 from lib.findings.records import read_results, write_result
 from lib.models.networks import Network
-from lib.models.weights import predict
+from lib.models.predict import predict
 from lib.notebook.parameters import check_parameters, experiments_of
 from lib.notebook.tables import circumstances, claims_table, keys_row, settings_of, settings_table, show, show_rows
 from lib.plots.downloads import take_away

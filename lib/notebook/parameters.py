@@ -39,10 +39,20 @@ def check_names(names: Iterable[str], annotations: Mapping[str, str]) -> None:
             raise ConfigError(unknown("parameter", name, annotations))
 
 
-def check_types(values: Mapping[str, Any], annotations: Mapping[str, str]) -> None:
-    """Raise a `ConfigError` for the first value of another type than its annotation; `None` is always allowed."""
+def defaults_of(source: str) -> dict[str, Any]:
+    """Names and values that a parameters cell declares; raises for anything but lines `name: type = literal`."""
+    return {one.target.id: ast.literal_eval(one.value) for one in ast.parse(source).body}
+
+
+def check_types(values: Mapping[str, Any], annotations: Mapping[str, str], defaults: Mapping[str, Any]) -> None:
+    """Raise a `ConfigError` for the first value of another type than its annotation.
+
+    None is allowed where it is the default, and means what the comment of the parameter says.
+    """
     for name, value in values.items():
         annotation = annotations[name]
+        if value is None and defaults[name] is not None:
+            raise ConfigError(f"parameter {name!r} must be {annotation}, got None")
         if annotation not in KINDS:
             raise ConfigError(f"the type of parameter {name!r} must be one of {', '.join(KINDS)}, got {annotation}")
         wrong_bool = isinstance(value, bool) and annotation != "bool"
@@ -66,18 +76,18 @@ def check_parameters(cells: Iterable[str], values: Mapping[str, Any]) -> dict[st
         ConfigError: a name that papermill passed and the notebook does not know, or a value of another type than its
             annotation; `None` is always allowed.
     """
-    annotations: dict[str, str] = {}
-    passed: list[ast.stmt] = []
+    declared, passed = "", []
     for cell in cells:
         if _declares(cell):
-            annotations, passed = annotations_of(cell), []
+            declared, passed = cell, []
         elif cell.startswith("# Parameters\n"):
             passed = ast.parse(cell).body
-    if not annotations:
+    if not declared:
         raise ConfigError("this notebook has no parameters cell before its set-up: run the cells from the top")
+    annotations = annotations_of(declared)
     check_names((ast.unparse(name) for one in passed for name in getattr(one, "targets", [one])), annotations)
     given = {name: values[name] for name in annotations}
-    check_types(given, annotations)
+    check_types(given, annotations, defaults_of(declared))
     return given
 
 
@@ -158,8 +168,7 @@ class NotebookSource:
             raise ConfigError(f"{path} has no cell with the tag `parameters`")
         source = sources[tagged.index(True)]
         try:
-            defaults = {one.target.id: ast.literal_eval(one.value) for one in ast.parse(source).body}
-            annotations = annotations_of(source)
+            defaults, annotations = defaults_of(source), annotations_of(source)
         except (SyntaxError, ValueError, TypeError, AttributeError):
             raise ConfigError(f"the parameters cell of {path} must have lines `name: type = literal`") from None
         return cls(path, text, tuple(sources), annotations, defaults)

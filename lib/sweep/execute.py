@@ -28,6 +28,9 @@ QUIET = {"progress_bar": False, "extra_arguments": ["--log-level=CRITICAL"]}
 #: Of one sweep at a time, and the sign that a folder is one of a sweep.
 LOCK = ".sweep.lock"
 
+#: The notebook that shows all verdicts.
+SCOREBOARD = "12_scoreboard.ipynb"
+
 
 class SweepError(OneLineError):
     """A sweep cannot begin or go on; the message is one line."""
@@ -111,17 +114,18 @@ def run(sweep: "Sweep") -> dict[str, str]:
     """
     with open_folder(sweep.folder), _sigterm_stops():
         _remove_unfinished(sweep)
+        todo = [cell for cell in sweep.cells if sweep.results(cell) is None]
         try:
-            failures = _execute_all(sweep)
+            failures = _execute_all(sweep, todo)
         finally:
             _remove_unfinished(sweep)
             write_atomically(sweep.folder / "results.csv", sweep.table().to_csv(index=False).encode())
-        scoreboard(sweep)
+        if todo or not (sweep.folder / SCOREBOARD).exists():
+            scoreboard(sweep)
     return failures
 
 
-def _execute_all(sweep: "Sweep") -> dict[str, str]:
-    todo = [cell for cell in sweep.cells if sweep.results(cell) is None]
+def _execute_all(sweep: "Sweep", todo: list["Cell"]) -> dict[str, str]:
     finished, failures = len(sweep.cells) - len(todo), {}
 
     def done(cell: "Cell", why: str) -> None:
@@ -215,10 +219,10 @@ def scoreboard(sweep: "Sweep") -> None:
     """Execute notebook 12 of the checkout over all verdicts in a sweep's folder, into it; says why where it fails."""
     import papermill
 
-    source = Path(lib.__file__).parents[1] / "notebooks" / "12_scoreboard.ipynb"
+    source = Path(lib.__file__).parents[1] / "notebooks" / SCOREBOARD
     if not source.is_file() or not any((sweep.folder / "claims").rglob("*.json")):
         return
-    target = sweep.folder / source.name
+    target = sweep.folder / SCOREBOARD
     try:
         papermill.execute_notebook(str(source), _plain(target), {"records_dir": str(sweep.folder / "claims")}, **QUIET)
     except papermill.PapermillExecutionError as error:

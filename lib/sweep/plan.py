@@ -198,7 +198,7 @@ def plan(
 
 
 def _cell(source: NotebookSource, parameters: Mapping[str, Any], content_hash: Callable[..., str | None]) -> Cell:
-    check_types(parameters, source.annotations)
+    check_types(parameters, source.annotations, source.defaults)
     given = source.defaults | dict(parameters)
     check_engine(given.get("engine"), given.get("jobs"), given.get("scheduler"))
     finding = FINDINGS.get(re.sub(r"^\d+_", "", source.path.stem))

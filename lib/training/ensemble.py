@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lib.config import Experiment, MemberConfig
+from lib.config import TRAINING_VERSION, Experiment, MemberConfig
 from lib.data.datasets import DATASETS, Dataset, DatasetError, load_dataset
+from lib.errors import ConfigError
 from lib.models.lockstep import CannotStack
 from lib.run.engines import default_device, engine_name, open_engine
 from lib.run.files import appears
@@ -84,6 +85,8 @@ def _train_task(
 ) -> None:
     """Train members, each the fields of its configuration, or wait for another process that does; runs in a worker."""
     configs, store = [MemberConfig(**member) for member in members], RunStore(runs_dir)
+    if any(config.training_version != TRAINING_VERSION for config in configs):
+        raise ConfigError("a worker has another version of this package: install the same one on all machines")
     with ExitStack() as locks:
         # In one order everywhere, so that two processes cannot each wait for the other.
         for config in sorted(configs, key=lambda config: config.key):

@@ -110,7 +110,7 @@ def test_papermill_line_of_a_notebook_passes_its_checks(path):
     given = given_by(words)
     source = NotebookSource.read(path)
     check_names(given, source.annotations)
-    check_types(given, source.annotations)
+    check_types(given, source.annotations, source.defaults)
     source.experiments(source.defaults | given)
 
 

@@ -3,7 +3,6 @@
 import re
 import sys
 
-import pytest
 from conftest import NOTEBOOKS, ROOT
 
 sys.path.insert(0, str(ROOT))
@@ -58,17 +57,6 @@ def test_api_has_every_folder_with_its_line_and_every_module_once():
     assert len(modules) == len(set(modules))
     assert {"lib.config", "lib.metrics", "lib.run.engines", "lib.plots.style"} <= set(modules)
     assert "lib.metrics.scores" not in modules  # what it has is exported by its folder
-
-
-def test_sizing_has_the_hours_and_disk_of_every_plan():
-    table = rows(fragments.sizing())[2:]
-    for preset in PRESETS:
-        for title, plan in fragments.plans(preset).items():
-            (row,) = [row for row in table if row[:2] == [f"`{preset}`", title]]
-            petaflop, hours, disk = (float(cell.replace(",", "")) for cell in row[4:])
-            assert hours == pytest.approx(petaflop * 1e15 / fragments.ASSUMED_RATE / 3600, rel=0.02)
-            assert disk == pytest.approx(plan.disk / 1e9, rel=0.01)
-    assert [row[1] for row in table].count("**all**") == len(PRESETS)
 
 
 def test_performance_says_not_measured_without_results(tmp_path):

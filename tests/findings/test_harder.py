@@ -1,12 +1,11 @@
-"""Larger data: which claims are judged where, corrupted images from two sources, ensembles by size, what runs cost."""
+"""Larger data: which claims are judged where, corrupted images from two sources, ensembles by size."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import experiment, subset
+from helpers import subset
 
-from lib.config import Experiment
 from lib.data.corruptions import BENCHMARK
 from lib.data.datasets import load_dataset, write_image_folder
 from lib.data.formats import DatasetError
@@ -64,17 +63,3 @@ def test_ensemble_scores_by_hand():
     expected = [[1, 0.5, 1], [2, 5 / 6, (0 + 4 * 0.5 + 2) / 6], [4, 1, 0.5]]
     np.testing.assert_allclose(table.to_numpy(), expected)
     assert harder.ensemble_scores(probs[:3], np.array([0]))["size"].tolist() == [1, 2]
-
-
-def test_costs_have_a_column_a_study_and_the_rate_that_is_given(monkeypatch, streamed):
-    monkeypatch.setattr(harder.cost, "training_rate", lambda plan, **how: 100.0)
-    monkeypatch.setattr(harder, "find_spec", lambda name: name)
-    assert list(harder.costs(experiment(), subset(30))) == ["", "digits", "CIFAR-100"]
-    quick = Experiment.from_preset("quick")
-    table = harder.costs(quick, streamed, gpu_images_per_second=400.0).set_index("")
-    assert list(table)[1:] == ["CIFAR-100", "ImageNet", "ImageNet, your GPU"]
-    assert table.loc["images a second"].tolist() == ["100", "100", "100", "400"]
-    # Only files are read.
-    reading = table.loc["files a second, one worker"]
-    assert float(reading.iloc[0].replace(",", "")) > 0
-    assert reading.iloc[1:].tolist() == ["–"] * 3

@@ -77,10 +77,12 @@ def test_names_and_types_that_are_not_allowed():
     with pytest.raises(ConfigError, match=r"^unknown parameter 'sed'; did you mean 'seed'\?"):
         check_names(["sed"], {"seed": "int"})
     with pytest.raises(ConfigError, match=r"^parameter 'seed' must be int, got '1'"):
-        check_types({"seed": "1"}, {"seed": "int"})
+        check_types({"seed": "1"}, {"seed": "int"}, {"seed": None})
     with pytest.raises(ConfigError, match=r"^the type of parameter 'seed' must be one of str, int,.* got dict"):
-        check_types({"seed": None}, {"seed": "dict"})
-    check_types({"seed": None, "rate": 1}, {"seed": "int", "rate": "float"})
+        check_types({"seed": None}, {"seed": "dict"}, {"seed": None})
+    with pytest.raises(ConfigError, match=r"^parameter 'rate' must be float, got None$"):
+        check_types({"rate": None}, {"rate": "float"}, {"rate": 0.5})
+    check_types({"seed": None, "rate": 1}, {"seed": "int", "rate": "float"}, {"seed": None, "rate": 0.5})
 
 
 # In a notebook that runs
@@ -167,7 +169,7 @@ def notebook_of(params):
 def test_parameter_file_is_accepted_by_its_notebook(path):
     source = notebook_of(path)
     (given,) = combinations(*read_grid(path), source.annotations)
-    check_types(given, source.annotations)
+    check_types(given, source.annotations, source.defaults)
     experiments = experiments_of(finding_of(source), source.defaults | given)
     assert {one.preset for one in experiments} == {"paper"}
 
