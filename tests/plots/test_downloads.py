@@ -19,7 +19,6 @@ from lib.findings.judging import judge_estimate
 from lib.metrics.comparison import Points
 from lib.metrics.intervals import Estimate
 from lib.plots import (
-    coverage,
     diversity,
     downloads,
     ensemble,
@@ -142,13 +141,6 @@ EXAMPLES = {
     sgmcmc.chain_curves: ({title: RNG.random((3, 6)) for title in ("one", "other")}, [3, 6]),
     sgmcmc.cycle_cosines: ({title: RNG.random((6, 6)) for title in ("one", "other")}, 3),
     sgmcmc.chains_in_plane: ({title: RNG.random((3, 5, 2)) for title in ("one", "other")}, np.array([2, 4])),
-    coverage.coverage: (
-        [
-            {"claim": "a", "members": members, "interval": interval, "coverage": 0.9, "false": 0.01 * members}
-            for members in (2, 3)
-            for interval in ("before", "now")
-        ],
-    ),
     scoreboard.forest: (
         [judged("trajectories/weights-align", 0.9, 0.85, 1.0), judged("independent/equidistant", 0.1, 0, 0.2)],
     ),
