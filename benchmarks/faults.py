@@ -58,21 +58,15 @@ engine: str = None  # of training
 jobs: int = None  # of training""",
     """import numpy as np
 from lib import metrics
-from lib.findings import claims
-from lib.notebook import page as notebook
-page = notebook.open_page(min_members=2)
-runs = page.train(page.experiment)""",
-    """labels = metrics.top_labels(page.predict_final(runs, page.test.images))
-apart = claims.bootstrap(
-    lambda members, images: metrics.disagreement(labels[members][:, images]).mean(),
-    members=len(runs),
-    images=len(page.test.labels),
-)
-page.judge("independent/disagree", apart, page.experiment)""",
+from lib.notebook import open_page
+page = open_page("trajectories")
+runs = page.train()""",
+    """labels = metrics.top_labels(page.predict_final(runs))
+page.judge("independent/disagree", labels=labels, targets=page.test.labels)""",
     """sampler = page.sampler(runs)
-accuracies = np.stack([sampler.samples(run, "random", np.linspace(0.1, 1, 4)).val_accuracies for run in runs])
-stays = claims.bootstrap(lambda members: accuracies[members].mean(), members=len(runs))
-page.judge("subspaces/random/stays", stays, page.experiment)""",
+scales = np.linspace(0.1, 1, 4)
+accuracies = np.stack([sampler.samples(run, "random", scales).val_accuracies for run in runs])
+page.judge("independent/equidistant", labels=np.round(100 * accuracies).astype(int))""",
 )
 
 #: Seconds that an undisturbed sweep may take before something hangs.
