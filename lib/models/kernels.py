@@ -11,51 +11,12 @@ process.
 
 import numpy as np
 import torch
-from numba import njit, types
-from numba.extending import overload
+from numba import njit
 from torch import Tensor
 
 # Which element of its window won, row by row: 0 to 3. This and more: none that has a gradient.
 _NONE = np.uint8(4)
 _ZERO = np.float32(0)
-
-
-def _read(source, start, buffer):
-    """`len(buffer)` numbers of a flat array of float32, or of the bits of bfloat16, as float32."""
-
-
-def _write(values, target, start):
-    """The opposite of `_read`; to bfloat16 it rounds to the nearest, and to even."""
-
-
-@overload(_read)
-def _(source, start, buffer):
-    def float32(source, start, buffer):
-        return source[start : start + len(buffer)]
-
-    def bfloat16(source, start, buffer):
-        bits, half = buffer.view(np.uint32), source[start : start + len(buffer)]
-        for k in range(len(bits)):
-            bits[k] = np.uint32(half[k]) << np.uint32(16)
-        return buffer
-
-    return bfloat16 if source.dtype == types.uint16 else float32
-
-
-@overload(_write)
-def _(values, target, start):
-    def float32(values, target, start):
-        part = target[start : start + len(values)]
-        for k in range(len(values)):
-            part[k] = values[k]
-
-    def bfloat16(values, target, start):
-        bits, half = values.view(np.uint32), target[start : start + len(values)]
-        for k in range(len(bits)):
-            odd = (bits[k] >> np.uint32(16)) & np.uint32(1)
-            half[k] = np.uint16((bits[k] + np.uint32(0x7FFF) + odd) >> np.uint32(16))
-
-    return bfloat16 if target.dtype == types.uint16 else float32
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -91,21 +52,17 @@ def _pool(activations, random, threshold, scale, rectify, pooled, winners):
     advance = 0 if random.size == row else 1
     activations = activations.reshape(-1)
     pooled, winners = pooled.reshape(-1), winners.reshape(-1)
-    buffer = np.empty(row, np.float32)
     # An odd last column is paired with one that never wins.
     values, codes = np.full(2 * half, -np.inf, np.float32), np.full(2 * half, _NONE, np.uint8)
-    result = np.empty(half, np.float32)
     for line in range(n * half_height):
         image = line // half_height
         y = 2 * (line - image * half_height)
         start = (image * height + y) * row
-        upper = _read(activations, start, buffer)
-        _drop(upper, random[advance * start :][:row], threshold, scale, np.uint8(0), values, codes)
+        _drop(activations[start:][:row], random[advance * start :][:row], threshold, scale, np.uint8(0), values, codes)
         if y + 1 < height:
             start += row
-            lower = _read(activations, start, buffer)
-            _merge(lower, random[advance * start :][:row], threshold, scale, np.uint8(2), values, codes)
-        marks = winners[line * half : (line + 1) * half]
+            _merge(activations[start:][:row], random[advance * start :][:row], threshold, scale, np.uint8(2), values, codes)
+        result, marks = pooled[line * half :][:half], winners[line * half :][:half]
         for x in range(half_width):
             left, to = 2 * x * channels, x * channels
             right = left + channels
@@ -121,7 +78,6 @@ def _pool(activations, random, threshold, scale, rectify, pooled, winners):
                 positive = not (result[k] <= _ZERO)
                 result[k] = result[k] if positive else _ZERO
                 marks[k] = marks[k] if positive else _NONE
-        _write(result, pooled, line * half)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -131,10 +87,9 @@ def _pool_backward(gradient, winners, scale, to):
     half_height, half_width = gradient.shape[1], gradient.shape[2]
     row, half = width * channels, half_width * channels
     gradient, winners, to = gradient.reshape(-1), winners.reshape(-1), to.reshape(-1)
-    buffer, result = np.empty(half, np.float32), np.empty(row, np.float32)
     values, codes = np.empty(2 * half, np.float32), np.empty(2 * half, np.uint8)
     for line in range(n * half_height):
-        source, marks = _read(gradient, line * half, buffer), winners[line * half : (line + 1) * half]
+        source, marks = gradient[line * half :][:half], winners[line * half :][:half]
         for x in range(half_width):
             left, at = 2 * x * channels, x * channels
             right = left + channels
@@ -147,10 +102,9 @@ def _pool_backward(gradient, winners, scale, to):
         image = line // half_height
         y = 2 * (line - image * half_height)
         for below in range(min(2, height - y)):
-            code = np.uint8(2 * below)
+            code, result = np.uint8(2 * below), to[(image * height + y + below) * row :][:row]
             for k in range(row):
                 result[k] = values[k] if codes[k] == code else _ZERO
-            _write(result, to, (image * height + y + below) * row)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -175,25 +129,19 @@ def random_bytes(count: int, generator: torch.Generator | None) -> Tensor:
 
 
 def _array(tensor: Tensor) -> np.ndarray:
-    """`(n, C, H, W)` in channels-last memory as an array `(n, H, W, C)`; bfloat16 as its bits."""
-    tensor = tensor.detach().permute(0, 2, 3, 1).contiguous()
-    return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    """`(n, C, H, W)` in channels-last memory as an array `(n, H, W, C)`."""
+    return tensor.detach().permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def dropout_pool(activations: Tensor, random: Tensor | None, threshold: int, rectify: bool) -> Tensor:
-    """Dropout, 2x2 max-pooling in which a last odd row and column count, and ReLU.
+    """Dropout, 2x2 max-pooling in which a last odd row and column count, and ReLU, unless `rectify` is false.
 
-    Args:
-        activations: float32 or bfloat16 `(n, C, H, W)` on the CPU; channels last in memory, or they are copied.
-        random: uint8 `(n * H * W * C,)`, channels last; an activation whose byte is below the threshold becomes 0, the
-            others are scaled by 256 / (256 - threshold). None: all stay as they are.
-        threshold: 0 to 255.
-        rectify: whether there is a ReLU.
-
-    Returns:
-        `(n, C, ceil(H / 2), ceil(W / 2))`, channels last, of the same type; it can be differentiated once.
+    From `activations (n, C, H, W)` on the CPU, channels last in memory, to `(n, C, ceil(H / 2), ceil(W / 2))` of the
+    same type, which can be differentiated once. `random`, uint8 `(n * H * W * C,)` in the order of memory, says what is
+    dropped: an activation whose byte is below `threshold` (0 to 255) becomes 0, the others are scaled by
+    256 / (256 - threshold). With None all stay as they are. bfloat16 is rounded at the end alone.
     """
-    return _DropoutPool.apply(activations, random, threshold, rectify)
+    return _DropoutPool.apply(activations.float(), random, threshold, rectify).to(activations.dtype)
 
 
 class _DropoutPool(torch.autograd.Function):
@@ -203,16 +151,14 @@ class _DropoutPool(torch.autograd.Function):
         if random is None:
             random, threshold = torch.zeros(width * channels, dtype=torch.uint8), 0
         ctx.shape, ctx.scale = (n, height, width, channels), np.float32(256 / (256 - threshold))
-        pooled = torch.empty((n, -(-height // 2), -(-width // 2), channels), dtype=activations.dtype)
-        pooled = pooled.permute(0, 3, 1, 2)
-        target = _array(pooled)
-        ctx.winners = np.empty(target.shape, np.uint8)
-        _pool(_array(activations), random.numpy(), np.uint8(threshold), ctx.scale, rectify, target, ctx.winners)
-        return pooled
+        pooled = np.empty((n, -(-height // 2), -(-width // 2), channels), np.float32)
+        ctx.winners = np.empty(pooled.shape, np.uint8)
+        _pool(_array(activations), random.numpy(), np.uint8(threshold), ctx.scale, rectify, pooled, ctx.winners)
+        return torch.from_numpy(pooled).permute(0, 3, 1, 2)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient: Tensor) -> tuple:
-        to = torch.empty(ctx.shape, dtype=gradient.dtype).permute(0, 3, 1, 2)
-        _pool_backward(_array(gradient), ctx.winners, ctx.scale, _array(to))
-        return to, None, None, None
+        to = np.empty(ctx.shape, np.float32)
+        _pool_backward(_array(gradient), ctx.winners, ctx.scale, to)
+        return torch.from_numpy(to).permute(0, 3, 1, 2), None, None, None

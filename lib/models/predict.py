@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from lib.models.networks import Network
 from lib.models.weights import batch_norms, flatten_statistics, load
@@ -117,16 +118,10 @@ def predict(
 
 
 def fresh_statistics(model: Network, weights: np.ndarray, images: np.ndarray, batch_size: int = 500) -> np.ndarray:
-    """BatchNorm statistics of weights that no training has visited, from training images without augmentation.
+    """BatchNorm statistics `(N, S)` of weights that no training has visited, `(S,)` for weights `(P,)`.
 
-    Args:
-        model: the architecture; its own weights and statistics are overwritten.
-        weights: `(N, P)`, or `(P,)` for one network.
-        images: training images, uint8 `(n, H, W, C)`, an array or streamed; all of them are in memory at once.
-        batch_size: images in one pass; the statistics are averages over batches of this size.
-
-    Returns:
-        `(N, S)`, or `(S,)` for weights `(P,)`; S is 0 without BatchNorm.
+    They are plain averages over batches of training images, uint8 `(n, H, W, C)`, without augmentation, all of which
+    are in memory at once. S is 0 without BatchNorm. The model's own weights and statistics are overwritten.
     """
     weights = np.asarray(weights, dtype=np.float32)
     if weights.ndim == 1:
@@ -134,21 +129,9 @@ def fresh_statistics(model: Network, weights: np.ndarray, images: np.ndarray, ba
     pixels = as_pixels(images, next(model.parameters()).device)
     statistics = np.empty((len(weights), len(flatten_statistics(model))), dtype=np.float32)
 
-    @torch.no_grad()
     def evaluate(network: Network, row: int) -> None:
         load(network, weights[row])
-        network.eval()
-        norms = batch_norms(network)
-        momenta = [norm.momentum for norm in norms]
-        for norm in norms:
-            norm.train()
-            norm.reset_running_stats()
-            norm.momentum = None  # PyTorch's way to ask for a plain average over batches
-        if norms:
-            for start in range(0, len(pixels), batch_size):
-                network(pixels[start : start + batch_size])
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        update_bn(pixels.split(batch_size), network.eval())
         statistics[row] = flatten_statistics(network)
 
     _for_each_row(model, len(weights), evaluate)
