@@ -47,11 +47,11 @@ def thumbnail(notebook: Path) -> tuple[Image.Image, str]:
     if not figures:
         raise ValueError(f"{notebook} has no figure to show on the first page")
     _, data, alt = next((figure for figure in figures if figure[0]), figures[-1])
-    image = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
-    # The whole picture, with white beside a tall one.
-    image = ImageOps.pad(image, SIZE, Image.Resampling.LANCZOS, color="white")
+    image = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGBA")
+    # The whole picture, with nothing beside a tall one; cards are light or dark, as the reader has it.
+    image = ImageOps.pad(image, SIZE, Image.Resampling.LANCZOS, color=(255, 255, 255, 0))
     # As many colours as a plot needs: a third of the bytes.
-    return image.quantize(128, dither=Image.Dither.NONE), " ".join(alt.split())
+    return image.quantize(128, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE), " ".join(alt.split())
 
 
 def card(place: int, notebook: Path, results: Sequence[Result], alt: str) -> str:
