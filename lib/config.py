@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import math
 import numbers
-from collections.abc import Iterable
-from dataclasses import MISSING, asdict, dataclass, fields
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, fields
 from typing import Any
 
 from lib.errors import ConfigError, unknown
@@ -101,16 +102,33 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
-#: More than anybody means: a slip in a file of parameters would take the memory, or all time, before anything is said.
-LARGEST = {"num_members": 10_000, "epochs": 100_000, "batch_size": 1_000_000}
-
-OPTIMIZERS = ("adam", "momentum", "sgd")
-SCHEDULES = ("constant", "halving", "keras-resnet", "step", "cosine")
-AUGMENTATIONS = ("none", "shift-flip")
 PIXEL_SCALINGS = ("standardize", "raw", "mean-image")
-SAMPLINGS = ("permutation", "replacement")
-PRECISIONS = ("float32", "bf16")
-VARIED = ("both", "initialization", "order", "none")
+
+#: What settings in words may be.
+CHOICES: dict[str, Collection[str]] = {
+    "architecture": PROTOCOLS,
+    "optimizer": ("adam", "momentum", "sgd"),
+    "schedule": ("constant", "halving", "keras-resnet", "step", "cosine"),
+    "augmentation": ("none", "shift-flip"),
+    "pixel_scaling": PIXEL_SCALINGS,
+    "sampling": ("permutation", "replacement"),
+    "precision": ("float32", "bf16"),
+    "varied": ("both", "initialization", "order", "none"),
+}
+
+#: The least and the largest value of settings in numbers. Some have a limit that is more than anybody means: a slip in
+#: a file of parameters would take the memory, or all time, before anything is said.
+RANGES: dict[str, tuple[float, float]] = {
+    "num_members": (1, 10_000),
+    "epochs": (1, 100_000),
+    "batch_size": (1, 1_000_000),
+    "seed": (0, math.inf),
+    "learning_rate": (0, math.inf),
+    "dropout": (0, 0.99),
+    "weight_decay": (0, math.inf),
+    "cycles": (0, math.inf),
+    "temperature": (0, math.inf),
+}
 
 
 def _check_choice(kind: str, name: Any, allowed: Iterable[str]) -> None:
@@ -118,12 +136,11 @@ def _check_choice(kind: str, name: Any, allowed: Iterable[str]) -> None:
         raise ConfigError(unknown(kind, name, allowed))
 
 
-def _check_number(name: str, value: Any, kind: type, low: float, high: float = float("inf")) -> None:
-    expected = numbers.Integral if kind is int else numbers.Real
-    if isinstance(value, bool) or not isinstance(value, expected) or not low <= value <= high or value == float("inf"):
-        words = "an integer" if kind is int else "a number"
-        bounds = f"at least {low}" if high == float("inf") else f"from {low} to {high}"
-        raise ConfigError(f"{name} must be {words} {bounds}, got {value!r}")
+def _check_number(name: str, value: Any, kind: type, low: float, high: float = math.inf) -> None:
+    number = isinstance(value, numbers.Integral if kind is int else numbers.Real) and not isinstance(value, bool)
+    if not number or not low <= value <= high or value == math.inf:
+        bound = f"at most {high:,}" if number and value > high else f"at least {low}"
+        raise ConfigError(f"{name} must be {'an integer' if kind is int else 'a number'} {bound}, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -158,36 +175,11 @@ class MemberConfig:
     noise_epochs: int = 0
     temperature: float = 0.0
 
-    @classmethod
-    def from_json(cls, content: Any) -> "MemberConfig":
-        """The member that a JSON object describes; raises `ConfigError` for any other content."""
-        if not isinstance(content, dict):
-            raise ConfigError(f"a member must be an object, got a {type(content).__name__}")
-        known = {field.name: field for field in fields(cls)}
-        for name in content:
-            _check_choice("field", name, known)
-        for name, field in known.items():
-            if type(content.get(name, field.default)) is not field.type:
-                raise ConfigError(f"{name} must be of type {field.type.__name__}")
-        return cls(**content)
-
-    @classmethod
-    def unknown_fields(cls, content: Any) -> list[str]:
-        """Names in a JSON object that are no field of this version, where it has all that a member needs besides."""
-        needed = {field.name for field in fields(cls) if field.default is MISSING}
-        if not isinstance(content, dict) or not needed <= set(content):
-            return []
-        return sorted(set(content) - {field.name for field in fields(cls)})
-
     @property
     def key(self) -> str:
         """SHA-256 (hex, 64 digits) of the canonical JSON of what decides this member."""
-        defaults = {field.name: field.default for field in fields(self) if field.default is not MISSING}
-        content = {
-            name: value
-            for name, value in asdict(self).items()
-            if name != "dataset" and not (name in defaults and value == defaults[name])
-        }
+        values = ((field.name, getattr(self, field.name), field.default) for field in fields(self))
+        content = {name: value for name, value, default in values if name != "dataset" and value != default}
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
     def random_seed(self, purpose: str, epoch: int = 0) -> int:
@@ -242,45 +234,26 @@ class Experiment:
     def __post_init__(self) -> None:
         if not isinstance(self.dataset, str) or not self.dataset:
             raise ConfigError(f"dataset must be a name or a path, got {self.dataset!r}")
-        _check_choice("architecture", self.architecture, PROTOCOLS)
-        _check_number("num_members", self.num_members, int, 1)
-        _check_number("epochs", self.epochs, int, 1)
-        _check_number("seed", self.seed, int, 0)
-        _check_number("batch_size", self.batch_size, int, 1)
-        _check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        for name, most in LARGEST.items():
-            if getattr(self, name) > most:
-                raise ConfigError(f"{name} must be at most {most:,}, got {getattr(self, name)}")
-        _check_number("learning_rate", self.learning_rate, float, 0)
-        _check_choice("schedule", self.schedule, SCHEDULES)
-        _check_number("dropout", self.dropout, float, 0, 0.99)
-        _check_number("weight_decay", self.weight_decay, float, 0)
-        _check_choice("augmentation", self.augmentation, AUGMENTATIONS)
-        _check_choice("pixel_scaling", self.pixel_scaling, PIXEL_SCALINGS)
-        _check_choice("sampling", self.sampling, SAMPLINGS)
-        _check_choice("precision", self.precision, PRECISIONS)
-        _check_choice("varied", self.varied, VARIED)
-        if self.varied == "none" and self.num_members > 1:
-            raise ConfigError(f"num_members must be 1 where varied is 'none', got {self.num_members} of the same")
-        self._check_cycles()
+        kinds = {field.name: field.type for field in fields(self)}
+        for name, allowed in CHOICES.items():
+            _check_choice(name, getattr(self, name), allowed)
+        for name, (low, high) in RANGES.items():
+            _check_number(name, getattr(self, name), kinds[name], low, high)
         if self.validation_size is not None:
             _check_number("validation_size", self.validation_size, int, 1)
         if self.preset is not None:
             _check_choice("preset", self.preset, PRESETS)
-        # 1 for 1.0, or a NumPy number, is the same setting and must give the same key.
-        for field in fields(self):
-            if field.type in (int, float):
-                object.__setattr__(self, field.name, field.type(getattr(self, field.name)))
-
-    def _check_cycles(self) -> None:
-        _check_number("cycles", self.cycles, int, 0)
-        _check_number("temperature", self.temperature, float, 0)
-        length = self.epochs // self.cycles if self.cycles else 0
+        if self.varied == "none" and self.num_members > 1:
+            raise ConfigError(f"num_members must be 1 where varied is 'none', got {self.num_members} of the same")
         if self.cycles and self.epochs % self.cycles:
             raise ConfigError(f"epochs must be a multiple of the {self.cycles} cycles, got {self.epochs}")
         if self.cycles and self.schedule != "cosine":
             raise ConfigError(f"schedule must be 'cosine' where there are cycles, got {self.schedule!r}")
-        _check_number("noise_epochs", self.noise_epochs, int, 0, length)
+        _check_number("noise_epochs", self.noise_epochs, int, 0, self.epochs // self.cycles if self.cycles else 0)
+        # 1 for 1.0, or a NumPy number, is the same setting and must give the same key.
+        for name, kind in kinds.items():
+            if kind in (int, float):
+                object.__setattr__(self, name, kind(getattr(self, name)))
 
     @classmethod
     def from_preset(cls, preset: str, **overrides: Any) -> "Experiment":

@@ -61,7 +61,9 @@ def _pool(activations, random, threshold, scale, rectify, pooled, winners):
         _drop(activations[start:][:row], random[advance * start :][:row], threshold, scale, np.uint8(0), values, codes)
         if y + 1 < height:
             start += row
-            _merge(activations[start:][:row], random[advance * start :][:row], threshold, scale, np.uint8(2), values, codes)
+            _merge(
+                activations[start:][:row], random[advance * start :][:row], threshold, scale, np.uint8(2), values, codes
+            )
         result, marks = pooled[line * half :][:half], winners[line * half :][:half]
         for x in range(half_width):
             left, to = 2 * x * channels, x * channels

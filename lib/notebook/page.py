@@ -182,7 +182,7 @@ class Page:
 
     def provenance(self) -> None:
         """Show where these results come from, and how much of them other commits than this page's have made."""
-        runs = [run.read_environment().get("commit", "") for run in self.trained.values()]
+        runs = [run.open().get("commit", "") for run in self.trained.values()]
         mixed = [others(runs, "runs"), others(list(self.store.commits.values()), "derived arrays")]
         given = {name: value for name, value in self.parameters.items() if value is not None and "_dir" not in name}
         rows = {

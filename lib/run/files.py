@@ -1,6 +1,5 @@
 """Files that are written whole or not at all, and that are noticed when they are not what was written."""
 
-import errno
 import hashlib
 import json
 import os
@@ -17,7 +16,7 @@ from safetensors.numpy import load, save
 from lib.config import canonical_json
 from lib.errors import OneLineError
 
-#: Layout of the run store's files; what a newer layout has written is refused.
+#: Layout of the run store's files.
 FORMAT = 1
 
 #: What the reader of safetensors raises for any other file, or for a type of number that NumPy lacks.
@@ -33,11 +32,7 @@ class DamagedRun(StoreError):
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a crash at any moment, sees the old content or the new one, never a mixture.
-
-    Raises:
-        StoreError: it cannot be written; one line with the reason.
-    """
+    """Write a file so that a reader, or a crash at any moment, sees the old content or the new one, never a mixture."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,9 +44,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink()
-        hint = "free some space there or choose" if error.errno == errno.ENOSPC else "choose"
         reason = error.strerror or error
-        raise StoreError(f"cannot write {path}: {reason}; {hint} another folder (what was finished is kept)") from None
+        raise StoreError(f"cannot write {path}: {reason}; choose another folder (what was finished is kept)") from None
 
 
 def read_file(path: Path) -> bytes:
@@ -63,13 +57,11 @@ def read_file(path: Path) -> bytes:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds; raises `DamagedRun` for any other, and for numbers that JSON lacks, NaN say."""
+    """What a JSON file holds; raises `DamagedRun` for any other."""
     try:
-        value = json.loads(read_file(path))
-        canonical_json(value)
-    except (ValueError, RecursionError) as error:
+        return json.loads(read_file(path))
+    except ValueError as error:
         raise DamagedRun(f"{path.name} cannot be read ({type(error).__name__})") from None
-    return value
 
 
 def appears(path: Path | str, within: float) -> bool:
@@ -104,12 +96,7 @@ def write_with_digest(path: Path, tensors: dict[str, np.ndarray], metadata: dict
 
 
 def read_with_digest(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The arrays and metadata that `write_with_digest` wrote.
-
-    Raises:
-        DamagedRun: it is any other file.
-        StoreError: a newer version of this project wrote it.
-    """
+    """The arrays and metadata that `write_with_digest` wrote; raises `DamagedRun` for any other file."""
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
@@ -118,21 +105,13 @@ def read_with_digest(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]
         raise DamagedRun(f"{path.name} cannot be read ({type(error).__name__})") from None
     if metadata.get("digest") != _digest(tensors, metadata):
         raise DamagedRun(f"{path.name} has another checksum")
-    # Files of the first versions do not say their layout, which is the first.
-    refuse_newer(path, metadata.get("format", "1"))
     return tensors, metadata
 
 
 def _digest(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> str:
-    """Checksum of everything that a safetensors file holds, its own digest left out; the same in every layout."""
+    """Checksum of everything that a safetensors file holds, its own digest left out."""
     digest = hashlib.sha256(canonical_json({**metadata, "digest": ""}).encode())
     for name in sorted(tensors):
         digest.update(f"{name}{tensors[name].dtype}{tensors[name].shape}".encode())
         digest.update(np.ascontiguousarray(tensors[name]).tobytes())
     return digest.hexdigest()
-
-
-def refuse_newer(path: Path, version: object) -> None:
-    """Raise `StoreError` for the layout of another version of this project."""
-    if str(version) != str(FORMAT):
-        raise StoreError(f"{path} has store format {version}, this version reads {FORMAT}; update the project")

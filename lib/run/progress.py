@@ -1,16 +1,16 @@
-"""How far long work is, and how long it will still take: a bar where lines can be overwritten, else a line at times.
+"""How far long work is, and how long it will still take.
 
-In a terminal and in a notebook that somebody looks at there is one bar. In files, and in notebooks that papermill
-executes, there are lines of their own, no more than one for each piece of work that was finished.
+In a terminal, and in a notebook that somebody looks at, that is one line which is written over again and again. In
+files, and in notebooks that papermill executes, there are about `LINES` lines, no more than one for each piece of work.
 """
 
+import math
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-
-from tqdm import tqdm
+from contextlib import contextmanager
+from datetime import timedelta
 
 #: Lines for all of the work, about.
 LINES = 50
@@ -37,25 +37,43 @@ def overwrites() -> bool:
 def progress(
     description: str, total: int, unit: str = "epoch", finished: int = 0, delay: float = 0.0
 ) -> Iterator[Callable[[int], None]]:
-    """Show on stderr how far work is: yields what is to be told how many pieces are finished.
+    """Show on stderr how far work of `total` pieces is: yields what is to be told how many of them are finished.
 
-    The time left is estimated from the pieces finished since the beginning, once they are a tenth of the work. Within
-    other work that shows how far it is nothing is shown. Any thread may tell.
-
-    Args:
-        description: of the work.
-        total: pieces that it has.
-        unit: what a piece is.
-        finished: pieces that were finished before.
-        delay: seconds before anything is shown.
+    The time left is estimated from the pieces finished since the beginning, where `finished` ones were there already,
+    once they are a tenth of the work. Nothing is shown within other work that shows how far it is, nor in the first
+    `delay` seconds. Any thread may tell.
     """
     if not _outermost.acquire(blocking=False):
         yield lambda finished: None
         return
+    in_place, lock, start = overwrites(), threading.Lock(), time.monotonic()
+    before, work, step = finished, total - finished, max(1, math.ceil((total - finished) / LINES))
+    said, shown = finished, -1.0
+
+    def tell(number: int, step: int = step) -> None:
+        nonlocal finished, said, shown
+        with lock:
+            finished = max(finished, number)
+            seconds, done = time.monotonic() - start, finished - before
+            due = finished - said >= step or (in_place and seconds - shown >= 0.5)
+            if not due or seconds < delay:
+                return
+            if done == work:
+                end = f"in {timedelta(seconds=round(seconds))}"
+            elif 10 * done >= work:
+                end = f"{timedelta(seconds=round(seconds * (work - done) / done))} left"
+            else:
+                end = f"{timedelta(seconds=round(seconds))} so far"
+            line = f"{description}: {finished} of {total} {unit}s, {end}"
+            print(f"\r{line:<79}" if in_place else line, end="" if in_place else "\n", file=sys.stderr, flush=True)
+            said, shown = finished, seconds
+
     try:
-        with closing(_Display(description, total, unit, finished, delay)) as display:
-            yield display.tell
+        yield tell
     finally:
+        tell(finished, step=1)
+        if in_place and shown >= 0:
+            print(file=sys.stderr)
         _outermost.release()
 
 
@@ -75,45 +93,3 @@ def every_second(look: Callable[[], None]) -> Iterator[None]:
     finally:
         stop.set()
         watcher.join()
-
-
-class _Display:
-    def __init__(self, description: str, total: int, unit: str, finished: int, delay: float):
-        # Smoothing 0 is the mean since the beginning.
-        options = {"delay": delay, "smoothing": 0, "bar_format": "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}]"}
-        self._bar = tqdm(
-            desc=description, total=total, unit=unit, initial=finished, disable=not overwrites(), **options
-        )
-        self._line = f"{description}: {{}} of {total} {unit}s, {{}}"
-        self._before = self._finished = self._said = finished
-        self._work, self._delay, self._start, self._lock = total - finished, delay, time.monotonic(), threading.Lock()
-
-    def tell(self, finished: int) -> None:
-        with self._lock:
-            self._finished = max(finished, self._finished)
-            if self._can_estimate():
-                self._bar.bar_format = None  # tqdm's own, which has the time left
-            self._bar.update(self._finished - self._bar.n)
-            if LINES * (self._finished - self._said) >= self._work:
-                self._say()
-
-    def close(self) -> None:
-        with self._lock:
-            self._bar.close()
-            self._say()
-
-    def _can_estimate(self) -> bool:
-        return 10 * (self._finished - self._before) >= self._work
-
-    def _say(self) -> None:
-        seconds, done = time.monotonic() - self._start, self._finished - self._before
-        if not self._bar.disable or self._finished == self._said or seconds < self._delay:
-            return
-        if done == self._work:
-            end = f"in {tqdm.format_interval(seconds)}"
-        elif self._can_estimate():
-            end = f"{tqdm.format_interval(seconds * (self._work - done) / done)} left"
-        else:
-            end = f"{tqdm.format_interval(seconds)} so far"
-        print(self._line.format(self._finished, end), file=sys.stderr, flush=True)
-        self._said = self._finished

@@ -14,13 +14,10 @@ DIGITS = 12
 
 @cache
 def commit() -> str:
-    """The commit that this package is of; empty where nobody knows.
+    """The first `DIGITS` digits of the commit that this package is of; empty where nobody knows.
 
     In a checkout git says it, and `+changes` follows where a file of the package differs from it. An installed package,
     as in Colab, has it from pip where it came from a repository's address.
-
-    Returns:
-        The first `DIGITS` digits of its name.
     """
     checkout = Path(__file__).resolve().parents[2]
     return _of_checkout(checkout) if (checkout / ".git").exists() else _of_installation()
@@ -45,15 +42,12 @@ def _of_installation() -> str:
     return origin.get("vcs_info", {}).get("commit_id", "")[:DIGITS]
 
 
-def named(name: str) -> str:
-    """A commit in words, whether or not it is known."""
-    return f"commit {name}" if name else "a commit that is not known"
-
-
 def others(commits: Sequence[str], things: str) -> str:
     """How many of the things that these commits made are not of this package's commit, and of which; or nothing.
 
     As in `4 of 6 runs by commit 0123456789ab, 1 of 6 runs by a commit that is not known`, the most frequent first.
     """
-    foreign = Counter(name for name in commits if name != commit())
-    return ", ".join(f"{count} of {len(commits)} {things} by {named(name)}" for name, count in foreign.most_common())
+    foreign = Counter(
+        f"commit {name}" if name else "a commit that is not known" for name in commits if name != commit()
+    )
+    return ", ".join(f"{count} of {len(commits)} {things} by {name}" for name, count in foreign.most_common())

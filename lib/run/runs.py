@@ -3,17 +3,17 @@
 import errno
 import io
 import json
-import shutil
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock, SoftFileLock, Timeout
+from filelock import FileLock, SoftFileLock
 from safetensors.numpy import save
 
 from lib.config import MemberConfig, canonical_json
@@ -25,15 +25,13 @@ from lib.run.files import (
     read_file,
     read_json,
     read_with_digest,
-    refuse_newer,
     sha256,
     write_atomically,
     write_with_digest,
 )
 
 
-@dataclass(frozen=True)
-class ResumePoint:
+class ResumePoint(NamedTuple):
     """Where an interrupted training goes on: after `epoch` epochs, with that checkpoint and optimiser state."""
 
     epoch: int
@@ -63,15 +61,9 @@ class Run:
         """How many epochs have a checkpoint, by file names alone: for progress bars."""
         return max(0, len(list(self.folder.glob("epoch_*.safetensors"))) - 1)
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the run; a second holder waits. A lock dies with its process, so none is ever left behind.
-
-        Raises:
-            StoreError: the store cannot be written.
-        """
-        with locked(self.folder):
-            yield
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the run; a second holder waits. A lock dies with its process, so none is ever left behind."""
+        return locked(self.folder)
 
     def write_epoch(
         self, epoch: int, checkpoint: dict[str, np.ndarray], optimizer: dict[str, np.ndarray], row: dict | None
@@ -109,19 +101,18 @@ class Run:
             self.set_aside(str(damage))
             return None
 
-    def open(self) -> None:
-        """Read the manifest of a complete run, and check it and its `config.json`.
+    def open(self) -> dict[str, str]:
+        """Read the manifest of a complete run, and check `config.json`; returns where the run was made.
 
         Raises:
-            DamagedRun: it is missing or cannot be read.
-            StoreError: it was written by a newer version of this project.
+            DamagedRun: a file is missing, or is not what was written; so do the other methods that read.
         """
-        self._checksums = self._read_manifest()["checksums"]
+        manifest = read_json(self.folder / "manifest.json")
+        if not isinstance(manifest, dict) or manifest.pop("digest", None) != sha256(canonical_json(manifest).encode()):
+            raise DamagedRun("manifest.json has another checksum")
+        self._checksums = manifest["checksums"]
         self._read("config.json")
-
-    def read_environment(self) -> dict[str, str]:
-        """Where a complete run was made, as `finish` was told; raises as `open` does."""
-        return self._read_manifest().get("environment", {})
+        return manifest.get("environment", {})
 
     def read_epoch(self, epoch: int) -> dict[str, np.ndarray]:
         """The checkpoint after an epoch (0: the first weights), checked against its checksum."""
@@ -135,23 +126,13 @@ class Run:
         return table.astype(float).astype({"epoch": int})
 
     def verify(self) -> None:
-        """Compare every file, of an unfinished run too, with its checksum; changes nothing.
-
-        Raises:
-            DamagedRun: a file is not what was written.
-            StoreError: it was written by a newer version of this project.
-        """
-        if not self.is_complete():
-            try:
-                self._read_resume()
-                return
-            except DamagedRun:
-                # Unless it was finished, by another process, while it was read.
-                if not self.is_complete():
-                    raise
-        self.open()
-        for name in self._checksums:
-            self._read(name)
+        """Compare every file, of an unfinished run too, with its checksum; changes nothing."""
+        if self.is_complete():
+            self.open()
+            for name in self._checksums:
+                self._read(name)
+        else:
+            self._read_resume()
 
     def set_aside(self, reason: str) -> Path:
         """Rename a damaged run's folder to a name ending in `.damaged`, with one warning that says why."""
@@ -170,15 +151,6 @@ class Run:
         epoch = int(metadata["epoch"])
         return ResumePoint(epoch, self.read_epoch(epoch), optimizer)
 
-    def _read_manifest(self) -> dict:
-        path = self.folder / "manifest.json"
-        manifest = read_json(path)
-        # The digest is computed in the same way in every layout.
-        if not isinstance(manifest, dict) or manifest.pop("digest", None) != sha256(canonical_json(manifest).encode()):
-            raise DamagedRun("manifest.json has another checksum")
-        refuse_newer(self.folder, manifest["format"])
-        return manifest
-
     def _write(self, name: str, content: bytes) -> None:
         write_atomically(self.folder / name, content)
         self._checksums[name] = sha256(content)
@@ -193,29 +165,29 @@ class Run:
 # What holds for the folder of a run, and for a file of derived arrays.
 
 
-def _lock_path(path: Path) -> Path:
-    return path.parents[2] / ".locks" / f"{path.name}.lock"
+def file_lock(path: Path) -> FileLock:
+    """The lock of a run's folder, or of a file of derived arrays; it lies beside them, so that they can be deleted."""
+    return FileLock(path.parents[2] / ".locks" / f"{path.name}.lock")
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a run's folder, or of a file of derived arrays; raises `StoreError`."""
-    lock = _lock_path(path)
+    """Hold that lock; raises `StoreError`."""
+    lock = file_lock(path)
     try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        held = FileLock(lock)
-        held.acquire()
-        if isinstance(held, SoftFileLock):
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+        if isinstance(lock, SoftFileLock):
             # It would be left behind by a process that dies, and waited for for ever.
-            held.release()
+            lock.release()
             raise OSError(errno.ENOSYS, "its file system has no flock")
     except (OSError, NotImplementedError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise StoreError(f"cannot write {lock}: {reason}; choose another folder") from None
+        raise StoreError(f"cannot write {lock.lock_file}: {reason}; choose another folder") from None
     try:
         yield
     finally:
-        held.release()
+        lock.release()
 
 
 def set_aside(path: Path, what: str, reason: str, remedy: str) -> Path:
@@ -230,16 +202,3 @@ def set_aside(path: Path, what: str, reason: str, remedy: str) -> Path:
         raise StoreError(f"{path} is damaged ({reason}) and cannot be moved: {error.strerror}") from None
     warnings.warn(f"damaged {what} set aside as {target} ({reason}); {remedy}", stacklevel=3)
     return target
-
-
-def remove_unless_locked(path: Path) -> bool:
-    """Delete a folder or file, unless somebody holds its lock; returns whether it went, raises `StoreError`."""
-    try:
-        # The lock's file stays: deleting it would let two later holders lock two different files.
-        with FileLock(_lock_path(path), blocking=False):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    except Timeout:
-        return False
-    except (OSError, NotImplementedError) as error:
-        raise StoreError(f"cannot remove {path}: {getattr(error, 'strerror', None) or error}") from None
-    return True

@@ -1,17 +1,20 @@
 """The run store: all members below one folder, and arrays that can be computed again, `RunStore.cached`."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from filelock import Timeout
 
 from lib.config import MemberConfig, canonical_json
-from lib.errors import ConfigError
 from lib.run.files import DamagedRun, StoreError, read_json, read_with_digest, sha256, write_with_digest
 from lib.run.provenance import commit
-from lib.run.runs import Run, locked, remove_unless_locked, set_aside
+from lib.run.runs import Run, file_lock, locked, set_aside
 
 #: Folder of the derived arrays; no dataset's name begins with a dot.
 DERIVED = ".derived"
@@ -31,11 +34,8 @@ def default_runs_dir() -> Path:
 class RunStore:
     """All runs below one folder, `<root>/<dataset>/<architecture>/<key>/`, and arrays derived from them.
 
-    Args:
-        root: the folder; `default_runs_dir()` when left out. It is made when something is written.
-
-    Attributes:
-        commits: of each file of derived arrays that `cached` returned, the commit that computed it; empty if not known.
+    The folder is `default_runs_dir()` when left out, and is made when something is written. `commits` has the commit
+    that computed each file of derived arrays which `cached` returned; empty if not known.
     """
 
     def __init__(self, root: str | Path | None = None):
@@ -47,11 +47,7 @@ class RunStore:
         return Run(self.root / config.dataset / config.architecture / config.key, config)
 
     def runs(self) -> Iterator[Run]:
-        """Every run that is there, complete or not, in the order of its path; see `unreadable` for the others.
-
-        Raises:
-            StoreError: a newer version of this project has written one of them.
-        """
+        """Every run that is there, complete or not, in the order of its path; see `unreadable` for the others."""
         for folder in self._folders():
             if (config := _read_config(folder)) is not None:
                 yield Run(folder, config)
@@ -71,29 +67,29 @@ class RunStore:
     def verify(self) -> dict[Path, str]:
         """What is wrong with which run, or file of `derived`: nothing where all are whole; changes nothing."""
         problems = dict.fromkeys(self.unreadable(), "config.json is missing or cannot be read")
-        for run in self.runs():
+        checks = {run.folder: run.verify for run in self.runs()}
+        checks |= {path: partial(_read_derived, path) for path in self.derived()}
+        for path, check in checks.items():
             try:
-                run.verify()
-            except StoreError as error:
-                problems[run.folder] = str(error)
-        for path in self.derived():
-            try:
-                _read_derived(path)
-            except StoreError as error:
-                # Unless another process removed it, or set it aside, in between.
-                if path.exists():
-                    problems[path] = str(error)
+                check()
+            except DamagedRun as error:
+                problems[path] = str(error)
         return problems
 
     def remove(self, path: Path) -> bool:
         """Delete a run's folder, or what `damaged`, `unreadable` or `derived` names; returns whether it went.
 
-        What is in use, as a run in training is, stays.
-
-        Raises:
-            StoreError: it cannot be deleted.
+        What is in use, as a run in training is, stays; raises `StoreError` for what cannot be deleted.
         """
-        return remove_unless_locked(path)
+        try:
+            # The lock's file stays: deleting it would let two later holders lock two different files.
+            with file_lock(path).acquire(blocking=False):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        except Timeout:
+            return False
+        except (OSError, NotImplementedError) as error:
+            raise StoreError(f"cannot remove {path}: {getattr(error, 'strerror', None) or error}") from None
+        return True
 
     def cached(self, kind: str, recipe: dict, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         """Arrays that can be computed again: read from `<root>/.derived/<kind>/`, or computed and kept there.
@@ -107,26 +103,20 @@ class RunStore:
                 that is raised whenever `compute` would give something else.
             compute: makes the arrays of numbers, by name, from nothing but the recipe.
 
-        Returns:
-            The arrays as the file holds them, whether they were computed just now or before.
-
         Raises:
             StoreError: the store cannot be written; arrays that it has are read nevertheless.
         """
         content = canonical_json({"kind": kind, "recipe": recipe})
         path = self.root / DERIVED / kind / f"{sha256(content.encode())}.safetensors"
-        try:
-            if path.exists():
-                return self._use_derived(path)
-        except DamagedRun:
-            pass
+        with suppress(DamagedRun):  # or missing
+            return self._use_derived(path)
         with locked(path):
             # Again, as another process may have written it while this one waited.
-            try:
-                if path.exists():
+            if path.exists():
+                try:
                     return self._use_derived(path)
-            except DamagedRun as damage:
-                set_aside(path, "arrays", str(damage), "they are computed again")
+                except DamagedRun as damage:
+                    set_aside(path, "arrays", str(damage), "they are computed again")
             for leftover in path.parent.glob(f".{path.name}.*.tmp"):
                 leftover.unlink(missing_ok=True)
             # In the order of memory that a file has: safetensors writes memory as it is.
@@ -144,14 +134,17 @@ class RunStore:
 
 
 def _read_config(folder: Path) -> MemberConfig | None:
-    """The configuration that a run's folder is named after, if there is one; raises `StoreError` for a newer one."""
+    """The configuration that a run's folder is named after, if there is one."""
     try:
         content = read_json(folder / "config.json")
-        config = MemberConfig.from_json(content)
+        config = MemberConfig(**content)
     except DamagedRun:
         return None
-    except ConfigError:
-        if unknown := ", ".join(MemberConfig.unknown_fields(content)):
+    except TypeError:
+        # What a newer version wrote must not pass for rubbish that can be cleaned away.
+        known = {field.name for field in fields(MemberConfig)}
+        if isinstance(content, dict) and known < set(content):
+            unknown = ", ".join(sorted(set(content) - known))
             message = f"{folder} has settings that this version does not know, {unknown}; update the project"
             raise StoreError(message) from None
         return None

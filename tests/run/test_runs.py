@@ -72,14 +72,13 @@ def test_run_complete_has_its_files_and_reads_back(tmp_path):
     assert sorted(path.name for path in run.folder.iterdir()) == sorted(FILES)
     fresh = RunStore(tmp_path).run(CONFIG)
     assert fresh.is_complete()
-    fresh.open()
+    assert fresh.open() == {"device": "cpu"}
     for epoch in range(4):
         for name, expected in checkpoint(epoch).items():
             np.testing.assert_array_equal(fresh.read_epoch(epoch)[name], expected)
     history = fresh.read_history()
     assert list(history) == ["epoch", "train_loss", "b", "a"]
     assert history.to_dict("records") == [row(epoch) for epoch in (1, 2, 3)]
-    assert fresh.read_environment() == {"device": "cpu"}
     fresh.verify()
     assert json.loads((run.folder / "config.json").read_text()) == dataclasses.asdict(CONFIG)
 
@@ -114,7 +113,7 @@ def test_run_failing_at_any_write_keeps_finished_epochs_and_ends_the_same(tmp_pa
 
         with monkeypatch.context() as patch:
             patch.setattr(files.os, "fsync", full)
-            with pytest.raises(StoreError, match="No space left on device; free some space") as caught:
+            with pytest.raises(StoreError, match="No space left on device") as caught:
                 pretend_training(root)
         assert "\n" not in str(caught.value)
         run, trained = pretend_training(root)
@@ -217,20 +216,6 @@ def test_damage_again_keeps_all_folders(tmp_path):
     assert sorted(names) == [".2.damaged", ".3.damaged", ".damaged"]
 
 
-@pytest.mark.parametrize("stop", [None, 2])
-def test_format_newer_is_refused_with_one_line_and_stays(tmp_path, monkeypatch, stop):
-    with monkeypatch.context() as patch:
-        for module in (files, runs):
-            patch.setattr(module, "FORMAT", 2)
-        run, _ = pretend_training(tmp_path, stop=stop)
-    run = RunStore(tmp_path).run(CONFIG)
-    for method in (run.verify, run.open if stop is None else run.resume):
-        with pytest.raises(StoreError, match=r"has store format 2, this version reads 1; update") as caught:
-            method()
-        assert not isinstance(caught.value, DamagedRun)
-    assert run.folder.exists()
-
-
 # Locks
 
 
@@ -275,7 +260,7 @@ with locked(Path(sys.argv[1])):
     run = RunStore(tmp_path).run(CONFIG)
     code, _, err = run_python(script, run.folder)
     assert code == -9, err
-    assert Path(runs._lock_path(run.folder)).exists()
+    assert Path(runs.file_lock(run.folder).lock_file).exists()
     with run.lock():
         pass
 
