@@ -1,8 +1,7 @@
 """Figures 6, 7 and S6: the diversity-accuracy plane with its limits, and the family of curves between them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -13,11 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from lib.metrics import flip_family_diversity, perturbed_limit, uncorrelated_limit
 from lib.metrics.comparison import Points
 from lib.plots.downloads import stacked, with_data
-from lib.plots.style import INK, METHOD_COLORS, METHOD_MARKERS, legend_below
-from lib.subspaces.methods import METHOD_NAMES
-
-#: How the two limits are drawn.
-UPPER, LOWER = {"color": INK, "linestyle": "--"}, {"color": INK, "linestyle": ":"}
+from lib.plots.style import INK, METHOD_MARKERS, METHOD_NAMES, column_of_panels, legend_below, method_look
 
 #: The axes of the plane.
 ACROSS, UP = "test accuracy", "disagreement with base / error"
@@ -26,20 +21,16 @@ ACROSS, UP = "test accuracy", "disagreement with base / error"
 EXPONENTS = (0.01, 0.2, 0.5, 1, 2, 10)
 
 
-def _by_panel(points: Mapping[tuple[str, str], Points]) -> dict[str, dict[str, Points]]:
-    """The points of each method, by title."""
-    panels = {}
-    for (title, way), own in points.items():
-        panels.setdefault(title, {})[way] = own
-    return panels
-
-
-def _panels(titles: Sequence[str], height: float) -> tuple[Figure, Sequence[Axes]]:
-    figure, grid = plt.subplots(len(titles), 1, figsize=(6.4, height * len(titles) + 1.2), squeeze=False)
-    for axes, title in zip(grid[:, 0], titles, strict=True):
+def _planes(points: Mapping[tuple[str, str], Points]) -> tuple[Figure, dict[str, tuple[Axes, dict[str, Points]]]]:
+    """A figure with a panel a title, and by title its panel and the points of each method."""
+    titles = list(dict.fromkeys(title for title, _ in points))
+    figure, panels = column_of_panels(len(titles), 4.2)
+    planes = {}
+    for axes, title in zip(panels, titles, strict=True):
         axes.set(title=title, xlabel=ACROSS, ylabel=UP)
         axes.xaxis.set_major_locator(MaxNLocator(5))
-    return figure, grid[:, 0]
+        planes[title] = axes, {way: own for (other, way), own in points.items() if other == title}
+    return figure, planes
 
 
 def _reach(points: Mapping[str, Points]) -> tuple[float, float]:
@@ -53,6 +44,14 @@ def _table(accuracies: np.ndarray, diversities: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({ACROSS: accuracies, UP: diversities})
 
 
+def _finished(figure: Figure, tables: Mapping[tuple[str, str], pd.DataFrame], ncols: int) -> Figure:
+    for axes in figure.axes:
+        axes.set_ylim(-0.06, None)
+    legend_below(figure, ncols)
+    sns.despine(figure)
+    return with_data(figure, stacked(tables, "panel", "series"))
+
+
 def diversity_accuracy(
     points: Mapping[tuple[str, str], Points], scales: Mapping[tuple[str, str], np.ndarray] | None = None
 ) -> Figure:
@@ -61,54 +60,45 @@ def diversity_accuracy(
     Networks by title and method, of `METHOD_NAMES`: one panel a title, whose networks are all beside the same base.
     `scales (N,)` of those that have some, by the same, go into the data behind the figure.
     """
-    scales, planes = scales or {}, _by_panel(points)
-    figure, panels = _panels(list(planes), 4.2)
+    figure, planes = _planes(points)
     tables = {}
-    for axes, (title, ways) in zip(panels, planes.items(), strict=True):
-        own = next(iter(ways.values()))
-        base, classes = own.reference_accuracy, own.num_classes
+    for title, (axes, ways) in planes.items():
+        one = next(iter(ways.values()))
+        base, classes = one.reference_accuracy, one.num_classes
         low, high = _reach(ways)
-        limits = [("limit: independent errors", uncorrelated_limit, high, UPPER)]
-        if own.above_chance:
-            limits.append(("limit: flipped labels", perturbed_limit, min(base, high), LOWER))
-        for name, limit, end, look in limits:
+        limits = [("limit: independent errors", uncorrelated_limit, high, "--")]
+        if one.above_chance:
+            limits.append(("limit: flipped labels", perturbed_limit, min(base, high), ":"))
+        for name, limit, end, style in limits:
             curve = np.linspace(low, end, 100)
             tables[title, name] = _table(curve, limit(curve, base, classes))
-            axes.plot(curve, tables[title, name][UP], **look, label=name)
+            axes.plot(curve, tables[title, name][UP], style, color=INK, label=name)
         for way, own in ways.items():
-            look = {"color": METHOD_COLORS[way], "marker": METHOD_MARKERS[way], "label": METHOD_NAMES[way]}
             star = way == "independent"
-            axes.scatter(own.accuracies, own.diversities, s=190 if star else 40, alpha=0.8, zorder=2 + star, **look)
-            table = _table(own.accuracies, own.diversities)
-            known = (title, way) in scales
-            tables[title, METHOD_NAMES[way]] = table.assign(scale=scales[title, way]) if known else table
-        axes.scatter(base, 0, s=110, color=METHOD_COLORS["single"], marker="X", zorder=4, label="base solution")
-        axes.set_ylim(-0.06, None)
+            look = method_look(way) | {"s": 190 if star else 40, "zorder": 2 + star}
+            axes.scatter(own.accuracies, own.diversities, alpha=0.8, **look)
+            known = {"scale": scales[title, way]} if scales and (title, way) in scales else {}
+            tables[title, METHOD_NAMES[way]] = _table(own.accuracies, own.diversities).assign(**known)
+        axes.scatter(base, 0, s=110, color=INK, marker="X", zorder=4, label="base solution")
         tables[title, "base solution"] = _table([base], [0.0])
-    legend_below(figure, panels, ncols=2)
-    sns.despine(figure)
-    return with_data(figure, stacked(tables, "panel", "series"))
+    return _finished(figure, tables, 2)
 
 
 def flip_families(points: Mapping[tuple[str, str], Points], exponents: Mapping[str, float]) -> Figure:
     """Fig. S6: members of the one-parameter family of flipped labels, and the one that fits the samples best.
 
-    Args:
-        points: samples by title and method, one panel a title, as in `diversity_accuracy`.
-        exponents: of the best fit, by the same titles; nan where there is none.
+    Samples are given as in `diversity_accuracy`, and by title the exponent of the best fit, nan where there is none.
     """
-    planes = _by_panel(points)
-    figure, panels = _panels(list(planes), 4.2)
+    figure, planes = _planes(points)
     shades = sns.color_palette("viridis", len(EXPONENTS))
     tables = {}
-    for axes, (title, ways) in zip(panels, planes.items(), strict=True):
-        own = next(iter(ways.values()))
-        base, classes = own.reference_accuracy, own.num_classes
-        for number, (way, samples) in enumerate(ways.items()):
-            look = {"color": INK, "marker": METHOD_MARKERS[way], "label": None if number else "samples"}
-            axes.scatter(samples.accuracies, samples.diversities, s=26, **look)
-            tables[title, f"samples: {METHOD_NAMES[way]}"] = _table(samples.accuracies, samples.diversities)
-        if own.above_chance:
+    for title, (axes, ways) in planes.items():
+        one = next(iter(ways.values()))
+        base, classes = one.reference_accuracy, one.num_classes
+        for way, own in ways.items():
+            axes.scatter(own.accuracies, own.diversities, s=26, color=INK, marker=METHOD_MARKERS[way], label="samples")
+            tables[title, f"samples: {METHOD_NAMES[way]}"] = _table(own.accuracies, own.diversities)
+        if one.above_chance:
             curve = np.linspace(_reach(ways)[0], base, 200)
             for exponent, shade in zip(EXPONENTS, shades, strict=True):
                 family = flip_family_diversity(curve, exponent, base, classes)
@@ -119,7 +109,4 @@ def flip_families(points: Mapping[tuple[str, str], Points], exponents: Mapping[s
             axes.plot(curve, best, color=INK, linewidth=2.4, linestyle="--", label="best fit")
             axes.set_title(f"{title}: best fit e = {exponents[title]:.2g}")
             tables[title, f"best fit: e = {exponents[title]:.4g}"] = _table(curve, best)
-        axes.set_ylim(-0.06, None)
-    legend_below(figure, panels, ncols=3)
-    sns.despine(figure)
-    return with_data(figure, stacked(tables, "panel", "series"))
+    return _finished(figure, tables, 3)

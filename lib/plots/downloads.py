@@ -5,7 +5,7 @@ chains, cycles and samples count from 1, and epoch 0 is the first weights. A `se
 """
 
 import io
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from weakref import WeakKeyDictionary
 
 import matplotlib.pyplot as plt
@@ -15,9 +15,6 @@ from matplotlib.figure import Figure
 
 #: MIME types of the two forms in an executed notebook. Not `image/svg+xml`: that would be shown in place of the PNG.
 SVG, CSV = "application/x.svg+xml", "text/csv"
-
-#: Dots an inch of what is drawn as pixels inside of an SVG: maps, of which a cell each would be many shapes.
-MAP_RESOLUTION = 150
 
 _DATA: WeakKeyDictionary[Figure, pd.DataFrame] = WeakKeyDictionary()
 
@@ -39,10 +36,10 @@ def csv(figure: Figure) -> str:
 
 
 def svg(figure: Figure) -> str:
-    """The figure as SVG, the same to the letter each time. Its text stays text, to search, to edit, and to be read."""
+    """The figure as SVG, the same to the letter each time, its text to search and edit; maps have 150 dots an inch."""
     stream = io.StringIO()
     with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "figure"}):
-        figure.savefig(stream, format="svg", bbox_inches="tight", dpi=MAP_RESOLUTION, metadata={"Date": None})
+        figure.savefig(stream, format="svg", bbox_inches="tight", dpi=150, metadata={"Date": None})
     return stream.getvalue()
 
 
@@ -51,30 +48,19 @@ def take_away(figure: Figure) -> dict[str, str]:
     return {SVG: svg(figure), CSV: csv(figure)} if figure in _DATA else {}
 
 
-# Tables
-
-
-def numbers(count: int) -> np.ndarray:
-    """So many, from 1."""
-    return np.arange(1, count + 1)
-
-
-def crossed(axes: Mapping[str, Sequence], values: Mapping[str, np.ndarray]) -> pd.DataFrame:
+def crossed(axes: Mapping[str, Iterable], values: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """A row each combination of places on the axes, with what arrays with these axes, in their order, hold there."""
     index = pd.MultiIndex.from_product(axes.values(), names=axes.keys())
     return pd.DataFrame({name: np.ravel(array) for name, array in values.items()}, index).reset_index()
 
 
-def paired(places: Mapping[str, Sequence], values: Mapping[str, np.ndarray]) -> pd.DataFrame:
+def paired(places: Mapping[str, Iterable], values: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """A row each pair of places, with what square matrices hold there."""
     return crossed({**places, **{f"other {name}": own for name, own in places.items()}}, values)
 
 
 def stacked(tables: Mapping[Hashable, pd.DataFrame], *names: str) -> pd.DataFrame:
-    """Tables below one another, first the columns that say which one: a name each part of the keys.
-
-    What one table has and another lacks is empty there.
-    """
+    """Tables below one another, after a column for each part of their keys; what a table lacks is empty there."""
     return pd.concat(tables, names=names).reset_index(level=names).reset_index(drop=True)
 
 

@@ -11,24 +11,21 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lib.plots.downloads import stacked, with_data
-from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES, legend_below
-
-#: How far the points of different methods at one size or severity are set apart, all together.
-DODGE = 0.5
+from lib.plots.style import METHOD_NAMES, legend_below, method_look
 
 #: Units that axes say beside the name of a metric.
 UNITS = {"negative log-likelihood": " (nats)"}
 
 
 def dodged(count: int) -> np.ndarray:
-    """Offsets of so many methods around their common place on the axis."""
-    return np.linspace(-DODGE / 2, DODGE / 2, count) if count > 1 else np.zeros(1)
+    """Offsets that set so many methods apart, half a step in all, around their common place on the axis."""
+    return np.linspace(-0.25, 0.25, count) if count > 1 else np.zeros(1)
 
 
 def line(axes: Axes, way: str, x: np.ndarray, y: np.ndarray, error: np.ndarray | None = None) -> None:
     """One method's line, with its colour, marker and name, and bars where there is an `error`."""
-    look = {"color": METHOD_COLORS[way], "marker": METHOD_MARKERS[way], "label": METHOD_NAMES[way]}
-    star = METHOD_MARKERS[way] == "*"
+    look = method_look(way)
+    star = look["marker"] == "*"
     size = {"markersize": 11 if star else 6, "linewidth": 1.2, "elinewidth": 1}
     axes.errorbar(x, y, yerr=error, **look, **size, zorder=2 + star)
 
@@ -36,9 +33,8 @@ def line(axes: Axes, way: str, x: np.ndarray, y: np.ndarray, error: np.ndarray |
 def ensemble_sizes(scores: Mapping[str, pd.DataFrame]) -> Figure:
     """Fig. 8: how good ensembles are, against how many runs they have; one panel a metric, one line a method.
 
-    Args:
-        scores: for each method, of `METHOD_NAMES`, one row an ensemble: its `size`, and one column a metric. Points are
-            means over the ensembles of a size, bars their standard deviation.
+    `scores` has for each method, of `METHOD_NAMES`, one row an ensemble: its `size`, and one column a metric. Points
+    are means over the ensembles of a size, bars their standard deviation.
     """
     metrics = [name for name in next(iter(scores.values())).columns if name != "size"]
     figure, grid = plt.subplots(-(-len(metrics) // 2), 2, figsize=(6.8, 7.4), sharex=True, squeeze=False)
@@ -55,6 +51,6 @@ def ensemble_sizes(scores: Mapping[str, pd.DataFrame]) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in grid[-1]:
         axes.set_xlabel("runs in the ensemble")
-    legend_below(figure, grid.ravel(), ncols=2)
+    legend_below(figure, 2)
     sns.despine(figure)
     return with_data(figure, stacked(tables, "metric", "method"))

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from lib.plots.downloads import crossed, numbers, paired, stacked, with_data
+from lib.plots.downloads import paired, stacked, with_data
 from lib.plots.style import INK, RUN_COLORS, RUN_MARKERS
 
 
@@ -29,46 +30,34 @@ def _panels(matrices: Mapping[str, np.ndarray], label: str, highest: float, colo
     figure, grid = plt.subplots(rows, columns, figsize=(0.8 + 3.6 * columns, 1 + 4 * rows), squeeze=False)
     for axes in grid.flat[len(matrices) :]:
         axes.remove()
+    tables = {}
     for axes, (title, matrix) in zip(list(figure.axes), matrices.items(), strict=True):
-        names = np.arange(1, len(matrix) + 1)
-        sns.heatmap(
-            matrix,
-            ax=axes,
-            square=True,
-            vmin=0,
-            vmax=highest,
-            cmap=colors,
-            annot=len(matrix) <= 6,
-            fmt=".2f",
-            annot_kws={"size": 12},
-            xticklabels=names,
-            yticklabels=names,
-            cbar=False,
-        )
+        runs = range(1, len(matrix) + 1)
+        look = {"vmin": 0, "vmax": highest, "cmap": colors, "cbar": False, "square": True}
+        look |= {"annot": len(matrix) <= 6, "fmt": ".2f", "annot_kws": {"size": 12}}
+        sns.heatmap(matrix, ax=axes, **look, xticklabels=runs, yticklabels=runs)
         axes.set(title=title, xlabel="run", ylabel="run")
         axes.tick_params(axis="y", rotation=0)
-    bar = figure.colorbar(grid[0, 0].collections[0], ax=figure.axes, location="bottom", aspect=30, shrink=0.7)
-    bar.set_label(label)
-    tables = {title: paired({"run": numbers(len(matrix))}, {label: matrix}) for title, matrix in matrices.items()}
+        tables[title] = paired({"run": runs}, {label: matrix})
+    mesh = grid[0, 0].collections[0]
+    figure.colorbar(mesh, ax=figure.axes, location="bottom", aspect=30, shrink=0.7, label=label)
     return with_data(figure, stacked(tables, "network"))
 
 
 def pair_distances(values: Mapping[str, np.ndarray], label: str) -> Figure:
     """One dot a pair of solutions, one row a network, or a kind of pair: how equal the distances are.
 
-    Args:
-        values: `(pairs,)` by the name of the row, from 0.
-        label: of the axis, with its unit.
+    `values (pairs,)` are by the name of the row, and from 0; the `label` of their axis has its unit.
     """
     figure, axes = plt.subplots(figsize=(6.4, 1.6 + 0.8 * len(values)))
     rng = np.random.default_rng(0)
     tables = {}
     for row, (name, pairs) in enumerate(values.items()):
-        heights = row + rng.uniform(-0.18, 0.18, len(pairs))
+        heights, mean = row + rng.uniform(-0.18, 0.18, len(pairs)), np.mean(pairs)
         axes.scatter(pairs, heights, color=RUN_COLORS[row], marker=RUN_MARKERS[row], s=45, alpha=0.8)
-        axes.vlines(np.mean(pairs), row - 0.35, row + 0.35, color=INK, linewidth=2)
-        own = {label: pairs, "mean of the row": np.full(len(pairs), np.mean(pairs))}
-        tables[" ".join(name.split())] = crossed({"pair": numbers(len(pairs))}, own)
+        axes.vlines(mean, row - 0.35, row + 0.35, color=INK, linewidth=2)
+        own = {"pair": range(1, len(pairs) + 1), label: pairs, "mean of the row": mean}
+        tables[" ".join(name.split())] = pd.DataFrame(own)
     axes.set_yticks(range(len(values)), values)
     axes.set(xlabel=label, xlim=(0, None), ylim=(len(values) - 0.4, -0.6))
     sns.despine(figure)

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
@@ -13,8 +12,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from lib.plots.downloads import crossed, numbers, stacked, with_data
-from lib.plots.style import INK, METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES, RUN_COLORS, RUN_MARKERS
+from lib.plots.downloads import crossed, stacked, with_data
+from lib.plots.style import (
+    INK,
+    METHOD_NAMES,
+    column_of_panels,
+    ends_of_runs,
+    legend_below,
+    method_look,
+    run_look,
+    run_names,
+    star,
+)
 
 #: Every patch of a fan is drawn as this many narrower ones, so that its edges are arcs to the eye.
 ARC_PIECES = 6
@@ -60,22 +69,6 @@ def _fan(
     return mesh
 
 
-def star(axes: Axes, run: int, place: Sequence[float], size: float) -> None:
-    """The optimum of a run, counted from 0."""
-    look = {"color": RUN_COLORS[run % 10], "marker": "*", "markeredgecolor": INK, "markeredgewidth": 0.9}
-    axes.plot(*place, linestyle="none", **look, markersize=size, zorder=5, clip_on=False)
-
-
-def run_names(runs: Sequence[int]) -> list[str]:
-    """Runs, counted from 0, as a reader counts them."""
-    return [f"run {run + 1}" for run in runs]
-
-
-def _on_grid(radii: np.ndarray, angles: np.ndarray, values: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """Maps `(R, A)` as a table."""
-    return crossed({"radius": radii, "angle (radians)": angles}, values)
-
-
 def radial_maps(
     radii: np.ndarray,
     angles: np.ndarray,
@@ -86,57 +79,41 @@ def radial_maps(
     method: str,
     exaggeration: float,
 ) -> Figure:
-    """Fig. 5: quantities from 0 to 1 in the plane of the origin and two optima, with what the runs did in it.
+    """Fig. 5: quantities from 0 to 1 in the plane of the origin and two optima, with what the `runs` did in it.
 
-    Args:
-        radii: `(R,)`, 1 at the optima.
-        angles: `(A,)`, in radians, 0 at the first optimum and π/2 at the second.
-        maps: three, each `(R, A)`, by their titles.
-        runs: the two runs, counted from 0.
-        paths: projections of each run's checkpoints, from its first weights to its optimum, two `(T, 2)`.
-        samples: places of the samples of each run, two `(N, 2)`.
-        method: of the samples, of `METHOD_NAMES`.
-        exaggeration: how many times too far from their center the samples are drawn; for the legend.
+    Three `maps (R, A)` are by their titles; `radii (R,)` are 1 at the optima, `angles (A,)`, in radians, 0 at the first
+    and π/2 at the second. Of each run, counted from 0, `paths (T, 2)` are projections of its checkpoints, from first
+    weights to optimum, and `samples (N, 2)` the places of its samples by a `method` of `METHOD_NAMES`, drawn
+    `exaggeration` times too far from their center.
     """
     figure, grid = plt.subplots(2, 2, figsize=(6.8, 6.8), sharex=True, sharey=True)
-    *panels, beside = grid[0, 0], grid[1, 0], grid[1, 1], grid[0, 1]
-    dots = {"marker": METHOD_MARKERS[method], "color": METHOD_COLORS[method], "markeredgecolor": "white"}
-    dots |= {"linestyle": "none", "markersize": 5, "markeredgewidth": 0.5}
+    panels, beside = (grid[0, 0], grid[1, 0], grid[1, 1]), grid[0, 1]
+    names = run_names(runs)
+    shares = [f"share of {name}'s solution" for name in names]
+    dots = method_look(method) | {"linestyle": "none", "markeredgecolor": "white", "markeredgewidth": 0.5}
     for axes, (title, values) in zip(panels, maps.items(), strict=True):
         mesh = _fan(axes, radii, angles, values, towards_one(), "viridis")
         for run, path, own, place in zip(runs, paths, samples, np.eye(2), strict=True):
-            color = RUN_COLORS[run % 10]
-            axes.plot(*own.T, **dots)
+            color = run_look(run)["color"]
+            axes.plot(*own.T, **dots, markersize=5)
             axes.plot(*path.T, color=color, linewidth=2, path_effects=RIM)
             axes.plot(*path[0], "o", color="white", markeredgecolor=color, markersize=7, markeredgewidth=1.8)
             star(axes, run, place, 13)
-        axes.set_title(title)
-    first, second = run_names(runs)
-    for axes in panels[1:]:
-        axes.set_xlabel(f"share of {first}'s solution")
-    for axes in panels[:2]:
-        axes.set_ylabel(f"share of {second}'s solution")
+        axes.set(title=title, xlabel=shares[0], ylabel=shares[1])
+        axes.label_outer()
     beside.set_axis_off()
-    hollow = {"linestyle": "none", "color": "white", "markeredgecolor": INK}
-    handles = [
-        Line2D([], [], color=RUN_COLORS[run % 10], linewidth=2, label=name)
-        for run, name in zip(runs, run_names(runs), strict=True)
-    ]
-    handles.append(Line2D([], [], **hollow, marker="o", label="first weights"))
-    handles.append(Line2D([], [], **hollow, marker="*", markersize=14, label="final solution"))
-    handles.append(
-        Line2D([], [], **dots | {"markersize": 8}, label=f"{METHOD_NAMES[method]},\n{exaggeration:g} times as far")
-    )
+    handles = [Line2D([], [], **run_look(run) | {"marker": ""}, linewidth=2) for run in runs]
+    dots["label"] = f"{dots['label']},\n{exaggeration:g} times as far"
+    handles += [*ends_of_runs(), Line2D([], [], **dots, markersize=8)]
     beside.legend(handles=handles, loc="upper left", borderaxespad=0)
-    label = "fraction of test images"
-    figure.colorbar(mesh, ax=beside, location="bottom", aspect=14, fraction=0.1, ticks=SIMILARITY_TICKS, label=label)
-    shares = [f"share of {name}'s solution" for name in (first, second)]
-    tables = {"map": _on_grid(radii, angles, maps)}
-    for name, path in zip((first, second), paths, strict=True):
+    bar = {"location": "bottom", "aspect": 14, "fraction": 0.1, "label": "fraction of test images"}
+    figure.colorbar(mesh, ax=beside, ticks=SIMILARITY_TICKS, **bar)
+    tables = {"map": crossed({"radius": radii, "angle (radians)": angles}, maps)}
+    for name, path in zip(names, paths, strict=True):
         tables[name] = crossed({"epoch": range(len(path))}, dict(zip(shares, path.T, strict=True)))
-    for name, own in zip((first, second), samples, strict=True):
-        columns = {"times as far": np.full(len(own), exaggeration), **dict(zip(shares, own.T, strict=True))}
-        tables[f"{METHOD_NAMES[method]}, {name}"] = crossed({"sample": numbers(len(own))}, columns)
+    for name, own in zip(names, samples, strict=True):
+        places = {"sample": range(1, len(own) + 1), "times as far": [exaggeration]}
+        tables[f"{METHOD_NAMES[method]}, {name}"] = crossed(places, dict(zip(shares, own.T, strict=True)))
     return with_data(figure, stacked(tables, "series"))
 
 
@@ -150,13 +127,9 @@ def radial_surfaces(
 ) -> Figure:
     """Fig. S1: loss, and fractions of which good networks have little, in the plane of two optima.
 
-    Args:
-        radii: as in `radial_maps`.
-        angles: as there.
-        losses: in nats, one map `(R, A)` a column; the colours are logarithmic.
-        fractions: one row each, by the label of its colours; each has a map `(R, A)` a column.
-        columns: on which images.
-        runs: the two runs, counted from 0.
+    One column of maps `(R, A)` for each kind of images that `columns` name, with radii, angles and runs as in
+    `radial_maps`: first the `losses`, in nats, with logarithmic colours, then a row for each of the `fractions`, by the
+    label of its colours.
     """
     least, most = (max(reach(losses), SMALLEST_LOSS) for reach in (np.min, np.max))
     rows = [("loss (nats)", losses, LogNorm(least, most), None)]
@@ -168,37 +141,33 @@ def radial_surfaces(
             for run, place in zip(runs, np.eye(2), strict=True):
                 star(axes, run, place, 13)
         figure.colorbar(mesh, ax=panels, label=label, ticks=ticks, aspect=14)
-        panels[0].set_ylabel(run_names(runs)[1])
-    for axes, title in zip(grid[0], columns, strict=True):
-        axes.set_title(title)
-    for axes in grid[-1]:
-        axes.set_xlabel(run_names(runs)[0])
+    across, up = run_names(runs)
+    for axes in grid[:, 0]:
+        axes.set_ylabel(up)
     tables = {}
     for column, title in enumerate(columns):
-        tables[title] = _on_grid(radii, angles, {label: values[column] for label, values, *_ in rows})
+        grid[0, column].set_title(title)
+        grid[-1, column].set_xlabel(across)
+        values = {label: own[column] for label, own, *_ in rows}
+        tables[title] = crossed({"radius": radii, "angle (radians)": angles}, values)
     return with_data(figure, stacked(tables, "images"))
 
 
 def ray_profiles(
     radii: np.ndarray, values: Mapping[str, np.ndarray], runs: Sequence[int], band: tuple[float, float]
 ) -> Figure:
-    """Quantities along the rays of two optima, one panel each.
+    """Quantities along the rays of two optima, `(2, R)` by the label of their axis, one panel each.
 
-    Args:
-        radii: `(R,)`, 1 at the optima.
-        values: by the label of its axis, `(2, R)` each.
-        runs: the two runs, counted from 0.
-        band: of radii, shaded.
+    `radii (R,)` are 1 at the optima; those of the `band` are shaded; the two `runs` count from 0.
     """
-    figure, panels = plt.subplots(len(values), 1, figsize=(6.4, 2.9 * len(values)), sharex=True, squeeze=False)
-    for axes, (label, both) in zip(panels[:, 0], values.items(), strict=True):
+    figure, panels = column_of_panels(len(values), 2.9, sharex=True)
+    for axes, (label, both) in zip(panels, values.items(), strict=True):
         axes.axvspan(*band, color=INK, alpha=0.2, linewidth=0)
         axes.axvline(1, color=INK, linewidth=1)
         for run, own in zip(runs, both, strict=True):
-            look = {"color": RUN_COLORS[run % 10], "marker": RUN_MARKERS[run % 10]}
-            axes.plot(radii, own, **look, markersize=5, label=f"ray of run {run + 1}")
+            axes.plot(radii, own, **run_look(run, "ray of run"), markersize=5)
         axes.set(ylabel=label, ylim=(0, None))
     axes.set_xlabel("radius (1: final solution)")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    legend_below(figure, 2)
     sns.despine(figure)
     return with_data(figure, crossed({"ray of run": [run + 1 for run in runs], "radius": radii}, values))

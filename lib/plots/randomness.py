@@ -1,6 +1,5 @@
 """Figure S4: where the diversity comes from."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -8,11 +7,11 @@ from matplotlib.figure import Figure
 
 from lib.findings.randomness import SOURCES
 from lib.plots.downloads import with_data
-from lib.plots.style import METHOD_COLORS, RUN_COLORS, legend_below
+from lib.plots.style import METHOD_LOOKS, RUN_COLORS, column_of_panels, legend_below
 
 #: Colour and marker by the name of what differs between the two networks of a pair.
 LOOKS = dict(
-    zip(SOURCES.values(), [(METHOD_COLORS["independent"], "*"), *zip(RUN_COLORS[:3], "osX", strict=True)], strict=True)
+    zip(SOURCES.values(), [METHOD_LOOKS["independent"], *zip(RUN_COLORS[:3], "osX", strict=True)], strict=True)
 )
 
 
@@ -21,9 +20,9 @@ def sources_of_diversity(differences: pd.DataFrame) -> Figure:
 
     `differences` is as from `lib.findings.randomness.differences`; one panel a measure, bars are the intervals.
     """
-    panels = differences.groupby("measure", sort=False)
-    figure, grid = plt.subplots(len(panels), 1, figsize=(6.4, 3.1 * len(panels) + 1.2), sharex=True, squeeze=False)
-    for axes, (label, measured) in zip(grid[:, 0], panels, strict=True):
+    measures = differences.groupby("measure", sort=False)
+    figure, panels = column_of_panels(len(measures), 3.1, sharex=True)
+    for axes, (label, measured) in zip(panels, measures, strict=True):
         sources = measured.groupby("series", sort=False)
         shifts = np.geomspace(0.96, 1.04, len(sources))
         for (name, own), shift in zip(sources, shifts, strict=True):
@@ -38,6 +37,6 @@ def sources_of_diversity(differences: pd.DataFrame) -> Figure:
     axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
     axes.minorticks_off()
     axes.set_xlabel("learning rate")
-    legend_below(figure, grid[:, 0], ncols=2)
+    legend_below(figure, 2)
     sns.despine(figure)
     return with_data(figure, differences)

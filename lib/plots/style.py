@@ -1,24 +1,39 @@
-"""The one look of the book: type, and a colour and a marker for each run and each method, the same everywhere."""
+"""The one look of the book: type, a colour and a marker for each run and each method, and what many figures have."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
+import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from lib.subspaces.methods import METHOD_NAMES as METHOD_NAMES
+
+#: Points of the smallest type in any figure: at the width of a phone it is still about 7 pixels high.
+SMALLEST_TYPE = 12
+
+#: Of type, axes, and lines that stand for no run or method: contrast 4 to 1 on a white page and on a dark one.
+INK = "#7b7f86"
 
 #: One colour and one marker a run, distinguishable without colour vision and in grey.
 RUN_COLORS = sns.color_palette("colorblind", 10)
 RUN_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 
-#: Points of the smallest type in any figure: at the width of a phone it is still about 7 pixels high.
-SMALLEST_TYPE = 12
-
-
-#: Of type, axes, and lines that stand for no run or method: contrast 4 to 1 on a white page and on a dark one.
-INK = "#7b7f86"
+#: Colour and marker of each way to get networks; the dark and the light ones alternate, for grey.
+METHOD_LOOKS = {
+    "single": (INK, "o"),
+    "independent": ("#d81b60", "*"),
+    "trajectory": (RUN_COLORS[7], "d"),
+    "random": (RUN_COLORS[0], "o"),
+    "dropout": (RUN_COLORS[1], "s"),
+    "diagonal-gaussian": (RUN_COLORS[2], "^"),
+    "low-rank-gaussian": (RUN_COLORS[4], "D"),
+    "weight-average": (RUN_COLORS[3], "P"),
+}
+METHOD_COLORS = {way: color for way, (color, _) in METHOD_LOOKS.items()}
+METHOD_MARKERS = {way: marker for way, (_, marker) in METHOD_LOOKS.items()}
 
 
 def use_style() -> None:
@@ -29,35 +44,59 @@ def use_style() -> None:
     plt.rcParams.update({"figure.constrained_layout.use": True, "legend.frameon": False})
 
 
-def legend_below(figure: Figure, panels: Iterable[Axes], ncols: int) -> None:
-    """One legend for all panels, below them, each name once."""
+def run_names(runs: Sequence[int]) -> list[str]:
+    """Runs, counted from 0, as a reader counts them."""
+    return [f"run {run + 1}" for run in runs]
+
+
+def run_look(run: int, kind: str = "run") -> dict[str, object]:
+    """Colour, marker and name of a run, or of a chain, counted from 0; looks come again after ten."""
+    return {"color": RUN_COLORS[run % 10], "marker": RUN_MARKERS[run % 10], "label": f"{kind} {run + 1}"}
+
+
+def method_look(way: str) -> dict[str, object]:
+    """Colour, marker and name of a method, of `METHOD_NAMES`."""
+    return {"color": METHOD_COLORS[way], "marker": METHOD_MARKERS[way], "label": METHOD_NAMES[way]}
+
+
+def column_of_panels(count: int, height: float, **options: object) -> tuple[Figure, Sequence[Axes]]:
+    """Panels below one another, each so many inches high."""
+    figure, grid = plt.subplots(count, 1, figsize=(6.4, height * count + 1), squeeze=False, **options)
+    return figure, grid[:, 0]
+
+
+def legend_below(figure: Figure, ncols: int, handles: Sequence[Line2D] = ()) -> None:
+    """One legend for all panels, below them, each name once, and after them those of further `handles`."""
     entries = {}
-    for axes in panels:
-        handles, names = axes.get_legend_handles_labels()
-        entries |= dict(zip(names, handles, strict=True))
+    for axes in figure.axes:
+        own, names = axes.get_legend_handles_labels()
+        entries |= zip(names, own, strict=True)
+    entries |= {str(handle.get_label()): handle for handle in handles}
     figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=ncols, columnspacing=1)
 
 
-_PALETTE = sns.color_palette("colorblind", 10)
+def star(axes: Axes, run: int, place: Sequence[float], size: float) -> None:
+    """The final solution of a run, counted from 0, in its colour."""
+    look = {"color": RUN_COLORS[run % 10], "markeredgecolor": INK, "markeredgewidth": 0.9}
+    axes.plot(*place, "*", **look, markersize=size, zorder=5, clip_on=False)
 
-#: Colour and marker of each way to get networks; the dark and the light ones alternate, for grey.
-METHOD_COLORS = {
-    "single": INK,
-    "independent": "#d81b60",
-    "trajectory": _PALETTE[7],
-    "random": _PALETTE[0],
-    "dropout": _PALETTE[1],
-    "diagonal-gaussian": _PALETTE[2],
-    "low-rank-gaussian": _PALETTE[4],
-    "weight-average": _PALETTE[3],
-}
-METHOD_MARKERS = {
-    "single": "o",
-    "independent": "*",
-    "trajectory": "d",
-    "random": "o",
-    "dropout": "s",
-    "diagonal-gaussian": "^",
-    "low-rank-gaussian": "D",
-    "weight-average": "P",
-}
+
+def ring(axes: Axes, run: int, place: Sequence[float], size: float) -> None:
+    """The first weights of a run, counted from 0, in its colour."""
+    axes.plot(*place, "o", color="none", markeredgecolor=RUN_COLORS[run % 10], markersize=size, markeredgewidth=1.5)
+
+
+def ends_of_runs(final: str = "final solution") -> list[Line2D]:
+    """What a legend says of `ring` and `star`."""
+    look = {"color": "none", "markeredgecolor": INK}
+    ends = (("o", 11, "first weights"), ("*", 15, final))
+    return [Line2D([], [], **look, marker=marker, markersize=size, label=label) for marker, size, label in ends]
+
+
+def blocks(axes: Axes, names: Sequence[str], length: int) -> None:
+    """Lines between the blocks of a heat map, one a name and `length` rows each, and one tick a block."""
+    edges, centers = np.arange(1, len(names)) * length, (np.arange(len(names)) + 0.5) * length
+    axes.hlines(edges, 0, len(names) * length, colors="white", linewidth=1.5)
+    axes.vlines(edges, 0, len(names) * length, colors="white", linewidth=1.5)
+    axes.set_xticks(centers, names, rotation=0)
+    axes.set_yticks(centers, names, rotation=90, va="center")

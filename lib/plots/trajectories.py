@@ -7,19 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from lib.plots.downloads import crossed, in_plane, numbers, paired, with_data
-from lib.plots.style import INK, RUN_COLORS, RUN_MARKERS
-
-
-def _blocks(axes: plt.Axes, runs: int, length: int) -> None:
-    """Lines between the blocks of a matrix of `runs` times `length` rows, and one tick a block."""
-    edges = np.arange(1, runs) * length
-    axes.hlines(edges, 0, runs * length, colors="white", linewidth=1)
-    axes.vlines(edges, 0, runs * length, colors="white", linewidth=1)
-    centers = (np.arange(runs) + 0.5) * length
-    labels = [f"run {run + 1}" for run in range(runs)]
-    axes.set_xticks(centers, labels, rotation=0)
-    axes.set_yticks(centers, labels, rotation=90, va="center")
+from lib.plots.downloads import crossed, in_plane, paired, with_data
+from lib.plots.style import blocks, ends_of_runs, legend_below, ring, run_look, run_names, star
 
 
 def weights_alike(cosine: np.ndarray, runs: int) -> Figure:
@@ -38,49 +27,40 @@ def _checkpoints(matrix: np.ndarray, runs: int, label: str, colors: str) -> Figu
     lowest = min(0.0, float(matrix.min()))
     sns.heatmap(matrix, ax=axes, square=True, vmin=lowest, cmap=colors, cbar_kws={"label": label}, rasterized=True)
     length = len(matrix) // runs
-    _blocks(axes, runs, length)
+    blocks(axes, run_names(range(runs)), length)
     axes.set(xlabel="checkpoints, from first to last", ylabel="checkpoints, from first to last")
-    places = {"run": numbers(runs), "checkpoint": numbers(length)}
+    places = {"run": range(1, runs + 1), "checkpoint": range(1, length + 1)}
     return with_data(figure, paired(places, {label: matrix}))
 
 
 def trajectories_in_plane(points: np.ndarray, accuracies: np.ndarray) -> Figure:
-    """Fig. 2 right: the t-SNE of all checkpoints, one line a run from its first weights to its last.
+    """Fig. 2 right: the t-SNE `(M, T, 2)` of all checkpoints, one line a run from its first weights to its last.
 
-    Args:
-        points: `(M, T, 2)`.
-        accuracies: test accuracy of each checkpoint, `(M, T)`; drawn as the size of the marker.
+    The test accuracy of each checkpoint, `(M, T)`, is drawn as the size of its marker.
     """
     figure, axes = plt.subplots(figsize=(6.4, 5.6))
     for run, (path, accuracy) in enumerate(zip(points, accuracies, strict=True)):
-        color, marker = RUN_COLORS[run % 10], RUN_MARKERS[run % 10]
-        axes.plot(*path.T, color=color, linewidth=1, alpha=0.6)
-        axes.scatter(*path.T, s=20 + 100 * accuracy**2, color=color, marker=marker, edgecolor="white", linewidth=0.6)
-        axes.scatter(*path[0], s=140, facecolor="none", edgecolor=color, marker="o", linewidth=1.5)
-        axes.scatter(*path[-1], s=320, color=color, marker="*", edgecolor=INK, linewidth=0.9, zorder=3)
-    handles = [
-        Line2D([], [], color=RUN_COLORS[run % 10], marker=RUN_MARKERS[run % 10], label=f"run {run + 1}")
-        for run in range(len(points))
-    ]
-    point = {"color": "none", "markeredgecolor": INK}
-    handles.append(Line2D([], [], **point, marker="o", markersize=11, label="first weights"))
-    handles.append(Line2D([], [], **point, marker="*", markersize=15, label="final solution"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+        look = run_look(run) | {"label": None}
+        axes.plot(*path.T, color=look["color"], linewidth=1, alpha=0.6)
+        axes.scatter(*path.T, s=20 + 100 * accuracy**2, **look, edgecolor="white", linewidth=0.6)
+        ring(axes, run, path[0], 12)
+        star(axes, run, path[-1], 18)
+    runs = [Line2D([], [], **run_look(run)) for run in range(len(points))]
+    legend_below(figure, 3, [*runs, *ends_of_runs()])
     axes.set(xlabel="t-SNE axis 1", ylabel="t-SNE axis 2", xticks=[], yticks=[])
-    places = {"run": numbers(len(points)), "epoch": range(points.shape[1])}
+    places = {"run": range(1, len(points) + 1), "epoch": range(points.shape[1])}
     return with_data(figure, crossed(places, in_plane(points) | {"test accuracy": accuracies}))
 
 
 def learning_curves(accuracies: np.ndarray) -> Figure:
     """Validation accuracy `(M, epochs)` of every run against epochs."""
     figure, axes = plt.subplots(figsize=(6.4, 4.2))
-    epochs = np.arange(1, accuracies.shape[1] + 1)
+    epochs = range(1, accuracies.shape[1] + 1)
     for run, curve in enumerate(accuracies):
-        style = {"color": RUN_COLORS[run % 10], "marker": RUN_MARKERS[run % 10]}
-        axes.plot(epochs, curve, **style, markersize=5, label=f"run {run + 1}")
+        axes.plot(epochs, curve, **run_look(run), markersize=5)
     axes.set(xlabel="epoch", ylabel="validation accuracy", xlim=(0, len(epochs) + 1))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(loc="outside lower center", ncols=3)
+    legend_below(figure, 3)
     sns.despine(figure)
-    places = {"run": numbers(len(accuracies)), "epoch": epochs}
+    places = {"run": range(1, len(accuracies) + 1), "epoch": epochs}
     return with_data(figure, crossed(places, {"validation accuracy": accuracies}))

@@ -5,6 +5,7 @@ import pytest
 from helpers import legend_entries
 
 from lib.plots import trajectories as plots
+from lib.plots.style import RUN_COLORS
 
 RNG = np.random.default_rng(0)
 
@@ -38,8 +39,12 @@ def test_trajectories_in_plane(runs):
     points = RNG.random((runs, 4, 2))
     figure = plots.trajectories_in_plane(points, RNG.random((runs, 4)))
     (axes,) = figure.axes
-    assert len(axes.lines) == runs
-    assert np.allclose(axes.lines[0].get_xydata(), points[0])
+    # Of each run its path, a ring around its start, and a star at its end.
+    for run, (path, first, last) in enumerate(np.reshape(axes.lines, (runs, 3))):
+        assert np.allclose(path.get_xydata(), points[run])
+        assert np.allclose(first.get_xydata(), points[run, :1])
+        assert np.allclose(last.get_xydata(), points[run, -1:])
+        assert path.get_color() == first.get_markeredgecolor() == last.get_color() == RUN_COLORS[run % 10]
     entries = legend_entries(figure)
     assert entries[0] == "run 1"
     assert entries[-2:] == ["first weights", "final solution"]
