@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from lib.config import Experiment, MemberConfig
 from lib.data.datasets import Dataset, Split, load_dataset
@@ -146,3 +147,13 @@ def processes_of_group(group):
         if int(number) == group and state != "Z":
             found.append(int(stat.parent.name))
     return found
+
+
+def write_image_folder(dataset: Dataset, folder: Path, train: int, test: int) -> Path:
+    """Write the first images of a dataset as PNG files in `train/<class>/` and `val/<class>/`; return the folder."""
+    for part, split, count in (("train", dataset.train, train), ("val", dataset.test, test)):
+        for number, (pixels, label) in enumerate(zip(split.images[:count], split.labels[:count], strict=True)):
+            path = folder / part / f"{label:03d}" / f"{number:06d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels.squeeze()).save(path)
+    return folder

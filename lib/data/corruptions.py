@@ -5,23 +5,16 @@ Constants and order of operations are those of the program that made the publish
 numbers, not rounded; zoom_blur averages factors up to 1.06, 1.11, 1.15, 1.20 and 1.25; the pixels that glass_blur means
 to swap are copied; elastic_transform moves less at higher severities.
 
-The random numbers are ours, so images equal the published ones in distribution only. What differs beyond that:
+The random numbers are ours, so images equal the published ones in distribution only. Given the same ones, all but frost
+and elastic_transform give the same 32×32 images as the program with scikit-image 0.23, OpenCV 4.8 and ImageMagick 6.9,
+but for single levels where a sum is rounded elsewhere. In elastic_transform SciPy interpolates in place of OpenCV: up
+to three pixels in a hundred differ, most by one level. frost is an imitation: five generated textures, with the mean
+colours and contrasts of the recipe's photographs of ice.
 
-- frost: an imitation. Five generated textures, with the mean colours and contrasts of the recipe's photographs of ice.
-- motion_blur, snow: ImageMagick's motion blur, written anew.
-- spatter: OpenCV's outlines, distances and equalised histogram, written anew. An image without a drop stays as it is.
-- elastic_transform: SciPy interpolates in place of OpenCV; up to three pixels in a hundred differ, most by one level.
-- all others: SciPy's filters, Matplotlib's colours and NumPy's noise in place of scikit-image's and OpenCV's.
-
-Given the same random numbers, all but frost and elastic_transform give the same 32×32 images as the program with
-scikit-image 0.23, OpenCV 4.8 and ImageMagick 6.9, but for single levels where a sum is rounded elsewhere. So 18 of the
-19 follow the published recipe, and one imitates it.
-
-Sizes other than 32×32: lengths that the recipe takes from the image follow the image. These are the displacements
-and widths of elastic_transform (relative to the shorter side), the map of fog (the next power of two), and the factors
-of zoom_blur and pixelate. Lengths that it gives in pixels stay: the blurs of defocus_blur, glass_blur, motion_blur,
-gaussian_blur, snow and spatter, the shifts of glass_blur, and the crystals of frost. Relative to the image, they are
-stronger on smaller images.
+Sizes other than 32×32: the displacements and widths of elastic_transform (relative to the shorter side), the map of fog
+(the next power of two), and the factors of zoom_blur and pixelate follow the image. Lengths that the recipe gives in
+pixels stay, and are stronger on smaller images: the blurs of defocus_blur, glass_blur, motion_blur, gaussian_blur, snow
+and spatter, the shifts of glass_blur, and the crystals of frost.
 
 One channel: images become what each channel of a grey picture would become; drops, mud and ice have the grey of their
 colours. saturate leaves one channel unchanged, since a grey has no saturation.
@@ -45,17 +38,11 @@ CHUNK = 1 << 18
 
 
 def corrupt(images: np.ndarray, name: str, severity: int, seed: int = 0) -> np.ndarray:
-    """Return a corrupted copy of the images.
+    """Return a corrupted copy of uint8 images `(n, H, W, C)`, H and W at least 8, C = 1 or 3.
 
-    Args:
-        images: uint8 `(n, H, W, C)`, H and W at least 8, C = 1 or 3.
-        name: one of CORRUPTIONS.
-        severity: 1 to 5; 0 returns the images unchanged.
-        seed: at least 0; the same seed gives the same bits. Each (seed, name, severity) has random numbers of its own,
-            drawn image by image: the first k of n images become what they become alone.
-
-    Returns:
-        uint8 `(n, H, W, C)`. Raises ValueError for any other argument.
+    `name` is one of CORRUPTIONS, `severity` from 1 to 5, or 0 for the images as they are. The same `seed`, at least 0,
+    gives the same bits: each (seed, name, severity) has random numbers of its own, drawn image by image, so that the
+    first k of n images become what they become alone. Raises ValueError for any other argument.
     """
     images = np.asarray(images)
     if name not in CORRUPTIONS:
@@ -88,9 +75,6 @@ def corrupt(images: np.ndarray, name: str, severity: int, seed: int = 0) -> np.n
 # the table at the end; it returns uint8, or floats that are still to be clipped to [0, 1] and multiplied by 255.
 
 
-# Noise
-
-
 def _gaussian_noise(images: np.ndarray, streams: Streams, std: float) -> np.ndarray:
     return images / 255 + streams[0].normal(0, std, images.shape)
 
@@ -107,9 +91,6 @@ def _impulse_noise(images: np.ndarray, streams: Streams, share: float) -> np.nda
 
 def _speckle_noise(images: np.ndarray, streams: Streams, std: float) -> np.ndarray:
     return images / 255 * (1 + streams[0].normal(0, std, images.shape))
-
-
-# Blur
 
 
 def _gaussian_blur(images: np.ndarray, streams: Streams, sigma: float) -> np.ndarray:
@@ -152,9 +133,6 @@ def _zoom_blur(images: np.ndarray, streams: Streams, end: float) -> np.ndarray:
     factors = np.arange(1, end, 0.01)
     total = planes + sum(zoomed(planes, factor) for factor in factors)
     return (total / (len(factors) + 1)).transpose(0, 2, 3, 1)
-
-
-# Colour, geometry and compression
 
 
 def _in_hsv(images: np.ndarray, channel: int, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

@@ -15,9 +15,9 @@ from PIL import Image
 
 from lib.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from lib.data.datasets import Dataset, load_dataset
-from lib.data.formats import DatasetError, checked, one_line
+from lib.data.formats import DatasetError, checked, reading
 from lib.data.sources import data_root, locate
-from lib.errors import ConfigError, unknown
+from lib.errors import ConfigError
 from lib.run.store import RunStore
 
 #: Raise it whenever `lib.data.corruptions.corrupt` would give other images: those that a store keeps are made again.
@@ -34,33 +34,18 @@ def read_cifar10_c(folder: Path, name: str, severity: int) -> tuple[np.ndarray, 
     """Read the images of one corruption and severity, and their labels, from the published files of CIFAR-10-C.
 
     `<name>.npy` holds uint8 images `(50000, 32, 32, 3)`, five blocks of 10,000 by severity, and `labels.npy` as many
-    labels (https://zenodo.org/records/2535967); shorter files are read as five blocks too. Returns images
-    `(10000, 32, 32, 3)`, which stay on the disk until they are used and cannot be written to, and labels int64
-    `(10000,)`. Raises ValueError for an unknown severity and DatasetError for missing or damaged files.
+    labels (https://zenodo.org/records/2535967). Returns images `(10000, 32, 32, 3)`, which stay on the disk until they
+    are used and cannot be written to, and labels int64 `(10000,)`. Raises DatasetError for missing or damaged files.
     """
-    if severity not in SEVERITIES:
-        raise ValueError(unknown("severity", severity, map(str, SEVERITIES)))
     arrays = []
-    for path in (folder / f"{name}.npy", folder / "labels.npy"):
+    for path, shape in ((folder / f"{name}.npy", (32, 32, 3)), (folder / "labels.npy", ())):
         if not path.is_file():
             raise DatasetError(
                 f"{path} not found; unpack CIFAR-10-C (https://zenodo.org/records/2535967) into {folder}"
             )
-        try:
-            # What `np.load` with `mmap_mode` does with a .npy file; it takes neither pickles nor archives.
-            arrays.append(np.lib.format.open_memmap(path, mode="r"))
-        except Exception as error:  # NumPy raises many types on a damaged file
-            raise DatasetError(f"{path}: not an array that can be read, fetch it again ({one_line(error)})") from error
-    images, labels = arrays
-    if images.dtype != np.uint8 or images.shape[1:] != (32, 32, 3) or len(images) % 5:
-        raise DatasetError(
-            f"{folder / name}.npy: expected uint8 images of shape (n, 32, 32, 3) in five blocks of one length, "
-            f"got {images.dtype} {images.shape}"
-        )
-    images, labels = checked(images, labels, f"{folder / name}.npy", folder / "labels.npy", num_classes=10)
-    block = len(images) // 5
-    part = slice(block * (int(severity) - 1), block * int(severity))
-    return images[part], labels[part]
+        with reading(path):
+            arrays.append(np.load(path, mmap_mode="r").reshape(5, -1, *shape)[severity - 1])
+    return checked(*arrays, folder / f"{name}.npy", num_classes=10)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,24 +54,15 @@ class Shift:
 
     Each corruption gets test images of its own, the next `count` of them, from the first on again where they run out:
     a mean over corruptions so rests on as many different images as there are. An image meets its corruption at every
-    severity. All shapes have the corruptions first, in the order of `names`.
-
-    Attributes:
-        dataset: whose test images.
-        store: keeps the corrupted images.
-        count: test images under each corruption; None: all.
-        data_dir: where the published files may lie, in the folder `PUBLISHED`; None: as for datasets.
-        seed: of the corruptions.
-
-    Raises:
-        ConfigError: a `count` that there is not.
+    severity. All shapes have the corruptions first, in the order of `names`. Raises ConfigError for a `count` above the
+    number of test images.
     """
 
-    dataset: Dataset
-    store: RunStore
-    count: int | None = None
-    data_dir: str | Path | None = None
-    seed: int = 0
+    dataset: Dataset  # whose test images
+    store: RunStore  # keeps the corrupted images
+    count: int | None = None  # test images under each corruption; None: all
+    data_dir: str | Path | None = None  # where the folder `PUBLISHED` may lie; None: as for datasets
+    seed: int = 0  # of the corruptions
 
     names = tuple(CORRUPTIONS)
     severities = (0, *SEVERITIES)
@@ -102,11 +78,6 @@ class Shift:
         available = len(self.dataset.test.labels)
         count = self.count or available
         return np.arange(len(self.names) * count).reshape(-1, count) % available
-
-    @property
-    def num_images(self) -> int:
-        """How many different test images take part: the first ones."""
-        return int(self.which.max()) + 1
 
     @property
     def labels(self) -> np.ndarray:
@@ -126,9 +97,8 @@ class Shift:
         """
 
         def made() -> np.ndarray:
-            return np.stack(
-                [self._under(name, severity, own) for name, own in zip(self.names, self.which, strict=True)]
-            )
+            under = zip(self.names, self.which, strict=True)
+            return np.stack([self._under(name, severity, which) for name, which in under])
 
         if severity == 0 or self.published:
             return made()
@@ -146,14 +116,6 @@ class Shift:
         """One test image, by its number, under every corruption and severity: uint8 `(19, 6, H, W, C)`."""
         rows = [[self._under(name, severity, [number])[0] for severity in self.severities] for name in self.names]
         return np.array(rows)
-
-    def resample(self, images: np.ndarray) -> np.ndarray:
-        """Weights `(19 * count,)` of sum one, for test images that were drawn with replacement from `num_images`.
-
-        An image that was drawn twice counts twice, under each of its corruptions.
-        """
-        drawn = np.bincount(images, minlength=self.num_images)[self.which.ravel()]
-        return drawn / drawn.sum()
 
     def _under(self, name: str, severity: int, which: ArrayLike) -> np.ndarray:
         """These test images under one corruption."""
@@ -175,14 +137,8 @@ def foreign_images(
     the clothes that come with this project; for all others, and where SVHN is not there, scikit-learn's digits.
     Nothing is downloaded. Other sizes are interpolated linearly, and grey becomes three equal channels.
 
-    Args:
-        dataset: that the networks were trained on.
-        count: how many, drawn by `seed`; None: all that there are.
-        data_dir: the data root; None: as for datasets.
-        seed: of the choice.
-
-    Returns:
-        What they are, in words, and uint8 `(n, H, W, C)`, n at most `count`.
+    Returns what they are, in words, and uint8 `(n, H, W, C)`: `count` of them, drawn by `seed`, or all that there are.
+    `data_dir` is the data root, None as for datasets.
     """
     height, width, channels = dataset.image_shape
     root = data_root(data_dir)

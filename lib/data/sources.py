@@ -1,21 +1,17 @@
 """Published datasets: the files they consist of, where these are looked for, and where they are downloaded from."""
 
-import http.client
 import os
 import shutil
-import tarfile
 import tempfile
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from lib.data.formats import (
     CIFAR10_BATCHES,
     IDX_FILES,
     DatasetError,
     RawDataset,
-    one_line,
     read_cifar10,
     read_cifar10_holdout,
     read_cifar100,
@@ -24,58 +20,43 @@ from lib.data.formats import (
 )
 
 
-@dataclass(frozen=True)
-class Source:
-    """A published dataset.
+class Source(NamedTuple):
+    """A published dataset."""
 
-    Attributes:
-        read: what makes arrays of a folder that holds all files.
-        files: their names; each may also end in `.gz`.
-        folders: under the data root, or absolute; downloads go into the first.
-        downloads: URL → MD5 as torchvision or the dataset's own page gives it.
-        hint: how to get it by hand, before "into FOLDER".
-        pickled: the folder of a version that is not read.
-    """
-
-    read: Callable[[Path], RawDataset]
-    files: tuple[str, ...]
-    folders: tuple[str, ...]
-    downloads: dict[str, str]
-    hint: str
-    pickled: str = ""
+    read: Callable[[Path], RawDataset]  # makes arrays of a folder that holds all files
+    files: tuple[str, ...]  # each may also end in `.gz`
+    folders: tuple[str, ...]  # under the data root, or absolute; downloads go into the first
+    downloads: dict[str, str]  # URL → MD5 as torchvision or the dataset's own page gives it
 
 
-def _cifar(read: Callable, files: tuple[str, ...], archive: str, md5: str, folder: str, pickled: str) -> Source:
-    url = f"https://www.cs.toronto.edu/~kriz/{archive}"
-    return Source(read, files, (folder, "."), {url: md5}, f"put the files of {url}", pickled)
-
-
-_CIFAR10 = (
-    *("cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"),
-    *("cifar-10-batches-bin", "cifar-10-batches-py"),
-)
 _FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
-_FASHION_MD5 = (
-    *("8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe"),
-    *("bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310"),
-)
+_CIFAR_URL = "https://www.cs.toronto.edu/~kriz"
 _SVHN_URL = "http://ufldl.stanford.edu/housenumbers"
+_CIFAR10 = (
+    ("cifar-10-batches-bin", "."),
+    {f"{_CIFAR_URL}/cifar-10-binary.tar.gz": "c32a1d4ab5d03f1284b67883e8d87530"},
+)
 
 SOURCES = {
     "fashion_mnist": Source(
         read_fashion_mnist,
         IDX_FILES,
+        # The last is that of Debian's package dataset-fashion-mnist.
         ("fashion_mnist", "FashionMNIST/raw", "/usr/share/datasets/fashion-mnist"),
-        {f"{_FASHION_URL}/{file}.gz": md5 for file, md5 in zip(IDX_FILES, _FASHION_MD5, strict=True)},
-        "install Debian's package dataset-fashion-mnist, or put the four files",
+        {
+            f"{_FASHION_URL}/train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+            f"{_FASHION_URL}/train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+            f"{_FASHION_URL}/t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+            f"{_FASHION_URL}/t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+        },
     ),
-    "cifar10": _cifar(read_cifar10, (*CIFAR10_BATCHES, "test_batch.bin", "batches.meta.txt"), *_CIFAR10),
-    "cifar10_holdout": _cifar(read_cifar10_holdout, (*CIFAR10_BATCHES, "batches.meta.txt"), *_CIFAR10),
-    "cifar100": _cifar(
+    "cifar10": Source(read_cifar10, (*CIFAR10_BATCHES, "test_batch.bin", "batches.meta.txt"), *_CIFAR10),
+    "cifar10_holdout": Source(read_cifar10_holdout, (*CIFAR10_BATCHES, "batches.meta.txt"), *_CIFAR10),
+    "cifar100": Source(
         read_cifar100,
         ("train.bin", "test.bin", "fine_label_names.txt"),
-        *("cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8"),
-        *("cifar-100-binary", "cifar-100-python"),
+        ("cifar-100-binary", "."),
+        {f"{_CIFAR_URL}/cifar-100-binary.tar.gz": "03b5dce01913d631647c71ecec9e9cb8"},
     ),
     "svhn": Source(
         read_svhn,
@@ -85,7 +66,6 @@ SOURCES = {
             f"{_SVHN_URL}/train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
             f"{_SVHN_URL}/test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
         },
-        f"put train_32x32.mat and test_32x32.mat of {_SVHN_URL}",
     ),
 }
 
@@ -116,13 +96,11 @@ def find(name: str, root: Path) -> Path:
     folders = [root / folder for folder in source.folders]
     try:
         _download(source.downloads, folders[0])
-    except (OSError, RuntimeError, http.client.HTTPException, tarfile.TarError, EOFError, zlib.error) as error:
-        looked = ", ".join(map(str, folders))
-        pickled = root / source.pickled if source.pickled else None
-        note = f"; {pickled} is the pickled version, which is not read" if pickled and pickled.is_dir() else ""
+    except Exception as error:  # of the network, the disk, an archive
+        looked, urls = ", ".join(map(str, folders)), " and ".join(source.downloads)
         raise DatasetError(
-            f"{name} not found: {source.files[0]} and the other files it needs are not in {looked}{note}, and the "
-            f"download failed ({one_line(error)}); {source.hint} into {folders[0]}"
+            f"{name} not found: {source.files[0]} and the other files it needs are not in {looked}, and the download "
+            f"failed ({' '.join(str(error).split())}); put the files of {urls} into {folders[0]}"
         ) from error
     return folders[0]
 

@@ -13,9 +13,6 @@ from scipy import ndimage
 
 Streams = Sequence[np.random.Generator]
 
-#: What red, green and blue weigh in a grey value (ITU-R BT.601, as in OpenCV and Pillow).
-GREY = np.array([0.299, 0.587, 0.114])
-
 
 def gaussian(images: np.ndarray, sigma: float) -> np.ndarray:
     """Blur `(n, H, W)` or `(n, H, W, C)` with scikit-image's default border and width."""
@@ -64,25 +61,16 @@ def zoomed(planes: np.ndarray, factor: float) -> np.ndarray:
 
 
 def _grey(pixels: np.ndarray) -> np.ndarray:
-    """Return `(..., 1)` for `(..., C)`."""
+    """Return `(..., 1)` for `(..., C)`, by the weights of ITU-R BT.601, as in OpenCV and Pillow."""
     if pixels.shape[-1] == 1:
         return pixels
-    red, green, blue = np.moveaxis(pixels, -1, 0)
-    return (GREY[0] * red + GREY[1] * green + GREY[2] * blue)[..., np.newaxis]
+    red, green, blue = np.moveaxis(pixels * np.array([0.299, 0.587, 0.114]), -1, 0)
+    return (red + green + blue)[..., np.newaxis]
 
 
-def snow(
-    images: np.ndarray,
-    streams: Streams,
-    mean: float,
-    std: float,
-    zoom: float,
-    threshold: float,
-    radius: int,
-    sigma: float,
-    mix: float,
-) -> np.ndarray:
+def snow(images: np.ndarray, streams: Streams, *constants: float) -> np.ndarray:
     """Streaks of snow, and paler colours beneath them."""
+    mean, std, zoom, threshold, radius, sigma, mix = constants
     n, height, width, _ = images.shape
     flakes = zoomed(streams[0].normal(mean, std, (n, height, width)), zoom)
     flakes[flakes < threshold] = 0
@@ -113,13 +101,10 @@ def _frost_textures(side: int) -> np.ndarray:
     rng = np.random.default_rng(0)
     textures = []
     for color, std in FROST_TEXTURES:
-        fine, medium, coarse = (
-            (noise - noise.mean()) / noise.std()
-            for noise in (
-                ndimage.gaussian_filter(rng.standard_normal((side, side)), width, mode="wrap")
-                for width in (0.5, 1.5, 8)
-            )
-        )
+        noises = [
+            ndimage.gaussian_filter(rng.standard_normal((side, side)), width, mode="wrap") for width in (0.5, 1.5, 8)
+        ]
+        fine, medium, coarse = ((noise - noise.mean()) / noise.std() for noise in noises)
         crystals = np.exp(-3 * np.abs(medium))
         relief = 0.6 * fine + 0.6 * (crystals - crystals.mean()) / crystals.std() + 0.8 * coarse
         textures.append(np.array(color) + std * (relief / relief.std())[..., np.newaxis])
@@ -175,17 +160,9 @@ def fog(images: np.ndarray, streams: Streams, strength: float, decay: float) -> 
     return (images / 255 + strength * cloud) * brightest / (brightest + strength)
 
 
-def spatter(
-    images: np.ndarray,
-    streams: Streams,
-    mean: float,
-    std: float,
-    sigma: float,
-    threshold: float,
-    strength: float,
-    mud: bool,
-) -> np.ndarray:
+def spatter(images: np.ndarray, streams: Streams, *constants: float) -> np.ndarray:
     """Drops of water, or splashes of mud."""
+    mean, std, sigma, threshold, strength, mud = constants
     pixels = images.astype(np.float32) / 255
     color = np.array([63, 42, 20] if mud else [175, 238, 238]) / 255  # brown, or pale turquoise
     if images.shape[3] == 1:
@@ -250,7 +227,7 @@ def _relief(outlines: np.ndarray) -> np.ndarray:
     # OpenCV's length of a path of steps of 1, 1.4 (diagonal) and 2.1969 (a knight's move), of which 20 is the most.
     distance = np.minimum(np.maximum(far + 0.1969 * near, 0.7969 * far + 0.6031 * near), 20)
     distance[~outlines.any(axis=(1, 2))] = 20
-    levels = _equalized(np.floor(_box(distance)).astype(np.int64), 21)
+    levels = np.stack([_equalized(image) for image in np.floor(_box(distance)).astype(np.int64)])
     light = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])
     return np.rint(_box(np.clip(ndimage.correlate(levels, light[np.newaxis], mode="mirror"), 0, 255)))
 
@@ -262,11 +239,8 @@ def _box(values: np.ndarray) -> np.ndarray:
     return values / 9
 
 
-def _equalized(values: np.ndarray, count: int) -> np.ndarray:
-    """Spread values 0..count-1 over 0..255 such that each image's histogram is as flat as can be (equalizeHist)."""
-    n = len(values)
-    image = np.arange(n)[:, np.newaxis, np.newaxis]
-    histogram = np.bincount((values + count * image).ravel(), minlength=count * n).reshape(n, count)
-    above = np.cumsum(histogram, axis=1) - histogram[np.arange(n), (histogram > 0).argmax(axis=1)][:, np.newaxis]
-    levels = np.rint(255 * above / np.maximum(above[:, -1:], 1))
-    return np.where(above[:, -1, np.newaxis, np.newaxis] > 0, levels[image, values], values)
+def _equalized(values: np.ndarray) -> np.ndarray:
+    """Spread whole numbers `(H, W)` over 0..255 such that their histogram is as flat as can be (equalizeHist)."""
+    above = np.cumsum(np.bincount(values.ravel()))
+    above -= above[values.min()]
+    return np.rint(255 * above / above[-1])[values] if above[-1] else values

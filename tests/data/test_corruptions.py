@@ -60,12 +60,11 @@ class Numbers:
         return np.floor(2 * mean * self.random(mean.shape))
 
 
-# The registry and the arguments
+# What all of them have in common
 
 
 def test_names_of_the_benchmark():
     assert len(BENCHMARK) == 15
-    assert (BENCHMARK[0], BENCHMARK[-1]) == ("gaussian_noise", "jpeg_compression")
     assert tuple(CORRUPTIONS) == (*BENCHMARK, "speckle_noise", "gaussian_blur", "spatter", "saturate")
     assert {len(constants) for _, constants in CORRUPTIONS.values()} == {len(SEVERITIES)}
 
@@ -75,83 +74,45 @@ def test_names_of_the_benchmark():
     [
         ((constant(0), "gausian_noise", 1), "unknown corruption 'gausian_noise'; did you mean 'gaussian_noise'"),
         ((constant(0), "fog", 6), "unknown severity 6; .*allowed: 0, 1, 2, 3, 4, 5"),
-        ((constant(0), "fog", 1.5), "unknown severity 1.5"),
-        ((constant(0), "fog", None), "unknown severity None"),
         ((np.zeros((2, 32, 32, 1)), "fog", 1), r"images: expected uint8 .*received float64 \(2, 32, 32, 1\)"),
-        ((constant(0, 2, 32, 32), "fog", 1), r"images: .*received uint8 \(2, 32, 32\)"),
         ((constant(0, 2, 32, 32, 2), "fog", 1), "images: .*C = 1 or 3"),
         ((constant(0, 2, 32, 7, 1), "fog", 0), "images: .*at least 8"),
     ],
 )
 def test_corrupt_bad_argument(arguments, message):
-    with pytest.raises(ValueError, match=message) as error:
+    with pytest.raises(ValueError, match=message):
         corrupt(*arguments)
-    assert "\n" not in str(error.value)
 
 
-# What all of them have in common
-
-
-@pytest.mark.parametrize("shape", [(2, 8, 8, 1), (2, 28, 28, 1), (2, 32, 32, 3), (2, 33, 20, 3), (2, 20, 33, 1)])
+@pytest.mark.parametrize("shape", [(3, 8, 8, 1), (3, 33, 20, 3)])
 @pytest.mark.parametrize("name", ALL)
-def test_corrupt_shapes(name, shape):
-    images = random_images(*shape)
+def test_corrupt_is_a_seeded_copy_and_prefixes_agree(name, shape, monkeypatch):
+    images, state = random_images(*shape), np.random.get_state(legacy=False)  # noqa: NPY002
     before = images.copy()
-    changed = corrupt(images, name, 5)
-    assert changed.shape == shape
-    assert changed.dtype == np.uint8
-    assert not np.shares_memory(images, changed)
-    np.testing.assert_array_equal(images, before)
-    if (name, shape[3]) != ("saturate", 1):
-        assert squared_error(images, changed) > 1
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_corrupt_severity_zero(name):
-    images = random_images(2, 9, 8, 3)
-    unchanged = corrupt(images, name, 0)
-    np.testing.assert_array_equal(unchanged, images)
-    assert not np.shares_memory(unchanged, images)
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_corrupt_seed(name):
-    images = random_images(3, 28, 28, 3)
-    changed = corrupt(images, name, 3, seed=1)
-    np.testing.assert_array_equal(corrupt(images, name, 3, seed=1), changed)
-    assert np.array_equal(corrupt(images, name, 3, seed=2), changed) == (name in WITHOUT_CHANCE)
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", ALL)
-def test_corrupt_prefixes_agree(name, channels, monkeypatch):
-    images = random_images(7, 16, 12, channels)
-    changed = corrupt(images, name, 3)
-    for count in (0, 1, 4):
-        np.testing.assert_array_equal(corrupt(images[:count], name, 3), changed[:count])
+    changed = corrupt(images, name, 5, seed=1)
+    assert (changed.shape, changed.dtype) == (shape, np.uint8)
+    # A grey has no saturation.
+    assert (squared_error(images, changed) > 1) == ((name, shape[3]) != ("saturate", 1))
+    np.testing.assert_array_equal(corrupt(images, name, 0), images)
+    assert np.array_equal(corrupt(images, name, 5, seed=2), changed) == (name in WITHOUT_CHANCE)
+    for count in (0, 1, 2):
+        np.testing.assert_array_equal(corrupt(images[:count], name, 5, seed=1), changed[:count])
     monkeypatch.setattr(corruptions, "CHUNK", 2 * images[0].size)
-    np.testing.assert_array_equal(corrupt(images, name, 3), changed)
+    np.testing.assert_array_equal(corrupt(images, name, 5, seed=1), changed)
+    np.testing.assert_array_equal(images, before)
+    np.testing.assert_equal(np.random.get_state(legacy=False), state)  # noqa: NPY002
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if name not in WITHOUT_CHANCE])
-def test_corrupt_images_and_severities_have_numbers_of_their_own(name):
-    images = np.repeat(random_images(1, 28, 28, 1), 2, axis=0)
-    one, other = corrupt(images, name, 3)
+def test_images_have_numbers_of_their_own(name):
+    one, other = corrupt(np.repeat(random_images(1, 28, 28, 1), 2, axis=0), name, 3)
     assert not np.array_equal(one, other)
 
 
-def test_corrupt_severities_have_numbers_of_their_own():
+def test_severities_have_numbers_of_their_own():
     images = constant(128, 1, 32, 32, 1)
     one, other = (corrupt(images, "gaussian_noise", severity)[0, :, :, 0] - 127.5 for severity in (4, 5))
     assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.15
-
-
-def test_corrupt_leaves_global_numbers_alone():
-    before = np.random.get_state(legacy=False)  # noqa: NPY002
-    for name in ALL:
-        corrupt(random_images(1, 8, 8, 3), name, 5)
-    after = np.random.get_state(legacy=False)  # noqa: NPY002
-    np.testing.assert_equal(after, before)
 
 
 @pytest.mark.parametrize(
@@ -168,13 +129,10 @@ def test_severities_are_in_order(name):
     assert np.all(np.diff(errors) > (-0.05 * errors[2] if name == "motion_blur" else 0))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("gaussian_blur", "defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
-        *("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
-    ],
-)
+BLURS = ["gaussian_blur", "defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "pixelate", "elastic_transform"]
+
+
+@pytest.mark.parametrize("name", [*BLURS, "contrast", "jpeg_compression"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_constant_image_stays_as_it_is(name, channels):
     images = constant(128, 2, 17, 24, channels)
@@ -183,13 +141,7 @@ def test_constant_image_stays_as_it_is(name, channels):
         np.testing.assert_allclose(corrupt(images, name, severity), images, atol=1)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "snow", "fog", "brightness"),
-        *("contrast", "elastic_transform", "pixelate", "gaussian_blur"),
-    ],
-)
+@pytest.mark.parametrize("name", [*BLURS, "snow", "fog", "brightness", "contrast"])
 def test_one_channel_is_a_channel_of_a_grey_picture(name):
     images = random_images(3, 28, 28, 1)
     grey = corrupt(np.repeat(images, 3, axis=3), name, 3).astype(int)
@@ -244,10 +196,10 @@ def test_same_numbers_as_the_published_program(name, severity, expected):
     np.testing.assert_allclose(changed[0][PLACES], expected, atol=1)
 
 
-# Noise
+# One by one
 
 
-@pytest.mark.parametrize(("severity", "std"), [(1, 0.04), (3, 0.08), (5, 0.1)])
+@pytest.mark.parametrize(("severity", "std"), [(1, 0.04), (5, 0.1)])
 def test_gaussian_noise_standard_deviation(severity, std):
     changed = corrupt(constant(128, 20, 32, 32, 3), "gaussian_noise", severity)
     assert changed.std() == pytest.approx(255 * std, rel=0.02)
@@ -262,17 +214,10 @@ def test_shot_noise_is_a_poisson_share(severity, rate):
     assert set(np.unique(changed)) <= {int(255 * count / rate) for count in range(rate + 1)}
 
 
-def test_speckle_noise_is_relative_to_the_pixel():
-    low, high = (corrupt(constant(value, 20, 32, 32, 1), "speckle_noise", 1).std() for value in (50, 150))
-    assert high == pytest.approx(0.06 * 150, rel=0.03)
-    assert low == pytest.approx(0.06 * 50, rel=0.03)
-
-
-@pytest.mark.parametrize("name", ["shot_noise", "speckle_noise"])
-def test_noise_that_spares_black(name):
-    images = constant(0)
-    np.testing.assert_array_equal(corrupt(images, name, 5), images)
-    assert not np.array_equal(corrupt(images, "gaussian_noise", 5), images)
+@pytest.mark.parametrize("value", [0, 50, 150])
+def test_speckle_noise_is_relative_to_the_pixel(value):
+    changed = corrupt(constant(value, 20, 32, 32, 1), "speckle_noise", 1)
+    assert changed.std() == pytest.approx(0.06 * value, rel=0.03)
 
 
 @pytest.mark.parametrize(("severity", "share"), [(1, 0.01), (5, 0.07)])
@@ -281,9 +226,6 @@ def test_impulse_noise_share(severity, share):
     assert set(np.unique(changed)) == {0, 128, 255}
     assert np.mean(changed != 128) == pytest.approx(share, rel=0.05)
     assert np.mean(changed == 255) == pytest.approx(share / 2, rel=0.05)
-
-
-# Blur
 
 
 def test_motion_blur_draws_half_a_gaussian():
@@ -316,87 +258,31 @@ def test_glass_blur_equals_exchanges_in_turn():
     assert np.mean(changed != images) > 0.1
 
 
-def test_defocus_blur_mean_of_a_square():
-    point = np.zeros((1, 9, 9, 1), np.uint8)
-    point[0, 4, 4] = 255
-    changed = corrupt(point, "defocus_blur", 5)[0, :, :, 0]
-    expected = np.zeros((9, 9))
-    expected[3:6, 3:6] = 255 / 9
-    np.testing.assert_allclose(changed, expected, atol=1)
-
-
-def test_zoom_blur_leaves_the_middle_and_moves_the_border():
-    images = np.zeros((1, 32, 32, 1), np.uint8)
-    images[0, :, 14:18] = images[0, :, 26:28] = 255
-    changed = corrupt(images, "zoom_blur", 5)[0, 16, :, 0]
-    assert changed[15:17].min() > 250
-    assert changed[26] < 150
-    assert changed[28:30].min() > 50
-    np.testing.assert_array_equal(changed[20:26], 0)
-
-
-# Colour, geometry and compression
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_brightness_of_black(channels):
-    for severity, added in zip(SEVERITIES, (0.05, 0.1, 0.15, 0.2, 0.3), strict=True):
-        changed = corrupt(constant(0, 1, 8, 8, channels), "brightness", severity)
-        np.testing.assert_allclose(changed, 255 * added, atol=1)
-
-
-def test_brightness_keeps_hue_and_saturation():
-    red = np.full((1, 8, 8, 3), (200, 100, 100), np.uint8)
-    np.testing.assert_allclose(corrupt(red, "brightness", 4)[0, 0, 0], (251, 125, 125), atol=1)
-
-
-def test_contrast_about_the_mean_of_each_channel():
-    images = np.zeros((1, 8, 8, 3), np.uint8)
-    images[:, :4] = (200, 100, 0)
-    changed = corrupt(images, "contrast", 2)
-    np.testing.assert_allclose(changed[0, 0, 0], (150, 75, 0), atol=1)
-    np.testing.assert_allclose(changed[0, 7, 0], (50, 25, 0), atol=1)
-
-
-def test_saturate_known():
-    pink, grey = (np.full((1, 8, 8, 3), color, np.uint8) for color in [(200, 100, 100), (80, 80, 80)])
-    np.testing.assert_allclose(corrupt(pink, "saturate", 1)[0, 0, 0], (200, 170, 170), atol=1)
-    np.testing.assert_allclose(corrupt(pink, "saturate", 5)[0, 0, 0], (200, 0, 0), atol=1)
-    np.testing.assert_array_equal(corrupt(grey, "saturate", 3), grey)
-
-
-@pytest.mark.parametrize("severity", SEVERITIES)
-def test_saturate_leaves_one_channel_alone(severity):
-    images = random_images(2, 28, 28, 1)
-    np.testing.assert_array_equal(corrupt(images, "saturate", severity), images)
-
-
-def test_elastic_transform_invents_no_values():
-    images = np.clip(random_images(3, 28, 28, 3), 50, 200)
-    changed = corrupt(images, "elastic_transform", 1)
-    assert changed.min() >= 49
-    assert changed.max() <= 200
-    assert squared_error(images, changed) > 10
+@pytest.mark.parametrize(
+    ("name", "severity", "color", "expected"),
+    [
+        ("brightness", 1, (0, 0, 0), (12, 12, 12)),
+        ("brightness", 4, (200, 100, 100), (251, 125, 125)),
+        ("saturate", 1, (200, 100, 100), (200, 170, 170)),
+        ("saturate", 5, (200, 100, 100), (200, 0, 0)),
+        ("saturate", 3, (80, 80, 80), (80, 80, 80)),
+    ],
+)
+def test_colour_of_a_flat_image(name, severity, color, expected):
+    changed = corrupt(np.full((1, 8, 8, 3), color, np.uint8), name, severity)
+    np.testing.assert_allclose(changed[0, 0, 0], expected, atol=1)
 
 
 def test_elastic_transform_is_relative_to_the_size():
     """The affine part moves a slope as far as it is wide: over 8 levels an image of 8 pixels, over 64 one of 64."""
 
     def displacement(size):
-        slope = np.broadcast_to(np.arange(size, dtype=np.uint8)[:, np.newaxis], (1000, size, size, 1))
+        slope = np.broadcast_to(np.arange(size, dtype=np.uint8)[:, np.newaxis], (300, size, size, 1))
         middle = slice(size // 4, -(size // 4))
         moved = corrupt(slope, "elastic_transform", 1).astype(float) + 0.5 - slope
         return moved[:, middle, middle].std()
 
-    assert displacement(64) / displacement(16) == pytest.approx(4, rel=0.15)
-
-
-def test_pixelate_makes_blocks_of_a_checkerboard():
-    board = np.indices((20, 20)).sum(axis=0) % 2 * 255
-    changed = corrupt(board[np.newaxis, :, :, np.newaxis].astype(np.uint8), "pixelate", 5)
-    # 13 boxes of 20/13 pixels hold shares of both colours.
-    assert 13 * 13 >= len(np.unique(changed)) > 2
-    assert changed.std() < 0.7 * board.std()
+    assert displacement(64) / displacement(16) == pytest.approx(4, rel=0.2)
 
 
 def test_jpeg_compression_keeps_smooth_and_loses_fine():

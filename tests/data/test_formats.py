@@ -1,7 +1,6 @@
 """Readers on small files of the genuine format, and on the same files damaged."""
 
 import gzip
-import hashlib
 import struct
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from lib.data.datasets import Dataset, load_dataset
 from lib.data.formats import DatasetError
 
 RNG = np.random.default_rng(0)
-IDX_TRAIN_IMAGES = formats.IDX_FILES[0]
 
 
 def random_images(*shape: int) -> np.ndarray:
@@ -55,15 +53,6 @@ def write_cifar(
 def write_cifar10(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     files = [f"data_batch_{batch}.bin" for batch in range(1, 6)]
     return write_cifar(folder, [*files, "test_batch.bin"], "batches.meta.txt", 10, coarse=False)
-
-
-def write_holdout(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[np.ndarray, np.ndarray]:
-    """The training batches alone, and their MD5 for the official ones."""
-    files = [f"data_batch_{batch}.bin" for batch in range(1, 6)]
-    images, labels = write_cifar(folder, files, "batches.meta.txt", 10, coarse=False)
-    md5 = {file: hashlib.md5((folder / file).read_bytes()).hexdigest() for file in files}
-    monkeypatch.setattr(formats, "CIFAR10_BATCHES", md5)
-    return images, labels
 
 
 def write_cifar100(folder: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -121,82 +110,79 @@ def test_fashion_mnist_files(tmp_path: Path, folder: str, suffix: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "write", "folder"),
+    ("name", "write", "folder", "num_test"),
     [
-        ("cifar10", write_cifar10, "cifar-10-batches-bin"),
-        ("cifar10", write_cifar10, "."),
-        ("cifar100", write_cifar100, "cifar-100-binary"),
-        ("cifar100", write_cifar100, "."),
-        ("svhn", write_svhn, "svhn"),
-        ("svhn", write_svhn, "."),
+        ("cifar10", write_cifar10, "cifar-10-batches-bin", 4),
+        ("cifar10", write_cifar10, ".", 4),
+        ("cifar100", write_cifar100, "cifar-100-binary", 4),
+        ("svhn", write_svhn, "svhn", 10),
     ],
 )
-def test_colour_datasets(tmp_path: Path, name: str, write, folder: str) -> None:
+def test_colour_datasets(tmp_path: Path, name: str, write, folder: str, num_test: int) -> None:
     images, labels = write(tmp_path / folder)
     dataset = load_dataset(name, tmp_path, validation_size=2)
     np.testing.assert_array_equal(all_arrays(dataset)[0], images)
     np.testing.assert_array_equal(all_arrays(dataset)[1], labels)
-    assert dataset.image_shape == (32, 32, 3)
-    assert len(dataset.val.labels) == 2
-    assert dataset.num_classes == (100 if name == "cifar100" else 10)
+    assert (dataset.image_shape, dataset.num_classes) == ((32, 32, 3), 100 if name == "cifar100" else 10)
+    assert (len(dataset.val.labels), len(dataset.test.labels)) == (2, num_test)
     assert dataset.train.images.flags.c_contiguous
 
 
-def test_cifar10_holdout_tests_on_the_fifth_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    images, labels = write_holdout(tmp_path, monkeypatch)
+def test_cifar10_holdout_tests_on_the_fifth_batch(tmp_path: Path) -> None:
+    images, labels = write_cifar10(tmp_path)
+    (tmp_path / "test_batch.bin").unlink()
     dataset = load_dataset("cifar10_holdout", tmp_path, validation_size=2)
-    np.testing.assert_array_equal(all_arrays(dataset)[0], images)
-    np.testing.assert_array_equal(all_arrays(dataset)[1], labels)
+    np.testing.assert_array_equal(all_arrays(dataset)[0], images[:20])
+    np.testing.assert_array_equal(all_arrays(dataset)[1], labels[:20])
     assert [len(split.labels) for split in (dataset.train, dataset.val, dataset.test)] == [14, 2, 4]
     assert (dataset.name, dataset.num_classes) == ("cifar10_holdout", 10)
 
 
-def test_cifar10_holdout_of_other_files_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_holdout(tmp_path, monkeypatch)
-    batch = tmp_path / "data_batch_4.bin"
-    batch.write_bytes(bytes(4 * 3073))
-    line = fails("cifar10_holdout", tmp_path)
-    assert line == f"{batch}: not the official file (another MD5); fetch it again"
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda whole: whole[:-1], "cannot be read"),
+        (lambda whole: whole + b"\0", "cannot be read"),
+        (lambda whole: whole[:9], "cannot be read"),
+        (lambda whole: b"", "expected the magic number 000008, got nothing"),
+        (lambda whole: b"<html>", "expected the magic number 000008, got 3c6874"),
+        (lambda whole: gzip.compress(whole)[:-20], "cannot be read"),
+        (lambda whole: gzip.compress(whole)[:20] + b"\xff" * 50, "cannot be read"),
+        (lambda whole: bytes([0, 0, 8, 1]) + struct.pack(">I", 2) + b"ab", "expected uint8 images of shape"),
+    ],
+)
+def test_idx_damage(tmp_path: Path, change, message: str) -> None:
+    file = tmp_path / "fashion_mnist" / formats.IDX_FILES[0]
+    write_fashion_mnist(file.parent)
+    file.write_bytes(change(file.read_bytes()))
+    line = fails("fashion_mnist", tmp_path)
+    assert message in line
+    assert line.startswith(f"{file}: ")
 
 
-def test_idx_damage(tmp_path: Path) -> None:
-    folder = tmp_path / "fashion_mnist"
-    write_fashion_mnist(folder)
-    whole = (folder / IDX_TRAIN_IMAGES).read_bytes()
-    cases = {
-        whole[:-1]: "truncated or damaged",
-        whole + b"\0": "truncated or damaged",
-        whole[:9]: "magic number 00000803",
-        b"": "magic number missing",
-        b"<html>": "magic number 3c68746d",
-        gzip.compress(whole)[:-20]: "cannot be read",
-        gzip.compress(whole)[:20] + b"\xff" * 50: "cannot be read",
-        bytes([0, 0, 8, 1]) + struct.pack(">I", 2) + b"ab": "expected uint8 images of shape",
-    }
-    for content, message in cases.items():
-        (folder / IDX_TRAIN_IMAGES).write_bytes(content)
-        line = fails("fashion_mnist", tmp_path)
-        assert message in line
-        assert str(folder / IDX_TRAIN_IMAGES) in line
-
-
-def test_idx_labels_do_not_fit(tmp_path: Path) -> None:
-    folder = tmp_path / "fashion_mnist"
-    write_fashion_mnist(folder)
-    write_idx(folder / formats.IDX_FILES[1], np.arange(19, dtype=np.uint8) % 10)
-    assert "expected integer labels of shape (20,)" in fails("fashion_mnist", tmp_path)
-    write_idx(folder / formats.IDX_FILES[1], np.full(20, 10, np.uint8))
-    assert "expected labels 0 to 9, got 10 to 10" in fails("fashion_mnist", tmp_path)
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.arange(19, dtype=np.uint8) % 10, "expected integer labels of shape (20,)"),
+        (np.full(20, 10, np.uint8), "expected labels 0 to 9, got 1 different ones from 10 to 10"),
+    ],
+)
+def test_idx_labels_do_not_fit(tmp_path: Path, labels: np.ndarray, message: str) -> None:
+    write_fashion_mnist(tmp_path / "fashion_mnist")
+    write_idx(tmp_path / "fashion_mnist" / formats.IDX_FILES[1], labels)
+    assert message in fails("fashion_mnist", tmp_path)
 
 
 def test_cifar_damage(tmp_path: Path) -> None:
     write_cifar10(tmp_path)
     batch = tmp_path / "data_batch_3.bin"
-    for content in (batch.read_bytes()[:-1], b""):
+    for content, message in (
+        (batch.read_bytes()[:-1], "cannot be read"),
+        (b"", "expected uint8 images"),
+        (bytes([10]) + bytes(3072), "expected labels 0 to 9"),
+    ):
         batch.write_bytes(content)
-        assert f"{batch}: expected records of 3073 bytes" in fails("cifar10", tmp_path)
-    batch.write_bytes(bytes([10]) + bytes(3072))
-    assert f"{batch}: expected labels 0 to 9" in fails("cifar10", tmp_path)
+        assert fails("cifar10", tmp_path).startswith(f"{batch}: {message}")
     (tmp_path / "batches.meta.txt").write_text("airplane\n")
     assert "expected 10 class names, got 1" in fails("cifar10", tmp_path)
 
@@ -205,23 +191,16 @@ def test_svhn_damage(tmp_path: Path) -> None:
     write_svhn(tmp_path)
     file = tmp_path / "train_32x32.mat"
     whole = file.read_bytes()
-    for content in (
-        whole[:-100],
-        whole[:200],
-        whole[:60],
-        b"",
-        b"<html>" * 100,
-        whole[:150] + b"\xff" * 60 + whole[210:],
-    ):
+    for content in (whole[:-100], whole[:200], b"", b"<html>" * 100, whole[:150] + b"\xff" * 60 + whole[210:]):
         file.write_bytes(content)
-        assert str(file) in fails("svhn", tmp_path)
-    cases = [
-        ({"X": random_images(32, 32, 3, 5)}, "expected the variables X and y, missing y"),
-        ({"X": random_images(5, 32, 32, 3), "y": np.ones((5, 1), np.uint8)}, "expected X of shape (32, 32, 3, n)"),
-        ({"X": random_images(32, 32, 3, 5), "y": np.ones((4, 1), np.uint8)}, "expected integer labels of shape (5,)"),
-        ({"X": random_images(32, 32, 3, 5), "y": np.full((5, 1), 11, np.uint8)}, "expected labels 0 to 9"),
-    ]
-    for variables, message in cases:
+        assert fails("svhn", tmp_path).startswith(f"{file}: cannot be read")
+    images, labels = random_images(32, 32, 3, 5), np.ones((5, 1), np.uint8)
+    for variables, message in (
+        ({"X": images}, "KeyError: 'y'"),
+        ({"X": images.transpose(3, 0, 1, 2), "y": labels}, "expected uint8 images"),
+        ({"X": images, "y": labels[:4]}, "expected integer labels of shape (5,)"),
+        ({"X": images, "y": 11 * labels}, "expected labels 0 to 9"),
+    ):
         savemat(file, variables)
         assert message in fails("svhn", tmp_path)
 
@@ -249,25 +228,24 @@ def test_image_folder_grey_with_validation(tmp_path: Path) -> None:
 
 
 def test_image_folder_damage(tmp_path: Path) -> None:
-    assert "no folder 'train'" in fails(str(tmp_path))
+    layout = "train/<class>/ and test/<class>/"
+    assert fails(str(tmp_path)).startswith(f"{tmp_path}: expected images in {layout} (")
     write_image_folder(tmp_path)
     odd = tmp_path / "test" / "dog" / "9.png"
     Image.new("RGB", (6, 4)).save(odd)
-    line = fails(str(tmp_path))
-    assert "got (4, 6) in" in line
-    assert f"(6, 4) in {odd}" in line
-    odd.write_bytes(b"no image")
-    assert f"{odd}: not an image that can be read" in fails(str(tmp_path))
+    assert fails(str(tmp_path)).endswith(f"and (6, 4) in {odd}")
     Image.effect_noise((4, 6), 50).save(odd)
-    odd.write_bytes(odd.read_bytes()[:60])
-    assert f"{odd}: not an image that can be read" in fails(str(tmp_path))
+    for content in (b"no image", odd.read_bytes()[:60]):
+        odd.write_bytes(content)
+        assert fails(str(tmp_path)).startswith(f"{odd}: cannot be read")
     Image.fromarray(np.full((6, 4), 1000, np.uint16)).save(odd)
-    assert "expected 8 bits a channel" in fails(str(tmp_path))
+    assert "expected 8 bits a channel, got an image of mode I;16" in fails(str(tmp_path))
     odd.unlink()
     (tmp_path / "test" / "bird").mkdir()
-    assert "bird" in fails(str(tmp_path))
+    assert "bird" in fails(str(tmp_path))  # without an image
     Image.new("RGB", (4, 6)).save(tmp_path / "test" / "bird" / "0.png")
-    assert "the classes differ, only one of train and test has 'bird'" in fails(str(tmp_path))
+    line = f"expected the same classes, at least two, in {layout}, got 2, of which not everywhere: bird"
+    assert fails(str(tmp_path)) == f"{tmp_path}: {line}"
 
 
 @pytest.mark.parametrize("names", formats.NPZ_NAMES)
@@ -289,29 +267,28 @@ def test_npz(tmp_path: Path, names: tuple[str, str], splits: tuple[str, ...]) ->
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"x_train": random_images(12, 20)}, "x_train: expected uint8 images of shape (n, H, W) or (n, H, W, C)"),
+        ({"x_train": random_images(12, 20)}, "(train): expected uint8 images of shape (n, H, W) or (n, H, W, C)"),
         ({"x_train": random_images(12, 3, 8, 8)}, "got uint8 (12, 3, 8, 8)"),
-        ({"x_train": np.zeros((12, 5, 4), np.float32)}, "x_train: expected uint8 images"),
+        ({"x_train": np.zeros((12, 5, 4), np.float32)}, "(train): expected uint8 images"),
         ({"x_train": random_images(0, 5, 4), "y_train": np.zeros(0, int)}, "got uint8 (0, 5, 4)"),
         ({"x_test": random_images(12, 5, 5)}, "all images must have one shape (H, W, C)"),
-        ({"y_train": np.zeros(11, int)}, "y_train: expected integer labels of shape (12,) or (12, 1), got int64 (11,)"),
-        ({"y_train": np.eye(12)[:, :3]}, "y_train: expected integer labels"),
-        ({"y_train": np.arange(12) % 3 + 1}, "expected every label from 0 to K-1 with K at least 2, got 3 different"),
-        ({"y_train": np.zeros(12, int)}, "with K at least 2"),
-        ({"y_train": np.full(12, 2**64 - 1, np.uint64)}, "with K at least 2"),
-        ({"y_test": np.full(12, 3)}, "y_test: expected labels 0 to 2, got 3 to 3"),
-        ({"y_test": np.full(12, -1)}, "y_test: expected labels 0 to 2"),
-        ({"y_test": None}, "expected the arrays x_train, y_train, x_test, y_test"),
-        ({"x_val": random_images(3, 5, 4)}, "expected the arrays x_train, y_train, x_test, y_test"),
-        ({"x_test": np.array([{}] * 12)}, "x_test cannot be read (Object arrays"),
+        ({"y_train": np.zeros(11, int)}, "(train): expected integer labels of shape (12,) or (12, 1), got int64 (11,)"),
+        ({"y_train": np.eye(12)[:, :3]}, "(train): expected integer labels"),
+        ({"y_train": np.arange(12) % 3 + 1}, "expected labels 0 to 2, got 3 different ones from 1 to 3"),
+        ({"y_train": np.zeros(12, int)}, "expected labels 0 to 1, got 1 different ones from 0 to 0"),
+        ({"y_test": np.full(12, 3)}, "(test): expected labels 0 to 2, got 1 different ones from 3 to 3"),
+        ({"y_test": np.full(12, -1)}, "(test): expected labels 0 to 2"),
+        ({"y_test": None}, "'y_test is not a file in the archive'"),
+        ({"x_val": random_images(3, 5, 4)}, "'y_val is not a file in the archive'"),
+        ({"x_test": np.array([{}] * 12)}, "Object arrays cannot be loaded"),
     ],
 )
 def test_npz_of_wrong_content(tmp_path: Path, change: dict, message: str) -> None:
-    arrays = {name: array for name, array in (npz_arrays() | change).items() if array is not None}
-    np.savez(tmp_path / "mine.npz", **arrays)
-    line = fails(str(tmp_path / "mine.npz"))
+    path = tmp_path / "mine.npz"
+    np.savez(path, **{name: array for name, array in (npz_arrays() | change).items() if array is not None})
+    line = fails(str(path))
     assert message in line
-    assert str(tmp_path / "mine.npz") in line
+    assert line.startswith(str(path))
 
 
 def test_npz_damage(tmp_path: Path) -> None:
@@ -323,6 +300,4 @@ def test_npz_damage(tmp_path: Path) -> None:
         assert "not an .npz file" in fails(str(path))
     whole[200] ^= 255
     path.write_bytes(whole)
-    assert "x_train cannot be read" in fails(str(path))
-    np.save(tmp_path / "one.npy", np.zeros(3))
-    assert "not an .npz file" in fails(str(tmp_path / "one.npy"))
+    assert "cannot be read" in fails(str(path))

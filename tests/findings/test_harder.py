@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import subset
+from helpers import subset, write_image_folder
 
 from lib.data.corruptions import BENCHMARK
-from lib.data.datasets import load_dataset, write_image_folder
+from lib.data.datasets import load_dataset
 from lib.data.formats import DatasetError
 from lib.data.shift import Shift
 from lib.findings import harder
