@@ -43,11 +43,7 @@ class TrainingError(OneLineError):
 def open_cluster(scheduler: str, jobs: int | None, tasks: int, shared: str | Path | None) -> Iterator[Executor]:
     """The executor of `lib.run.engines.open_engine` for a scheduler; begins when there is a worker.
 
-    Args:
-        scheduler: an address, `slurm`, or `local`.
-        jobs: worker processes of `local`; jobs of `slurm`, `None` for one worker a task.
-        tasks: how many calls will be submitted.
-        shared: a folder that this process and the workers must have in common.
+    `jobs` are worker processes of the scheduler `local`, and jobs of `slurm`, `None` for one worker a task.
     """
     with ExitStack() as stack:
         address: Any = scheduler
@@ -57,7 +53,11 @@ def open_cluster(scheduler: str, jobs: int | None, tasks: int, shared: str | Pat
             address = stack.enter_context(_slurm_cluster(jobs, tasks))
         client = stack.enter_context(_connect(address))
         try:
-            _wait_for_worker(client, scheduler)
+            try:
+                client.wait_for_workers(1, timeout=SAY_AFTER)
+            except TimeoutError:
+                print(f"no worker at scheduler {scheduler} yet; waiting for one", file=sys.stderr, flush=True)
+                client.wait_for_workers(1)
             client.get_versions(check=True, packages=["ensemble-landscapes", "torch"])  # warns of others
             if shared is not None:
                 _check_shared(client, Path(shared).expanduser().resolve())
@@ -71,42 +71,27 @@ def open_cluster(scheduler: str, jobs: int | None, tasks: int, shared: str | Pat
 
 @contextmanager
 def _connect(address: Any) -> Iterator[Any]:
-    from distributed import Client
+    from distributed import Client, Security
+    from distributed.core import rpc
+    from distributed.utils import LoopRunner
+
+    async def ask() -> None:
+        arguments = Security().get_connection_args("client")
+        async with rpc(address, timeout=CONNECT_TIMEOUT, connection_args=arguments) as server:
+            kind = (await asyncio.wait_for(server.identity(), CONNECT_TIMEOUT))["type"]
+        if kind != "Scheduler":
+            raise ValueError(f"it is a {kind}")
 
     try:
         if isinstance(address, str):
-            _ask(address)
+            # A client would wait for ever for whoever else listens there. In a thread, as a notebook has its own loop.
+            LoopRunner(asynchronous=False).run_sync(ask)
         client = Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
     except (OSError, ValueError, TypeError, OverflowError) as error:
         reason = " ".join(str(error).split()) or "it is silent"
         raise TrainingError(f"no dask scheduler answers at {address} within {CONNECT_TIMEOUT} s ({reason})") from None
     with client:
         yield client
-
-
-def _ask(address: str) -> None:
-    """Raise an exception unless a scheduler answers: a client would wait for ever for whoever else listens there."""
-    from distributed import Security
-    from distributed.core import rpc
-    from distributed.utils import LoopRunner
-
-    async def ask() -> str:
-        arguments = Security().get_connection_args("client")
-        async with rpc(address, timeout=CONNECT_TIMEOUT, connection_args=arguments) as server:
-            return (await asyncio.wait_for(server.identity(), CONNECT_TIMEOUT))["type"]
-
-    # In a thread of its own, as a notebook has a loop that runs.
-    if (kind := LoopRunner(asynchronous=False).run_sync(ask)) != "Scheduler":
-        raise ValueError(f"it is a {kind}")
-
-
-def _wait_for_worker(client: Any, scheduler: str) -> None:
-    """Wait until there is one; that there is none is said once, as work would wait without a word."""
-    try:
-        client.wait_for_workers(1, timeout=SAY_AFTER)
-    except TimeoutError:
-        print(f"no worker at scheduler {scheduler} yet; waiting for one", file=sys.stderr, flush=True)
-        client.wait_for_workers(1)
 
 
 def _check_shared(client: Any, folder: Path) -> None:
@@ -183,19 +168,15 @@ def _slurm_cluster(jobs: int | None, tasks: int) -> Iterator[Any]:
         scheduler_options={"dashboard": False, "dashboard_address": ":0"} | given["scheduler-options"],
     )
     with cluster:
-        _check_job(cluster.job_script())
+        with tempfile.NamedTemporaryFile("w", suffix=".sh") as file:
+            file.write(cluster.job_script())
+            file.flush()
+            # Once a job is submitted, its refusal is not heard.
+            done = subprocess.run(["sbatch", "--test-only", file.name], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise ConfigError(f"Slurm refuses the job of jobqueue.slurm: {' '.join(done.stderr.split())}")
         cluster.scale(jobs=jobs or -(-tasks // processes))
         yield cluster
-
-
-def _check_job(script: str) -> None:
-    """Raise a `ConfigError` where Slurm would not take a job: once submitted, its refusal is not heard."""
-    with tempfile.NamedTemporaryFile("w", suffix=".sh") as file:
-        file.write(script)
-        file.flush()
-        done = subprocess.run(["sbatch", "--test-only", file.name], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise ConfigError(f"Slurm refuses the job of jobqueue.slurm: {' '.join(done.stderr.split())}")
 
 
 class _OneLineExecutor(Executor):
@@ -210,11 +191,12 @@ class _OneLineExecutor(Executor):
         inner = self._executor.submit(call_by_name, function.__module__, function.__qualname__, *args)
 
         def pass_on(done: Future) -> None:
-            error = _lost(self._scheduler) if done.cancelled() else done.exception()
-            if error is None:
-                outer.set_result(done.result())
-            else:
+            if done.cancelled():
+                outer.set_exception(_lost(self._scheduler))
+            elif error := done.exception():
                 outer.set_exception(_translated(error))
+            else:
+                outer.set_result(done.result())
 
         # Held until then: dask makes anew what dies with its worker only for whoever still wants it.
         outer.inner = inner
@@ -243,10 +225,9 @@ def _translated(error: BaseException) -> BaseException:
 
     if isinstance(error, ImportError):
         return _another_version(error)
-    if not isinstance(error, KilledWorker):
-        return error
-    deaths = "1 worker" if error.allowed_failures == 0 else f"{error.allowed_failures + 1} workers"
-    return TrainingError(
-        f"{deaths} died of one and the same call, of too little memory perhaps: give them more (finished epochs are "
-        "kept)"
-    )
+    if isinstance(error, KilledWorker):
+        return TrainingError(
+            "workers died of one and the same call, of too little memory perhaps: give them more (finished epochs are "
+            "kept)"
+        )
+    return error

@@ -77,7 +77,7 @@ def open_engine(
     scheduler: str | None = None,
     shared: str | Path | None = None,
 ) -> Iterator[Executor]:
-    """An executor for a number of tasks, as `concurrent.futures` knows them.
+    """An executor of `concurrent.futures` for a number of tasks; no more processes than that are started.
 
     Args:
         engine: `loky`, one single-threaded process a job on this machine; `sequential`, in this process; `dask`, on a
@@ -85,7 +85,7 @@ def open_engine(
             `sequential` otherwise.
         jobs: processes side by side; `None` for one a core, or one where there is a GPU. Of the scheduler `slurm` the
             jobs that it is asked for; a scheduler with an address has the workers that it has.
-        tasks: how many calls will be submitted: no more processes than that are started.
+        tasks: how many calls will be submitted.
         scheduler: of the engine dask: the address of one that runs, as `tcp://host:8786`; `slurm`; or `local`, as when
             left out, which starts worker processes on this machine.
         shared: a folder that workers of dask must have in common with this process, which is checked first.

@@ -2,9 +2,9 @@
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import as_completed
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -114,10 +114,8 @@ def _load(run: Run) -> Trajectory | None:
     """The run's trajectory, or `None` if it has to be trained; a damaged run is set aside."""
     if not run.is_complete():
         return None
-    try:
+    with suppress(DamagedRun):
         return load_trajectory(run)
-    except DamagedRun:
-        pass
     with run.lock():
         # Again, as another process may have set it aside, and trained it anew, while this one waited.
         try:
@@ -126,21 +124,6 @@ def _load(run: Run) -> Trajectory | None:
             if run.is_complete():
                 run.set_aside(str(damage))
     return None
-
-
-@contextmanager
-def _watching(runs: list[Run], epochs: int, description: str) -> Iterator[None]:
-    """Show the progress of the epochs that the store has, whoever trains them and wherever."""
-
-    def finished() -> int:
-        return sum(run.finished_epochs() for run in runs)
-
-    with progress(description, epochs * len(runs), finished=finished()) as tell:
-        try:
-            with every_second(lambda: tell(finished())):
-                yield
-        finally:
-            tell(finished())
 
 
 def train_ensemble(
@@ -152,20 +135,17 @@ def train_ensemble(
     batch_workers: int | None = None,
     scheduler: str | None = None,
 ) -> Runs:
-    """The trajectories of all members of an experiment, training only those that the store does not have.
+    """The trajectories of all members of an experiment, in their order, training only those that the store lacks.
+
+    The result is the same to the bit whatever the engine and the number of jobs, on one machine's CPU.
 
     Args:
         experiment: what to train.
-        engine: see `open_engine`.
-        jobs: see `open_engine`. The result is the same to the bit whatever it is, on one machine's CPU.
+        engine, jobs, scheduler: see `open_engine`.
         store: a `RunStore` or its folder; the default store when left out.
         data_root: where datasets are looked for; see `load_dataset`.
         batch_workers: processes that decode the images of a streamed dataset for each member in training; `None` for
             one a core.
-        scheduler: see `open_engine`.
-
-    Returns:
-        One trajectory a member, in the order of the members.
 
     Raises:
         DatasetError, ConfigError, StoreError, TrainingError: one line each. Finished epochs are kept.
@@ -186,12 +166,19 @@ def train_ensemble(
         alone = on_cluster or dataset.is_streamed or default_device().type == "cpu"
         together = 1 if alone else math.ceil(len(missing) / (jobs or 1))
         groups = [[asdict(run.config) for run in missing[i : i + together]] for i in range(0, len(missing), together)]
+
+        def finished() -> int:
+            """Epochs that the store has, whoever trains them and wherever."""
+            return sum(run.finished_epochs() for run in missing)
+
         with (
-            _watching(missing, experiment.epochs, description),
+            progress(description, experiment.epochs * len(missing), finished=finished()) as tell,
+            every_second(lambda: tell(finished())),
             open_engine(engine, jobs, len(groups), scheduler, store.root) as executor,
         ):
             for future in as_completed([executor.submit(_train_task, group, *task) for group in groups]):
                 future.result()
+            tell(finished())
     return Runs(trajectory or _reload(run) for run, trajectory in zip(runs, trajectories, strict=True))
 
 

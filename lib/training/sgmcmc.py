@@ -8,11 +8,9 @@ the weights in a cycle's last epochs. The last checkpoint of a cycle stands for 
 """
 
 import math
-from collections.abc import Iterable
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lib.config import MemberConfig
 from lib.errors import ConfigError
@@ -41,25 +39,12 @@ def noise_deviation(rate: float, temperature: float, count: int) -> float:
     return math.sqrt(2 * rate * temperature / count)
 
 
-def add_noise(parameters: Iterable[Tensor], deviation: float, generator: torch.Generator) -> None:
-    """Add independent Gaussian noise to every number of every tensor, in place."""
-    with torch.no_grad():
-        for parameter in parameters:
-            noise = torch.randn(parameter.shape, generator=generator, device=parameter.device)
-            parameter.add_(noise, alpha=deviation)
-
-
 class Chain:
     """The steps of one epoch of one chain: each at its own rate, and with noise late in a cycle.
 
     The noise comes from a generator of its own, seeded by the member and the epoch, so that a chain that was stopped
-    between epochs goes on to the same bits.
-
-    Args:
-        config: the member, with `cycles`.
-        optimizer: of its network; its rate is set before every step.
-        count: training images.
-        epoch: from 0.
+    between epochs goes on to the same bits. The optimiser's rate is set before every step; `count` is the number of
+    training images, and `epoch` counts from 0.
     """
 
     def __init__(self, config: MemberConfig, optimizer: torch.optim.Optimizer, count: int, epoch: int):
@@ -81,7 +66,10 @@ class Chain:
         self.optimizer.step()
         if self.generator is not None:
             deviation = noise_deviation(rate, self.config.temperature, self.count)
-            add_noise(self.parameters, deviation, self.generator)
+            with torch.no_grad():
+                for parameter in self.parameters:
+                    noise = torch.randn(parameter.shape, generator=self.generator, device=parameter.device)
+                    parameter.add_(noise, alpha=deviation)
         self.next_step += 1
 
 

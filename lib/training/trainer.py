@@ -22,7 +22,6 @@ from lib.models.networks import Network, build_model
 from lib.models.predict import as_pixels, predict
 from lib.models.weights import flatten, flatten_statistics, load
 from lib.run.engines import default_device
-from lib.run.files import DamagedRun
 from lib.run.provenance import commit
 from lib.run.runs import ResumePoint, Run
 from lib.training.batches import drawn, shift_and_flip
@@ -62,10 +61,7 @@ def load_trajectory(run: Run) -> Trajectory:
     """Read a complete run; raises `DamagedRun` where a file is not what was written."""
     run.open()
     checkpoints = [run.read_epoch(epoch) for epoch in range(run.config.epochs + 1)]
-    try:
-        weights, statistics = (np.stack([point[name] for point in checkpoints]) for name in ("weights", "statistics"))
-    except (KeyError, ValueError) as error:
-        raise DamagedRun(f"the checkpoints do not fit together ({type(error).__name__})") from None
+    weights, statistics = (np.stack([point[name] for point in checkpoints]) for name in ("weights", "statistics"))
     return Trajectory(run.config, weights, statistics, run.read_history())
 
 
@@ -107,19 +103,11 @@ def train_epoch(
     labels: Tensor,
     epoch: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Train members that differ in their seeds only for one epoch (from 0), each on its own batches.
+    """Train M members that differ in their seeds only for one epoch (from 0), each on its own batches.
 
-    Args:
-        configs: the M members.
-        model: the network of one member, or of M in `Lockstep`.
-        optimizer: of the model.
-        pixels: training images `(n, C, H, W)`, 0..255, on the model's device; or streamed ones, whose augmentation
-            `shift-flip` is done before they are resized: a random crop, flipped half the time.
-        labels: `(n,)`, on the model's device.
-        epoch: from 0.
-
-    Returns:
-        Mean loss (nats) and accuracy over the batches of the epoch, `(M,)` each.
+    The model is the network of one member, or of M in `Lockstep`; pixels `(n, C, H, W)`, 0..255, and labels `(n,)` are
+    on its device. The augmentation `shift-flip` of streamed images is done before they are resized: a random crop,
+    flipped half the time. Returns the mean loss (nats) and accuracy over the batches of the epoch, `(M,)` each.
     """
     first, members, device = configs[0], len(configs), labels.device
     shift_here = first.augmentation == "shift-flip" and isinstance(pixels, Tensor)

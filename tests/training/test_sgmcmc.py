@@ -13,7 +13,7 @@ from lib.models.lockstep import CannotStack
 from lib.run.store import RunStore
 from lib.training import ensemble
 from lib.training import trainer as training
-from lib.training.sgmcmc import Chain, add_noise, cycle_ends, is_noisy, noise_deviation, rate_factor
+from lib.training.sgmcmc import Chain, cycle_ends, is_noisy, noise_deviation, rate_factor
 from lib.training.trainer import load_trajectory, train_epoch, train_members
 
 DATA = subset(300)  # three batches of 128
@@ -73,20 +73,6 @@ def test_noise_deviation_is_that_of_the_recipe():
     assert noise_deviation(0.5, 1 / 50_000, 50_000) == pytest.approx(2e-5)
     assert noise_deviation(0.02, 1.0, 400) == pytest.approx(0.01)
     assert noise_deviation(0.1, 0.0, 400) == 0
-
-
-def test_add_noise_has_its_deviation_and_repeats_with_the_generator():
-    def noise(seed):
-        tensors = [torch.ones(300, 200), torch.zeros(50, 4, 5, 5)]
-        add_noise(tensors, 0.25, torch.Generator().manual_seed(seed))
-        return tensors
-
-    first, second = noise(0)
-    assert first.mean().item() == pytest.approx(1, abs=0.005)
-    assert first.std().item() == pytest.approx(0.25, rel=0.02)
-    assert second.std().item() == pytest.approx(0.25, rel=0.05)
-    assert torch.equal(noise(0)[0], first)
-    assert not torch.equal(noise(1)[0], first)
 
 
 def test_chain_samples_a_gaussian_posterior():
