@@ -33,7 +33,6 @@ from lib.plots import (
     trajectories,
     tunnel,
 )
-from lib.plots.style import METHOD_NAMES
 
 pytestmark = pytest.mark.usefixtures("clean_style")
 
@@ -290,41 +289,11 @@ def test_rows_of_a_polar_map_have_its_radii_and_angles():
     np.testing.assert_allclose(shares[data["series"] == "low-rank Gaussian, run 3"], samples[0], rtol=1e-6)
 
 
-def test_rows_of_a_stitched_map_have_its_radii_and_places():
-    positions, radii, maps, _ = EXAMPLES[tunnel.stitched_fans]
-    data = table(drawn_once(tunnel.stitched_fans))
-    (cell,) = data[near(data["radius"], radii[3]) & near(data["place on the path"], positions[4])].to_dict("records")
-    assert [cell[title] for title in maps] == pytest.approx([own[3, 4] for own in maps.values()])
-
-
 def test_images_are_their_pixels():
     data = table(drawn_once(shift.image_grid))
     pixels = data[[f"x = {x}" for x in range(7)]].to_numpy().reshape(3, 2, 8, 3, 7)
     np.testing.assert_array_equal(np.moveaxis(pixels, 3, 4), IMAGES)
     assert data.loc[8 * 3, ["row", "severity", "y", "channel"]].to_list() == ["fog", 1, 0, 1]
-
-
-def test_images_without_names_of_columns_are_counted():
-    data = table(shift.image_grid(IMAGES[:2], ["test", "foreign"], ["", ""], ""))
-    assert sorted(set(data["column"])) == [1, 2]
-
-
-def test_shifted_scores_are_by_metric_panel_and_method():
-    data = table(drawn_once(shift.shifted_scores))
-    shown = data[(data["metric"] == "accuracy") & (data["panel"] == "all")]
-    assert set(shown["method"]) == {METHOD_NAMES["independent"], METHOD_NAMES["random"]}
-    (found,) = shown[(shown["method"] == METHOD_NAMES["random"]) & (shown["severity"] == 2)].to_dict("records")
-    own = SHIFTED["random"][1, 0, 2]
-    assert [found["mean"], found["standard deviation"]] == pytest.approx([own.mean(), own.std()])
-
-
-def test_paths_are_by_pair_and_path():
-    t, losses, _, differences, _ = EXAMPLES[tunnel.path_profiles]
-    data = table(drawn_once(tunnel.path_profiles))
-    own = data[(data["pair"] == "run 3 and run 4") & (data["path"] == "path of low loss")]
-    np.testing.assert_allclose(own["loss (nats)"], losses[1, 1], rtol=1e-6)
-    np.testing.assert_allclose(own["labels that differ from the second run's"], differences[1, 1, 1], rtol=1e-6)
-    np.testing.assert_allclose(own["place on the path"], t, rtol=1e-6)
 
 
 # What a notebook carries

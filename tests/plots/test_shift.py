@@ -19,9 +19,6 @@ def values(*ways, severities=4, corruptions=5):
     return {way: RNG.random((2, 2, severities, corruptions)) for way in ways}
 
 
-# Pictures
-
-
 @pytest.mark.parametrize("shape", [(9, 9, 1), (9, 11, 3), (29, 29, 1)])
 def test_image_grid_has_every_image_where_its_names_are(shape):
     height, width, _ = shape
@@ -46,9 +43,6 @@ def test_image_grid_has_every_image_where_its_names_are(shape):
     # What lies between them is clear, on a light page and on a dark one.
     assert (whole[~seen][..., 3] == 0).all()
     assert (~seen).any()
-
-
-# Shifted images
 
 
 def panels(figure):
@@ -84,12 +78,6 @@ def test_shifted_scores_hold_means_and_the_band_of_the_plain_network():
                 [heights.min(), heights.max()], mean[severity] + spread[severity] * np.array([-1, 1])
             )
     assert legend_entries(figure) == [plain(0), METHOD_NAMES["random"], METHOD_NAMES["weight-average"], plain(1)]
-
-
-def test_shifted_scores_without_the_plain_network_have_no_band():
-    figure = plots.shifted_scores(values("random"), TITLES, LABELS)
-    assert not any(axes.collections for axes in panels(figure).flat)
-    assert legend_entries(figure) == [METHOD_NAMES["random"]]
 
 
 def test_shifted_gains_hold_means_and_standard_errors():
