@@ -1,7 +1,7 @@
 """A sentence of the paper as a test, and what the page of a finding needs: the words that every finding is made of::
 
     @claim("trajectories/functions-stay", "along a run predictions change less than between runs", figure="2 middle",
-           criterion=Criterion("<", 1), varies=("members", "images"))
+           criterion=Criterion("<", 1))
     def functions_stay(labels): ...
 
 A criterion is fixed before there is a result and is not moved to make one pass.
@@ -30,10 +30,6 @@ class Criterion:
     operator: str
     threshold: float
 
-    def __post_init__(self):
-        if self.operator not in _OPERATORS:
-            raise ValueError(f"operator: expected one of {', '.join(_OPERATORS)}, received {self.operator!r}")
-
     def __str__(self):
         return f"{_OPERATORS[self.operator][1]} {self.threshold:g}"
 
@@ -47,32 +43,26 @@ class Statistic:
     """A number as a function of the members and the images that it is computed from.
 
     Attributes:
-        function: `function(members, images)`, with those of the two that vary, as index arrays; they may repeat. nan
-            where the number is undefined.
-        members: how many there are, where members vary.
-        images: how many there are, where images vary.
+        function: `function(members, images)`, with those of the two that are resampled, as index arrays; they may
+            repeat. nan where the number is undefined.
+        members: how many there are, where they are resampled.
+        images: alike. Neither is for a count.
     """
 
     function: Callable[..., float]
     members: int | None = None
     images: int | None = None
 
-    @property
-    def varies(self) -> tuple[str, ...]:
-        """What it is resampled over."""
-        return tuple(name for name in ("members", "images") if getattr(self, name) is not None)
-
 
 @dataclass(frozen=True)
 class Claim:
-    """What the paper says, in our words, and how it is put to the test.
+    """What the paper says, and how it is put to the test.
 
     Attributes:
         id: finding, method where there are several, and what is claimed: `subspaces/random/stays`.
         sentence: the paper's, in our words.
         figure: of the paper.
         criterion: that the statistic must fulfil.
-        varies: what is resampled: `members`, `images`, both, or nothing for a count.
         statistic: makes the `Statistic` from arrays, which it names and describes; the first paragraph of its
             docstring says what it is.
         paper_value: what the paper has for it, where that is known.
@@ -82,7 +72,6 @@ class Claim:
     sentence: str
     figure: str
     criterion: Criterion
-    varies: tuple[str, ...]
     statistic: Callable[..., Statistic]
     paper_value: str | None = None
 
@@ -107,7 +96,6 @@ def claim(
     *,
     figure: str,
     criterion: Criterion,
-    varies: tuple[str, ...],
     paper_value: str | None = None,
     methods: Iterable[str] = ("",),
 ) -> Callable[[Callable], Callable]:
@@ -119,9 +107,7 @@ def claim(
     def register(statistic: Callable[..., Statistic]) -> Callable[..., Statistic]:
         for method in methods:
             name = id.format(method=method)
-            CLAIMS[name] = Claim(
-                name, sentence.format(method=method), figure, criterion, varies, statistic, paper_value
-            )
+            CLAIMS[name] = Claim(name, sentence.format(method=method), figure, criterion, statistic, paper_value)
         return statistic
 
     return register

@@ -1,14 +1,15 @@
 """Figures 6 and S6: at equal accuracy, independent solutions are more diverse than samples of one run.
 
-All networks are compared with one base, the first run. Labels are top labels: `(N, n)` of the networks, `(n,)` of the
-base, and `targets (n,)` the true ones.
+All networks are compared with one base, the first run. All labels are top labels: `independent (M - 1, n)` of the other
+runs, `samples (S, n)` around the base, `base (n,)`, and `targets (n,)` the true ones. Base and samples are not
+resampled.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from lib.findings.claim import Criterion, Finding, Statistic, claim
 from lib.metrics import diversity_at_accuracy, diversity_rmse, flip_family_diversity
@@ -21,20 +22,13 @@ FINDING = Finding("04_diversity", networks="sampled_architectures")
 TOLERANCE = 2.0
 
 
-def at_equal_accuracy(independent: Points, samples: Points) -> np.ndarray:
-    """Normalised diversity that samples have at the accuracy of each independent solution: `(M - 1,)`.
-
-    nan where the samples do not reach that accuracy, see `lib.metrics.diversity_at_accuracy`.
-    """
-    return diversity_at_accuracy(samples.accuracies, samples.diversities, independent.accuracies)
-
-
 def mean_gap(independent: Points, samples: Points) -> float:
     """How much more diverse independent solutions are than samples of the same accuracy, on average.
 
     Solutions whose accuracy the samples do not reach are left out; nan where they reach none.
     """
-    return _mean(independent.diversities - at_equal_accuracy(independent, samples))
+    matched = diversity_at_accuracy(samples.accuracies, samples.diversities, independent.accuracies)
+    return _mean(independent.diversities - matched)
 
 
 @claim(
@@ -42,7 +36,6 @@ def mean_gap(independent: Points, samples: Points) -> float:
     "at equal accuracy, independent solutions are more diverse than subspace samples ({method})",
     figure="5, 6",
     criterion=Criterion(">", 0),
-    varies=("members", "images"),
     methods=METHODS,
 )
 def more_diverse(
@@ -50,8 +43,6 @@ def more_diverse(
 ) -> Statistic:
     """Normalised diversity of independent solutions minus that of the method's samples at the same accuracy (isotonic
     fit, no extrapolation).
-
-    `independent (M - 1, n)` and `samples (S, n)`: labels. The base and the samples around it are not resampled.
     """
     others = Comparison(independent, base, targets, num_classes)
     around = Comparison(samples, base, targets, num_classes)
@@ -69,9 +60,8 @@ def share_between_limits(points: Points, standard_errors: np.ndarray) -> float:
     """
     slack = TOLERANCE * standard_errors
     lower, upper = points.limits()
-    below, above = lower - slack - points.diversities, points.diversities - upper - slack
-    known = np.isfinite(below) & np.isfinite(above)
-    return _mean(((below <= 0) & (above <= 0))[known])
+    outside = np.maximum(lower - slack - points.diversities, points.diversities - upper - slack)
+    return float((outside <= 0)[np.isfinite(outside)].mean())
 
 
 @claim(
@@ -79,7 +69,6 @@ def share_between_limits(points: Points, standard_errors: np.ndarray) -> float:
     "every point of the diversity-accuracy plane lies between the two analytic limits",
     figure="5, 6",
     criterion=Criterion(">=", 0.95),
-    varies=("images",),
 )
 def limits(labels: np.ndarray, base: np.ndarray, targets: np.ndarray, num_classes: int) -> Statistic:
     """Share of points of all methods between the limits, tolerance 2 standard errors of the point.
@@ -101,13 +90,9 @@ def mean_below_uncorrelated(points: Points) -> float:
     "even independent solutions stay below the uncorrelated limit",
     figure="6, App. D",
     criterion=Criterion(">", 0),
-    varies=("members", "images"),
 )
 def below_uncorrelated(independent: np.ndarray, base: np.ndarray, targets: np.ndarray, num_classes: int) -> Statistic:
-    """Uncorrelated limit minus normalised diversity of independent solutions.
-
-    `independent (M - 1, n)`: labels. The base is not resampled.
-    """
+    """Uncorrelated limit minus normalised diversity of independent solutions."""
     others = Comparison(independent, base, targets, num_classes)
 
     def distance(members: np.ndarray, images: np.ndarray) -> float:
@@ -116,44 +101,13 @@ def below_uncorrelated(independent: np.ndarray, base: np.ndarray, targets: np.nd
     return Statistic(distance, members=len(independent), images=len(targets))
 
 
-class FamilyFits:
-    """The flip family fitted to samples, anew for each choice of images; what was fitted once is remembered.
-
-    A fit takes milliseconds, and two claims need the same ones.
-
-    Args:
-        samples: labels, `(S, n)`.
-        base: labels, `(n,)`.
-        targets: true labels, `(n,)`.
-        num_classes: K.
-    """
-
-    def __init__(self, samples: ArrayLike, base: ArrayLike, targets: ArrayLike, num_classes: int):
-        self._around = Comparison(samples, base, targets, num_classes)
-        self._found: dict[bytes, tuple[float, float]] = {}
-        self.num_images = len(targets)
-
-    def fit(self, images: np.ndarray) -> tuple[float, float]:
-        """The exponent that fits best on these images (indices, which may repeat), and its `family_error`."""
-        key = np.ascontiguousarray(images).tobytes()
-        if key not in self._found:
-            points = self._around.points(images)
-            exponent = points.exponent()
-            self._found[key] = exponent, family_error(points, exponent)
-        return self._found[key]
-
-
 def distances_from_curves(points: Points, exponent: float) -> list[float]:
     """RMSE of points from the flip family of that exponent, from the lower limit and from the upper one.
 
     nan for the first two without a reference better than chance, and for the first where `exponent` is.
     """
-    family = np.full(len(points.accuracies), np.nan)
-    if points.above_chance and np.isfinite(exponent):
-        settings = points.reference_accuracy, points.num_classes
-        family = flip_family_diversity(points.accuracies, exponent, *settings)
-    curves = family, *points.limits()
-    return [diversity_rmse(points.accuracies, points.disagreements, curve) for curve in curves]
+    family = flip_family_diversity(points.accuracies, exponent, points.reference_accuracy, points.num_classes)
+    return [diversity_rmse(points.accuracies, points.disagreements, curve) for curve in (family, *points.limits())]
 
 
 def family_error(points: Points, exponent: float) -> float:
@@ -165,19 +119,37 @@ def family_error(points: Points, exponent: float) -> float:
     return family - min(lower, upper)
 
 
+def family_fit(
+    samples: np.ndarray, base: np.ndarray, targets: np.ndarray, num_classes: int
+) -> Callable[[np.ndarray], tuple[float, float]]:
+    """A function of images (indices, which may repeat): the exponent that fits best on them, and its `family_error`.
+
+    `samples` are those of all methods together. What was fitted once is remembered, as a fit takes milliseconds, and
+    two claims need the same ones.
+    """
+    around = Comparison(samples, base, targets, num_classes)
+
+    @cache
+    def fit(images: bytes) -> tuple[float, float]:
+        points = around.points(np.frombuffer(images, dtype=np.int64))
+        exponent = points.exponent()
+        return exponent, family_error(points, exponent)
+
+    return lambda images: fit(images.tobytes())
+
+
 @claim(
     "limits/family",
     "the one-parameter flip family describes subspace samples better than either limit",
     figure="S6",
     criterion=Criterion("<", 0),
-    varies=("images",),
 )
-def family(fits: FamilyFits) -> Statistic:
+def family(fit: Callable[[np.ndarray], tuple[float, float]], targets: np.ndarray) -> Statistic:
     """RMSE of the best member of the family minus the smaller RMSE of the two limits.
 
-    `fits`: of the samples of all methods together.
+    `fit`: what `family_fit` gives.
     """
-    return Statistic(lambda images: fits.fit(images)[1], images=fits.num_images)
+    return Statistic(lambda images: fit(images)[1], images=len(targets))
 
 
 @claim(
@@ -185,15 +157,14 @@ def family(fits: FamilyFits) -> Statistic:
     "wrong labels flip more readily than right ones: the family's exponent lies between 0 and 1",
     figure="S6",
     criterion=Criterion("<", 1),
-    varies=("images",),
     paper_value="0.22 for ResNet-20 on CIFAR-100",
 )
-def exponent(fits: FamilyFits) -> Statistic:
+def exponent(fit: Callable[[np.ndarray], tuple[float, float]], targets: np.ndarray) -> Statistic:
     """Exponent e of the best member of the family, above 0 by its definition.
 
-    `fits`: of the samples of all methods together.
+    `fit`: what `family_fit` gives.
     """
-    return Statistic(lambda images: fits.fit(images)[0], images=fits.num_images)
+    return Statistic(lambda images: fit(images)[0], images=len(targets))
 
 
 def matched_table(
@@ -206,7 +177,7 @@ def matched_table(
     rows = []
     for (network, method), own in scales.items():
         samples, independent = points[network, method], points[network, "independent"]
-        matched = at_equal_accuracy(independent, samples)
+        matched = diversity_at_accuracy(samples.accuracies, samples.diversities, independent.accuracies)
         reached = np.isfinite(matched)
         rows.append(
             {
@@ -233,6 +204,5 @@ def family_table(points: Mapping[str, Points]) -> pd.DataFrame:
 
 
 def _mean(values: np.ndarray) -> float:
-    """Mean of the values that are finite; nan where none is."""
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if known.size else float("nan")
+    """Mean of the values that are finite."""
+    return float(values[np.isfinite(values)].mean())

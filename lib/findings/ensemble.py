@@ -1,7 +1,11 @@
-"""Figure 8: what an ensemble gains, what samples of one run gain, and both together."""
+"""Figure 8: what an ensemble gains, what samples of one run gain, and both together.
+
+`probs (M, n, K)`: what every solution predicts; `targets (n,)`: the true labels; `within (M, n, K)`: the mean of a
+method's samples around each solution.
+"""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -13,18 +17,9 @@ from lib.subspaces.methods import METHODS, WITHIN_RUN
 FINDING = Finding("07_ensemble", ranges={"max_subsets": (1, math.inf)})
 
 
-@claim(
-    "ensemble/accuracy",
-    "averaging independent solutions beats one",
-    figure="8",
-    criterion=Criterion(">", 0),
-    varies=("members", "images"),
-)
+@claim("ensemble/accuracy", "averaging independent solutions beats one", figure="8", criterion=Criterion(">", 0))
 def accuracy(probs: np.ndarray, targets: np.ndarray) -> Statistic:
-    """Accuracy of the full ensemble minus mean single accuracy.
-
-    `probs (M, n, K)`: what every solution predicts; `targets (n,)`: the true labels.
-    """
+    """Accuracy of the full ensemble minus mean single accuracy."""
     return _gain(probs, targets, 0)
 
 
@@ -33,20 +28,15 @@ def accuracy(probs: np.ndarray, targets: np.ndarray) -> Statistic:
     "the average of independent solutions is better calibrated than one of them",
     figure="8",
     criterion=Criterion("<", 0),
-    varies=("members", "images"),
 )
 def brier(probs: np.ndarray, targets: np.ndarray) -> Statistic:
-    """Brier score of the full ensemble minus mean single Brier score.
-
-    Arrays as in `accuracy`.
-    """
+    """Brier score of the full ensemble minus mean single Brier score."""
     return _gain(probs, targets, 1)
 
 
 def _gain(probs: np.ndarray, targets: np.ndarray, score: int) -> Statistic:
-    """A score of the ensemble less the mean of that of its members; `score` is a place in `scores_by_example`."""
     alone = scores_by_example(probs, targets)[score]  # (M, n)
-    ensemble = of_distinct(lambda members: scores_by_example(probs[members].mean(axis=0), targets)[score])
+    ensemble = _ensemble(probs, targets, score)
 
     def gain(members: np.ndarray, images: np.ndarray) -> float:
         return ensemble(members)[images].mean() - alone[np.ix_(members, images)].mean()
@@ -54,25 +44,28 @@ def _gain(probs: np.ndarray, targets: np.ndarray, score: int) -> Statistic:
     return Statistic(gain, members=len(probs), images=len(targets))
 
 
+def _ensemble(probs: np.ndarray, targets: np.ndarray, score: int) -> Callable[[np.ndarray], np.ndarray]:
+    """A function of members: a score of their ensemble by example, `(n,)`; it is a place in `scores_by_example`."""
+    return of_distinct(lambda members: scores_by_example(probs[members].mean(axis=0), targets)[score])
+
+
 @claim(
     "ensemble/{method}/less",
     "a subspace alone gains less than the ensemble ({method})",
     figure="8",
     criterion=Criterion("<", 0),
-    varies=("members", "images"),
     methods=WITHIN_RUN,
 )
 def less(probs: np.ndarray, within: np.ndarray | None, targets: np.ndarray) -> Statistic:
     """Accuracy gain of the method in one mode minus gain of the full ensemble.
 
-    `probs (M, n, K)`: what every solution predicts; `within (M, n, K)`: the mean of the method's samples around each,
-    None where it has too few; `targets (n,)`: the true labels. Both gains are over the same single networks, which
-    drop out of the difference.
+    `within` is None where the method has too few samples. Both gains are over the same single networks, which drop out
+    of the difference.
     """
     if within is None:
         return _undefined(len(probs), len(targets))
     right = scores_by_example(within, targets)[0]  # (M, n)
-    ensemble = of_distinct(lambda members: scores_by_example(probs[members].mean(axis=0), targets)[0])
+    ensemble = _ensemble(probs, targets, 0)
 
     def difference(members: np.ndarray, images: np.ndarray) -> float:
         return right[np.ix_(members, images)].mean() - ensemble(members)[images].mean()
@@ -85,14 +78,13 @@ def less(probs: np.ndarray, within: np.ndarray | None, targets: np.ndarray) -> S
     "the gains of a subspace and of the ensemble add up ({method})",
     figure="8",
     criterion=Criterion("<", 0),
-    varies=("images",),
     methods=WITHIN_RUN,
 )
 def complements(probs: np.ndarray, within: np.ndarray | None, targets: np.ndarray) -> Statistic:
     """Brier score of the ensemble of the method minus that of the ensemble of plain solutions, same members.
 
-    Arrays as in `less`. Members do not vary: subspaces gain more where runs are fewer, so that the smaller ensembles of
-    resamples would lean towards the claim.
+    `within` as in `less`. Members do not vary: subspaces gain more where runs are fewer, so that the smaller ensembles
+    of resamples would lean towards the claim.
     """
     if within is None:
         return Statistic(lambda images: math.nan, images=len(targets))
@@ -107,20 +99,18 @@ def complements(probs: np.ndarray, within: np.ndarray | None, targets: np.ndarra
     "among subspaces in one mode, random sampling gains the most Brier score",
     figure="8, 10",
     criterion=Criterion("<", 0),
-    varies=("members", "images"),
 )
 def random_best(probs: np.ndarray, within: Mapping[str, np.ndarray], targets: np.ndarray) -> Statistic:
     """Brier score of random minus that of the best other subspace.
 
-    `probs` and `targets` as in `accuracy`; `within`: for each method that has enough samples their mean around each
-    run, `(M, n, K)`. Which subspace is the best other one is decided anew in every resample. Averaging weights samples
-    no subspace and does not take part.
+    `within` for each method that has enough samples. Which subspace is the best other one is decided anew in every
+    resample. Averaging weights samples no subspace and does not take part.
     """
-    scores = {method: scores_by_example(own, targets)[1] for method, own in within.items()}  # (M, n)
-    names = [method for method in METHODS if method in scores and method != "random"]
-    if "random" not in scores or not names:
+    scores = {method: scores_by_example(own, targets)[1] for method, own in within.items() if method in METHODS}
+    random, others = scores.pop("random", None), list(scores.values())  # (M, n) each
+    if random is None or not others:
         return _undefined(len(probs), len(targets))
-    random, others = scores["random"], np.stack([scores[method] for method in names])  # (methods, M, n)
+    others = np.stack(others)
 
     def margin(members: np.ndarray, images: np.ndarray) -> float:
         best = others[:, members[:, None], images].mean(axis=(1, 2)).min()
@@ -135,16 +125,13 @@ def _undefined(members: int, images: int) -> Statistic:
 
 
 def one_and_all(scores: Mapping[str, pd.DataFrame], names: Mapping[str, str]) -> pd.DataFrame:
-    """The table of one run alone, a mean over runs, and of all runs together, one row a method.
+    """The table of one run alone, a mean over runs, and of all runs together, one row a method; `names` in print.
 
-    Args:
-        scores: of each method, as `lib.metrics.ensembles.scores_by_size` gives them.
-        names: of the methods in print.
+    `scores` of each method are what `lib.metrics.ensembles.scores_by_size` gives.
     """
     rows = []
     for size in (1, max(next(iter(scores.values()))["size"])):
         for method, table in scores.items():
             means = table[table["size"] == size].mean()
-            values = {name: f"{means[name]:.4f}" for name in METRICS}
-            rows.append({"method": names[method], "runs": size} | values)
+            rows.append({"method": names[method], "runs": size} | {name: f"{means[name]:.4f}" for name in METRICS})
     return pd.DataFrame(rows)

@@ -3,7 +3,6 @@
 The claims are those of `lib.findings.diversity`, judged where the data are harder than its own.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,13 +32,8 @@ def is_evidence(dataset: Dataset, name: str | None) -> bool:
 def corrupted(shift: Shift, severity: int, imagenet_c_dir: str | Path | None = None) -> Split:
     """Test images of a severity from 0, the clean ones, to 5, under all corruptions one after the other.
 
-    Args:
-        shift: makes them, of `shift.count` images a corruption.
-        severity: of all corruptions.
-        imagenet_c_dir: the folder of ImageNet-C, whose files are then taken instead.
-
-    Raises:
-        DatasetError: published files that are missing or do not fit the dataset.
+    `shift` makes them, of `shift.count` images a corruption, unless they are read from `imagenet_c_dir`, the folder of
+    ImageNet-C. Raises `DatasetError` for published files that are missing or do not fit the dataset.
     """
     dataset = shift.dataset
     if imagenet_c_dir is None:
@@ -51,20 +45,15 @@ def corrupted(shift: Shift, severity: int, imagenet_c_dir: str | Path | None = N
     return Split(found, np.tile(labels, len(found) // len(labels)))
 
 
-def ensemble_scores(probs: np.ndarray, targets: np.ndarray, sizes: Sequence[int] = SIZES) -> pd.DataFrame:
-    """Mean accuracy and Brier score of ensembles of a few sizes, one row a size; columns as in the figure.
+def ensemble_scores(probs: np.ndarray, targets: np.ndarray) -> pd.DataFrame:
+    """Mean accuracy and Brier score of ensembles of `SIZES`, one row a size; columns as in the figure.
 
-    Args:
-        probs: of M runs, `(M, n, K)`.
-        targets: the true labels, `(n,)`.
-        sizes: runs in an ensemble; those above M are left out. Of each, all ensembles, or `ENSEMBLES` different ones.
+    `probs (M, n, K)` of M runs, true labels `targets (n,)`. Of each size up to M all ensembles, or `ENSEMBLES`
+    different ones.
     """
     rows = []
-    for size in sizes:
-        if size <= len(probs):
-            scores = []
-            for members in subsets(len(probs), size, ENSEMBLES):
-                ensemble = probs[members].mean(axis=0)
-                scores.append([accuracy(ensemble, targets), brier_score(ensemble, targets)])
-            rows.append([size, *np.mean(scores, axis=0)])
+    for size in (size for size in SIZES if size <= len(probs)):
+        ensembles = [probs[members].mean(axis=0) for members in subsets(len(probs), size, ENSEMBLES)]
+        scores = [[accuracy(own, targets), brier_score(own, targets)] for own in ensembles]
+        rows.append([size, *np.mean(scores, axis=0)])
     return pd.DataFrame(rows, columns=["size", "accuracy", "Brier score"])

@@ -1,4 +1,7 @@
-"""Figure 3: independent solutions are nearly orthogonal in weight space and equally far apart in function space."""
+"""Figure 3: independent solutions are nearly orthogonal in weight space and equally far apart in function space.
+
+`weights (M, P)`: the final solutions; `labels (M, n)`: their top labels; `targets (n,)`: the true ones.
+"""
 
 from collections.abc import Mapping
 
@@ -18,13 +21,9 @@ FINDING = Finding("02_independent", networks="architectures")
     "weights of independent solutions are nearly orthogonal",
     figure="3",
     criterion=Criterion("<=", 0.1),
-    varies=("members",),
 )
 def orthogonal(weights: np.ndarray) -> Statistic:
-    """Largest absolute cosine over pairs.
-
-    `weights (M, P)`: the final solutions.
-    """
+    """Largest absolute cosine over pairs."""
     cosine = np.abs(cosine_similarity(weights))
     return Statistic(lambda members: cosine[distinct_pairs(members)].max(initial=-np.inf), members=len(weights))
 
@@ -36,12 +35,11 @@ def orthogonal(weights: np.ndarray) -> Statistic:
     "weights of independent solutions are nearly orthogonal, BatchNorm's scales and shifts left out (our addition)",
     figure="3",
     criterion=Criterion("<=", 0.1),
-    varies=("members",),
 )
 def orthogonal_kernels(weights: np.ndarray, batch_norm: np.ndarray) -> Statistic:
     """Largest absolute cosine over pairs, without the parameters of BatchNorm.
 
-    `weights (M, P)`: the final solutions; `batch_norm (P,)`: which entries are parameters of BatchNorm.
+    `batch_norm (P,)`: which entries are these.
     """
     return orthogonal(weights[:, ~batch_norm])
 
@@ -51,13 +49,9 @@ def orthogonal_kernels(weights: np.ndarray, batch_norm: np.ndarray) -> Statistic
     "all pairs of solutions are about equally far in function space",
     figure="3",
     criterion=Criterion("<=", 0.15),
-    varies=("members",),
 )
 def equidistant(labels: np.ndarray) -> Statistic:
-    """Coefficient of variation of pairwise disagreement.
-
-    `labels (M, n)`: top labels of the final solutions.
-    """
+    """Coefficient of variation of pairwise disagreement."""
     apart = disagreement(labels)
     return Statistic(lambda members: variation(apart[distinct_pairs(members)], ddof=1), members=len(labels))
 
@@ -67,14 +61,10 @@ def equidistant(labels: np.ndarray) -> Statistic:
     "independent solutions are far apart in function space: errors are not shared",
     figure="3",
     criterion=Criterion(">=", 0.4),
-    varies=("members", "images"),
     paper_value="0.84 to 1.04, read off figure 6",
 )
 def disagree(labels: np.ndarray, targets: np.ndarray) -> Statistic:
-    """Mean between-run disagreement / (1 - mean accuracy).
-
-    `labels (M, n)`: top labels of the final solutions; `targets (n,)`: the true ones.
-    """
+    """Mean between-run disagreement / (1 - mean accuracy)."""
     differ = labels[:, None] != labels[None, :]  # (M, M, n)
     right = labels == targets  # (M, n)
 
@@ -87,13 +77,7 @@ def disagree(labels: np.ndarray, targets: np.ndarray) -> Statistic:
 def accuracies(
     weights: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray], targets: np.ndarray
 ) -> pd.DataFrame:
-    """The table of test accuracies, one row a network.
-
-    Args:
-        weights: final solutions of each network, `(M, P)`.
-        labels: their top labels, `(M, n)`.
-        targets: the true labels, `(n,)`.
-    """
+    """The table of test accuracies, one row a network; `weights` and `labels` by network."""
     rows = []
     for network, own in labels.items():
         right = (own == targets).mean(axis=1)
@@ -103,10 +87,7 @@ def accuracies(
 
 
 def disagreement_per_error(labels: Mapping[str, np.ndarray], targets: np.ndarray) -> dict[str, np.ndarray]:
-    """Disagreement of every pair of a network's solutions over their mean error: `(pairs,)` by network.
-
-    `labels (M, n)` by network, true `targets (n,)`.
-    """
+    """Disagreement of every pair of a network's solutions over their mean error: `(pairs,)` by network."""
     return {
         network: disagreement(own)[distinct_pairs(np.arange(len(own)))] / np.mean(own != targets)
         for network, own in labels.items()

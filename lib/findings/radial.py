@@ -1,4 +1,8 @@
-"""Figures 5 and S1: the plane of two solutions, as accurate on both sides, and not the same function."""
+"""Figures 5 and S1: the plane of two solutions, as accurate on both sides, and not the same function.
+
+Places of the plane have `radii (R,)`, 1 at the solutions, and `angles (A,)` in radians: 0 on the ray of the first
+solution, π/2 on that of the second. `targets (n,)` are the true labels.
+"""
 
 from collections.abc import Sequence
 from math import inf
@@ -25,25 +29,18 @@ ACCURATE = 0.05
     "each optimum sits in a radial valley: moving along its ray keeps accuracy",
     figure="5, S1",
     criterion=Criterion("<=", 5),
-    varies=("images",),
 )
 def valley(labels: np.ndarray, targets: np.ndarray) -> Statistic:
     """Accuracy loss in points at radius factors 0.8 to 1.2, worst of both optima.
 
-    `labels (F, 2, n)`: top labels at the `FACTORS` on both rays; `targets (n,)`: the true ones.
+    `labels (F, 2, n)`: top labels at the `FACTORS` on both rays.
     """
     right = labels == targets
     lost = right[len(right) // 2].astype(np.float32) - right  # of each image: 1 where the solution alone is right
     return Statistic(lambda images: 100 * mean_over(lost, images).max(), images=len(targets))
 
 
-@claim(
-    "radial/norm-grows",
-    "weights grow radially during training",
-    figure="5",
-    criterion=Criterion(">", 1),
-    varies=("members",),
-)
+@claim("radial/norm-grows", "weights grow radially during training", figure="5", criterion=Criterion(">", 1))
 def norm_grows(weights: np.ndarray) -> Statistic:
     """Norm of the final weights over norm at initialisation, smallest over runs.
 
@@ -58,22 +55,14 @@ def norm_grows(weights: np.ndarray) -> Statistic:
     "in the plane, accurate points on one side resemble that side's optimum only",
     figure="5, S1",
     criterion=Criterion(">=", 0.95),
-    varies=("images",),
 )
 def own_mode(
     labels: np.ndarray, solutions: np.ndarray, targets: np.ndarray, radii: np.ndarray, angles: np.ndarray
 ) -> Statistic:
     """Share of plane points within 5 points of the optimum's accuracy that agree more with the optimum nearer in angle.
 
-    A point that agrees with both equally often does not agree more with the nearer one. The statistic is nan where no
-    point is accurate.
-
-    Args:
-        labels: top labels at every place of the plane, `(R, A, n)`.
-        solutions: those of both solutions, `(2, n)`.
-        targets: the true labels, `(n,)`.
-        radii: `(R,)`, 1 at the solutions.
-        angles: `(A,)` in radians, 0 on the ray of the first solution, π/2 on that of the second.
+    A point that agrees with both equally often does not agree more with the nearer one. Top `labels (R, A, n)` are of
+    every place, `solutions (2, n)` of both solutions.
     """
     nearer = nearer_optimum(radii, angles)
     counted = nearer >= 0
@@ -89,7 +78,7 @@ def own_mode(
         lost = mean_over(solutions_right, images)[nearer] - mean_over(right, images)
         accurate = lost <= ACCURATE + 1e-6
         more_alike = likeness[nearer, places] > likeness[1 - nearer, places]
-        return float(more_alike[accurate].mean()) if accurate.any() else float("nan")
+        return more_alike[accurate].mean()
 
     return Statistic(share, images=len(targets))
 
@@ -113,10 +102,9 @@ def chosen_pair(runs: list[int] | None, num_members: int) -> tuple[int, int]:
     """
     if runs is None:
         return 0, 1
-    whole = all(isinstance(run, int) and not isinstance(run, bool) and 1 <= run <= num_members for run in runs)
-    if len(runs) != 2 or not whole or runs[0] == runs[1]:
+    if len(runs) != 2 or len({*runs} & {*range(1, num_members + 1)}) != 2:
         raise ConfigError(f"runs must be two different numbers from 1 to {num_members}, as in [1, 2], got {runs}")
-    return runs[0] - 1, runs[1] - 1
+    return int(runs[0]) - 1, int(runs[1]) - 1
 
 
 def natural_scale(gaussian: str) -> float:
@@ -129,14 +117,10 @@ def natural_scale(gaussian: str) -> float:
 def solutions(
     pair: Sequence[int], weights: Sequence[np.ndarray], labels: np.ndarray, samples: np.ndarray, targets: np.ndarray
 ) -> pd.DataFrame:
-    """The table of both solutions, one row each.
+    """The table of both solutions, one row each; the `pair` is counted from 0.
 
-    Args:
-        pair: the two runs, counted from 0.
-        weights: checkpoints of both, `(T, P)` each.
-        labels: top labels of both solutions, `(2, n)`.
-        samples: those of S samples around each, `(2, S, n)`.
-        targets: the true labels, `(n,)`.
+    `weights (T, P)` of the checkpoints of both runs, top `labels (2, n)` of both solutions, and those of S samples
+    around each, `(2, S, n)`.
     """
     norms = np.array([np.linalg.norm(run, axis=1)[[0, -1]] for run in weights])
     agree = (samples[:, None] == labels[:, None]).mean(axis=(2, 3))  # (samples of, labels of)

@@ -1,7 +1,13 @@
-"""Figure S4: diversity comes from the first weights more than from the order of the data."""
+"""Figure S4: diversity comes from the first weights more than from the order of the data.
+
+`labels (R, 2, M, n)`: top labels at each learning rate, ascending, of M members that differ in their initial weights
+alone and of M that differ in their order alone; the first of both is the same network. `twice (2, n)`: those of two
+networks at the highest rate that share both seeds. `targets (n,)`: the true labels.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -9,8 +15,8 @@ import pandas as pd
 from lib.config import Experiment
 from lib.errors import ConfigError
 from lib.findings.claim import Criterion, Finding, Statistic, claim
-from lib.metrics.intervals import Estimate, bootstrap, distinct_pairs, mean_over
-from lib.metrics.pairs import Pairs, mean_of
+from lib.metrics.comparison import Pairs
+from lib.metrics.intervals import bootstrap, distinct_pairs, mean_over
 
 #: Many runs, and so, at `quick`, short ones.
 FINDING = Finding(
@@ -44,15 +50,10 @@ MEASURES: dict[str, Measure] = {
     "initialisation is the dominant source of diversity",
     figure="S4",
     criterion=Criterion(">", 0),
-    varies=("members", "images"),
 )
 def initialisation(labels: np.ndarray, targets: np.ndarray) -> Statistic:
     """Normalised diversity: different initialisation, same order, minus same initialisation, different order; mean over
     learning rates.
-
-    `labels (R, 2, M, n)`: top labels at each learning rate, ascending, of M members that differ in their initial
-    weights alone and of M that differ in their order alone; the first of both is the same network. `targets (n,)`: the
-    true labels.
     """
     return _margin("initialization", "order", labels, targets)
 
@@ -62,13 +63,9 @@ def initialisation(labels: np.ndarray, targets: np.ndarray) -> Statistic:
     "a different order of the data adds to the diversity of different initialisations",
     figure="S4",
     criterion=Criterion(">", 0),
-    varies=("members", "images"),
 )
 def both(labels: np.ndarray, targets: np.ndarray) -> Statistic:
-    """Normalised diversity: both differ minus initialisation alone; mean over learning rates.
-
-    The arrays are those of `initialisation`.
-    """
+    """Normalised diversity: both differ minus initialisation alone; mean over learning rates."""
     return _margin("both", "initialization", labels, targets)
 
 
@@ -77,18 +74,14 @@ def both(labels: np.ndarray, targets: np.ndarray) -> Statistic:
     "the order of the data matters more at a higher learning rate",
     figure="S4",
     criterion=Criterion(">", 0),
-    varies=("members", "images"),
 )
 def rate(labels: np.ndarray, targets: np.ndarray) -> Statistic:
-    """Normalised diversity from order alone, highest learning rate minus lowest.
-
-    The arrays are those of `initialisation`.
-    """
+    """Normalised diversity from order alone, highest learning rate minus lowest."""
     lowest, *_, highest = _at_each_rate(labels, targets)
 
     def growth(members: np.ndarray, images: np.ndarray) -> float:
         pairs = of_source("order", members, labels.shape[2])
-        return mean_of(highest.diversities(images), pairs) - mean_of(lowest.diversities(images), pairs)
+        return float(highest.diversities(images)[pairs].mean()) - float(lowest.diversities(images)[pairs].mean())
 
     return Statistic(growth, members=labels.shape[2], images=len(targets))
 
@@ -98,15 +91,11 @@ def rate(labels: np.ndarray, targets: np.ndarray) -> Statistic:
     "the same initialisation and the same order give the same function",
     figure="S4",
     criterion=Criterion("==", 0),
-    varies=(),
     paper_value="so on TPU, not on GPU",
 )
-def deterministic(labels: np.ndarray) -> Statistic:
-    """Disagreement of two such runs, CPU.
-
-    `labels (2, n)`: their top labels.
-    """
-    first, second = labels
+def deterministic(twice: np.ndarray) -> Statistic:
+    """Disagreement of two such runs, CPU."""
+    first, second = twice
     return Statistic(lambda: float(mean_over(first != second, np.arange(len(first)))))
 
 
@@ -120,12 +109,9 @@ def _margin(more: str, less: str, labels: np.ndarray, targets: np.ndarray) -> St
     compared = list(_at_each_rate(labels, targets))
 
     def margin(members: np.ndarray, images: np.ndarray) -> float:
-        pairs = [of_source(source, members, labels.shape[2]) for source in (more, less)]
-        margins = []
-        for own in compared:
-            diversities = own.diversities(images)
-            margins.append(mean_of(diversities, pairs[0]) - mean_of(diversities, pairs[1]))
-        return np.mean(margins)
+        larger, smaller = (of_source(source, members, labels.shape[2]) for source in (more, less))
+        diversities = [own.diversities(images) for own in compared]
+        return np.mean([float(own[larger].mean()) - float(own[smaller].mean()) for own in diversities])
 
     return Statistic(margin, members=labels.shape[2], images=len(targets))
 
@@ -134,22 +120,15 @@ def of_source(source: str, members: np.ndarray, count: int) -> tuple[np.ndarray,
     """All pairs of networks that differ in their `initialization`, in their `order`, or in `both`: indices `(a, b)`.
 
     Networks that differ in both are one of each family: one with other initial weights and the fixed order, one with
-    the fixed initial weights and another order.
-
-    Args:
-        source: one of these three.
-        members: those that count.
-        count: M, members of each of the two families, of which one stands before the other.
+    the fixed initial weights and another order. `members` are those that count, of `count` in each of the two families,
+    of which one stands before the other.
     """
-    if source == "initialization":
-        return distinct_pairs(members)
-    if source == "order":
-        first, second = distinct_pairs(members)
-        return first + count, second + count
-    if source != "both":
-        raise ValueError(f"source: expected initialization, order or both, received {source!r}")
-    moved = members[members > 0]
-    return np.repeat(moved, len(moved)), np.tile(moved + count, len(moved))
+    if source == "both":
+        moved = members[members > 0]
+        return np.repeat(moved, len(moved)), np.tile(moved + count, len(moved))
+    first, second = distinct_pairs(members)
+    start = {"initialization": 0, "order": count}[source]
+    return first + start, second + start
 
 
 def learning_rates(experiment: Experiment, given: list[float] | None) -> list[float]:
@@ -168,40 +147,25 @@ def learning_rates(experiment: Experiment, given: list[float] | None) -> list[fl
 def differences(rates: Sequence[float], labels: np.ndarray, twice: np.ndarray, targets: np.ndarray) -> pd.DataFrame:
     """How different two networks are: the data of figure S4, one row a measure, source and learning rate.
 
-    Args:
-        rates: R learning rates, ascending.
-        labels: as in `initialisation`, `(R, 2, M, n)`.
-        twice: top labels of two networks at the highest rate that share both seeds, `(2, n)`.
-        targets: the true labels, `(n,)`.
-
-    Returns:
-        Columns `measure`, of `MEASURES`; `series`, of `SOURCES`; `learning rate`; `value`, the mean over pairs; and
-        `low` and `high`, the ends of its interval from members and images.
+    Columns `measure`, of `MEASURES`; `series`, of `SOURCES`; `learning rate`; `value`, the mean over pairs; and `low`
+    and `high`, the ends of its interval from members and images.
     """
+    count, size = labels.shape[2], len(targets)
     compared, repeated = list(_at_each_rate(labels, targets)), Pairs(twice, targets)
     rows = []
     for name, measure in MEASURES.items():
         for source in ("both", "initialization", "order"):
-            for learning_rate, own in zip(rates, compared, strict=True):
-                found = _mean(measure, source, own, labels.shape[2], len(targets))
-                rows.append([name, SOURCES[source], learning_rate, found.value, found.low, found.high])
-        same = _same(measure, repeated, len(targets))
+            for rate, own in zip(rates, compared, strict=True):
+                found = bootstrap(partial(_mean, measure, own, source, count), members=count, images=size)
+                rows.append([name, SOURCES[source], rate, found.value, found.low, found.high])
+        same = bootstrap(lambda images, measure=measure: measure(repeated, images)[0, 1], images=size)
         rows.append([name, SOURCES["none"], rates[-1], same.value, same.low, same.high])
     return pd.DataFrame(rows, columns=["measure", "series", "learning rate", "value", "low", "high"])
 
 
-def _mean(measure: Measure, source: str, own: Pairs, count: int, images: int) -> Estimate:
-    """The mean of a measure over the pairs of a source, `count` being M."""
-    return bootstrap(
-        lambda members, images: mean_of(measure(own, images), of_source(source, members, count)),
-        members=count,
-        images=images,
-    )
-
-
-def _same(measure: Measure, repeated: Pairs, images: int) -> Estimate:
-    """A measure of the one pair of two networks."""
-    return bootstrap(lambda images: measure(repeated, images)[0, 1], images=images)
+def _mean(measure: Measure, own: Pairs, source: str, count: int, members: np.ndarray, images: np.ndarray) -> float:
+    """The mean of a measure over the pairs of a source; `count` as in `of_source`."""
+    return measure(own, images)[of_source(source, members, count)].mean()
 
 
 def by_rate(rates: Sequence[float], labels: np.ndarray, targets: np.ndarray, found: pd.DataFrame) -> pd.DataFrame:

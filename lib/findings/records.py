@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from lib.config import canonical_json
-from lib.findings.claim import CLAIMS, Criterion
+from lib.findings.claim import CLAIMS
 from lib.findings.judging import Result, judge_estimate
 from lib.metrics.intervals import Estimate
 from lib.run.files import DamagedRun, read_json, write_atomically
@@ -45,11 +45,10 @@ def read_results(folder: Path) -> list[Result]:
 
     `ValueError` with the file's name for a record that is broken, or that was judged by a criterion no longer ours.
     """
-    order = {claim_id: place for place, claim_id in enumerate(CLAIMS)}
+    order = list(CLAIMS)
 
     def place(judged: Result) -> tuple:
-        context = judged.context
-        return order[judged.claim.id], context["dataset"], context["architecture"], context["preset"]
+        return order.index(judged.claim.id), *map(judged.context.get, ("dataset", "architecture", "preset"))
 
     return sorted((_read_result(path, folder) for path in sorted(Path(folder).rglob("*.json"))), key=place)
 
@@ -62,22 +61,13 @@ def parameters_of(judged: Result) -> str:
 
 def numbers(results: Iterable[Result]) -> pd.DataFrame:
     """The records as data: one row a result, numbers as they are and not as text."""
-    rows = [
-        {
-            "claim": judged.claim.id,
-            "verdict": judged.verdict,
-            **{name: judged.context[name] for name in ("dataset", "architecture", "preset")},
-            "seed": judged.context.get("seed"),
-            "run": judged.folder,
-            **asdict(judged.estimate),
-            "operator": judged.claim.criterion.operator,
-            "threshold": judged.claim.criterion.threshold,
-            "figure": judged.claim.figure,
-            "sentence": judged.claim.sentence,
-            "statistic": judged.claim.measure,
-        }
-        for judged in results
-    ]
+    rows = []
+    for judged in results:
+        claim, context = judged.claim, judged.context
+        row = {"claim": claim.id, "verdict": judged.verdict}
+        row |= {name: context.get(name) for name in ("dataset", "architecture", "preset", "seed")}
+        row |= {"run": judged.folder} | asdict(judged.estimate) | asdict(claim.criterion)
+        rows.append(row | {"figure": claim.figure, "sentence": claim.sentence, "statistic": claim.measure})
     return pd.DataFrame(rows)
 
 
@@ -86,22 +76,17 @@ def _read_result(path: Path, folder: Path) -> Result:
         record = read_json(path)
         values = {name: math.nan if value is None else value for name, value in record["estimate"].items()}
         judged = judge_estimate(record["claim"]["id"], Estimate(**values), record["context"], record["commit"])
-        criterion, said = Criterion(**record["claim"]["criterion"]), record["verdict"]
+        said = record["verdict"], record["claim"]["criterion"]
     except (DamagedRun, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:500]
         raise ValueError(f"{path}: not a claim's record ({type(error).__name__}: {reason})") from error
-    if (criterion, said) != (judged.claim.criterion, judged.verdict):
-        raise ValueError(
-            f"{path}: says {said!s:.100} for {criterion}, now it would be {judged.verdict} for "
-            f"{judged.claim.criterion}; run its notebook again"
-        )
+    now = judged.verdict, asdict(judged.claim.criterion)
+    if said != now:
+        raise ValueError(f"{path}: says {said!s:.200}, now it would be {now}; run its notebook again")
     above = path.relative_to(folder).parts[: -1 - judged.claim.id.count("/") - 1]
     return replace(judged, folder=above[-1] if above else "")
 
 
 def _null_for_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _null_for_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_null_for_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    """`value` as it comes back from JSON, with null for numbers that JSON lacks."""
+    return json.loads(json.dumps(value), parse_constant=lambda name: None)

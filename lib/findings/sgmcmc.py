@@ -1,4 +1,8 @@
-"""Figure S5: cycles of one chain of SG-MCMC are less diverse than independent runs."""
+"""Figure S5: cycles of one chain of SG-MCMC are less diverse than independent runs.
+
+At the ends of the R cycles of C chains: `weights (C, R, P)`, `probs (C, R, n, K)`, top `labels (C, R, n)`; `targets
+(n,)` are the true ones. Independent runs are different chains after equally many cycles.
+"""
 
 from collections.abc import Mapping
 
@@ -7,8 +11,8 @@ import pandas as pd
 
 from lib import metrics
 from lib.findings.claim import Criterion, Finding, Statistic, claim
+from lib.metrics.comparison import Pairs
 from lib.metrics.intervals import distinct_pairs, mean_over
-from lib.metrics.pairs import Pairs, mean_of
 
 #: cSGLD, as in the code of Zhang and colleagues that the paper's appendix C refers to. SGD without BatchNorm takes a
 #: lower rate than theirs.
@@ -40,14 +44,9 @@ FINDING = Finding(
     "cycles of one chain of cyclical SG-MCMC are less diverse than independent runs",
     figure="S5",
     criterion=Criterion(">", 0),
-    varies=("members", "images"),
 )
 def less_diverse(labels: np.ndarray) -> Statistic:
-    """Disagreement between independent runs minus between cycles of a chain.
-
-    `labels (C, R, n)`: top labels at the ends of the R cycles of C chains. Independent runs are different chains after
-    equally many cycles.
-    """
+    """Disagreement between independent runs minus between cycles of a chain."""
     chains, cycles, images = labels.shape
     networks = labels.reshape(-1, images)  # chain after chain
     differ = (networks[:, None] != networks).astype(np.float32)  # (C R, C R, n)
@@ -55,7 +54,7 @@ def less_diverse(labels: np.ndarray) -> Statistic:
     def gap(members: np.ndarray, images: np.ndarray) -> float:
         disagreements = mean_over(differ, images)
         between, within = between_chains(members, cycles), within_chains(members, cycles)
-        return mean_of(disagreements, between) - mean_of(disagreements, within)
+        return float(disagreements[between].mean()) - float(disagreements[within].mean())
 
     return Statistic(gap, members=chains, images=images)
 
@@ -78,10 +77,7 @@ PAIRS = {"cycles of one chain": within_chains, "independent runs": between_chain
 
 
 def diversities(labels: Mapping[str, np.ndarray], targets: np.ndarray) -> dict[str, np.ndarray]:
-    """Normalised diversity of every pair, the mean of both directions: `(pairs,)` by network and kind of pair.
-
-    `labels (C, R, n)` by network, as in `less_diverse`; `targets (n,)`: the true ones.
-    """
+    """Normalised diversity of every pair, the mean of both directions: `(pairs,)` by network and kind of pair."""
     everyone = np.arange(len(targets))
     values = {}
     for network, own in labels.items():
@@ -93,13 +89,7 @@ def diversities(labels: Mapping[str, np.ndarray], targets: np.ndarray) -> dict[s
 
 
 def pairs(weights: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray], targets: np.ndarray) -> pd.DataFrame:
-    """The table of pairs: mean and standard deviation over both kinds, one row a network and kind.
-
-    Args:
-        weights: at the ends of the cycles, `(C, R, P)` by network.
-        labels: top labels of these, `(C, R, n)` by network.
-        targets: the true labels, `(n,)`.
-    """
+    """The table of pairs: mean and standard deviation over both kinds, one row a network and kind."""
     everyone = np.arange(len(targets))
     rows = []
     for network, own in labels.items():
@@ -116,12 +106,7 @@ def pairs(weights: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray], t
 
 
 def ensembles(probs: Mapping[str, np.ndarray], targets: np.ndarray) -> pd.DataFrame:
-    """The table of test accuracies of an ensemble of a chain's cycles, and of as many chains at their ends.
-
-    Args:
-        probs: predictions at the ends of the cycles, `(C, R, n, K)` by network.
-        targets: the true labels, `(n,)`.
-    """
+    """The table of test accuracies of an ensemble of a chain's cycles, and of as many chains at their ends."""
     rows = []
     for network, own in probs.items():
         chains, cycles = own.shape[:2]

@@ -1,7 +1,9 @@
 """Figure 9: under dataset shift the ensemble stays ahead, and its members differ more.
 
-Arrays have the severities first, from 0 for the clean images, then the runs, then the images: all those of the first
-corruption, then those of the second, and so on. `pictures (n,)` says which test image each of them is.
+`probs (S, M, n, K)`: what every run predicts at every severity, from 0 for the clean images; `targets (n,)`: the true
+labels. Images are all those of the first corruption, then those of the second, and so on; `pictures (n,)` says which
+test image each of them is. `within`: by method, the Jensen-Shannon divergence of `size` networks around every run on
+every image, `(S, M, n)`; as many runs are compared.
 """
 
 import math
@@ -17,25 +19,11 @@ from lib.metrics.ensembles import of_distinct, scores_by_example
 FINDING = Finding("08_shift", ranges={"num_foreign": (1, math.inf)})
 
 
-@claim(
-    "shift/ensemble",
-    "the ensemble stays ahead under shift",
-    figure="9 left, middle",
-    criterion=Criterion(">", 0),
-    varies=("members", "images"),
-)
+@claim("shift/ensemble", "the ensemble stays ahead under shift", figure="9 left, middle", criterion=Criterion(">", 0))
 def stays_ahead(probs: np.ndarray, targets: np.ndarray, pictures: np.ndarray) -> Statistic:
-    """Smallest accuracy advantage of the ensemble over one network over severities 1 to 5.
-
-    `probs (S, M, n, K)`: what every run predicts under every severity; `targets (n,)`: the true labels.
-    """
-    alone, ensemble = _alone_and_together(probs, targets, 0)
-
-    def smallest(members: np.ndarray, images: np.ndarray) -> float:
-        ahead = ensemble(members) - alone[:, members].mean(axis=1)  # (S, n)
-        return (ahead @ weights(pictures, images))[1:].min()
-
-    return Statistic(smallest, members=len(alone[0]), images=int(pictures.max()) + 1)
+    """Smallest accuracy advantage of the ensemble over one network over severities 1 to 5."""
+    advantage = _advantage(probs, targets, 0, pictures)
+    return _over(lambda members, images: advantage(members, images)[1:].min(), probs, pictures)
 
 
 @claim(
@@ -43,20 +31,11 @@ def stays_ahead(probs: np.ndarray, targets: np.ndarray, pictures: np.ndarray) ->
     "the ensemble's advantage in Brier score grows with severity",
     figure="9 left, middle",
     criterion=Criterion(">", 0),
-    varies=("members", "images"),
 )
 def grows(probs: np.ndarray, targets: np.ndarray, pictures: np.ndarray) -> Statistic:
-    """Slope of (single Brier score - ensemble Brier score) on severity.
-
-    Arrays as in `stays_ahead`.
-    """
-    alone, ensemble = _alone_and_together(probs, targets, 1)
-
-    def slope(members: np.ndarray, images: np.ndarray) -> float:
-        ahead = alone[:, members].mean(axis=1) - ensemble(members)  # (S, n)
-        return _slope(ahead @ weights(pictures, images))
-
-    return Statistic(slope, members=len(alone[0]), images=int(pictures.max()) + 1)
+    """Slope of (single Brier score - ensemble Brier score) on severity."""
+    advantage = _advantage(probs, targets, 1, pictures)
+    return _over(lambda members, images: _slope(-advantage(members, images)), probs, pictures)
 
 
 @claim(
@@ -64,14 +43,9 @@ def grows(probs: np.ndarray, targets: np.ndarray, pictures: np.ndarray) -> Stati
     "independent members are the most diverse at every severity",
     figure="9 right",
     criterion=Criterion(">", 0),
-    varies=("members", "images"),
 )
 def diverse(probs: np.ndarray, within: Mapping[str, np.ndarray], size: int, pictures: np.ndarray) -> Statistic:
-    """Smallest margin of their Jensen-Shannon divergence over every within-run method, severities 0 to 5.
-
-    `probs (S, M, n, K)`: what every run predicts under every severity; `within`: by method, the divergence of `size`
-    networks around every run on every image, `(S, M, n)`. As many runs are compared.
-    """
+    """Smallest margin of their Jensen-Shannon divergence over every within-run method, severities 0 to 5."""
     between = _divergence(probs, size)
     inside = np.stack(list(within.values()))  # (methods, S, M, n)
 
@@ -80,7 +54,7 @@ def diverse(probs: np.ndarray, within: Mapping[str, np.ndarray], size: int, pict
         best = (inside @ own)[..., members].mean(axis=-1).max(axis=0)  # (S,)
         return np.min(between(members) @ own - best)
 
-    return Statistic(margin, members=probs.shape[1], images=int(pictures.max()) + 1)
+    return _over(margin, probs, pictures)
 
 
 @claim(
@@ -88,19 +62,11 @@ def diverse(probs: np.ndarray, within: Mapping[str, np.ndarray], size: int, pict
     "the diversity of independent members grows with severity",
     figure="9 right",
     criterion=Criterion(">", 0),
-    varies=("members", "images"),
 )
 def diversity_grows(probs: np.ndarray, size: int, pictures: np.ndarray) -> Statistic:
-    """Slope of their Jensen-Shannon divergence on severity.
-
-    Arrays as in `diverse`.
-    """
+    """Slope of their Jensen-Shannon divergence on severity."""
     between = _divergence(probs, size)
-
-    def slope(members: np.ndarray, images: np.ndarray) -> float:
-        return _slope(between(members) @ weights(pictures, images))
-
-    return Statistic(slope, members=probs.shape[1], images=int(pictures.max()) + 1)
+    return _over(lambda members, images: _slope(between(members) @ weights(pictures, images)), probs, pictures)
 
 
 @claim(
@@ -108,14 +74,12 @@ def diversity_grows(probs: np.ndarray, size: int, pictures: np.ndarray) -> Stati
     "independent members disagree more out of distribution than within-run samples",
     figure="Sec. 5",
     criterion=Criterion(">", 0),
-    varies=("members", "images"),
     paper_value="0.384 against at most 0.155, CIFAR-10 and SVHN",
 )
 def out_of_distribution(probs: np.ndarray, within: Mapping[str, np.ndarray], size: int) -> Statistic:
     """Margin of their Jensen-Shannon divergence on out-of-distribution images over the best within-run method.
 
-    `probs (M, n, K)`: what every run predicts on these images; `within`: by method, the divergence of `size` networks
-    around every run on every image, `(M, n)`. As many runs are compared.
+    All on these images, without severities: `probs (M, n, K)`, and `(M, n)` by method.
     """
     between = of_distinct(lambda members: jensen_shannon_by_example(probs[members]), most=size)
     inside = np.stack(list(within.values()))  # (methods, M, n)
@@ -141,18 +105,23 @@ def _slope(values: np.ndarray) -> float:
     return np.polyfit(np.arange(len(values)), values, 1)[0]
 
 
-def _alone_and_together(
-    probs: np.ndarray, targets: np.ndarray, score: int
-) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
-    """A score by image of every run `(S, M, n)`, and of the ensemble of some members `(S, n)`, a function of them.
+def _over(function: Callable[[np.ndarray, np.ndarray], float], probs: np.ndarray, pictures: np.ndarray) -> Statistic:
+    """A statistic over runs and test images."""
+    return Statistic(function, members=probs.shape[1], images=int(pictures.max()) + 1)
+
+
+def _advantage(
+    probs: np.ndarray, targets: np.ndarray, score: int, pictures: np.ndarray
+) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """A function of members and images: a score of their ensemble less their mean score, by severity `(S,)`.
 
     `score` is a place in `scores_by_example`.
     """
-
-    def together(members: np.ndarray) -> np.ndarray:
-        return np.stack([scores_by_example(own[members].mean(axis=0), targets)[score] for own in probs])
-
-    return np.stack([scores_by_example(own, targets)[score] for own in probs]), of_distinct(together)
+    alone = np.stack([scores_by_example(own, targets)[score] for own in probs])  # (S, M, n)
+    ensemble = of_distinct(  # (S, n)
+        lambda members: np.stack([scores_by_example(own[members].mean(axis=0), targets)[score] for own in probs])
+    )
+    return lambda members, images: (ensemble(members) - alone[:, members].mean(axis=1)) @ weights(pictures, images)
 
 
 def _divergence(probs: np.ndarray, size: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -166,12 +135,8 @@ def _divergence(probs: np.ndarray, size: int) -> Callable[[np.ndarray], np.ndarr
 def scores(probs: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Accuracy and Brier score of one run, a mean over runs, and of the ensemble of all, under each corruption.
 
-    Args:
-        probs: what each run predicts, `(M, n, K)`.
-        targets: the true labels, one row a corruption, `(C, c)`, n in all.
-
-    Returns:
-        `(2, 2, C)`: one run and all runs, accuracy and Brier score, corruptions.
+    `probs (M, n, K)` at one severity and `targets (C, c)`, one row a corruption, give `(2, 2, C)`: one run and all
+    runs, accuracy and Brier score, corruptions.
     """
     labels = targets.ravel()
     one = scores_by_example(probs, labels).mean(axis=1)  # (2, n)
@@ -191,19 +156,15 @@ def gains(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def shifted(values: Mapping[str, np.ndarray], titles: Sequence[str], names: Mapping[str, str]) -> pd.DataFrame:
     """The table of scores at severity 0, on average over 1 to 5, and at 5.
 
-    Args:
-        values: by method, `(2, 2, S, C)`, see `gains`.
-        titles: one run, all runs.
-        names: of the methods in print.
+    `values (2, 2, S, C)` by method as in `gains`, `titles` of one run and of all runs, `names` of methods in print.
     """
     parts = {"severity 0": slice(0, 1), "1 to 5": slice(1, None), "5": slice(-1, None)}
     rows = []
     for networks, title in enumerate(titles):
         for method, own in values.items():
             row = {"networks": title, "method": names[method]}
-            for metric, name in enumerate(("accuracy", "Brier")):
-                for part, severities in parts.items():
-                    row[f"{name}, {part}"] = f"{own[networks, metric, severities].mean():.3f}"
+            for name, score in zip(("accuracy", "Brier"), own[networks], strict=True):
+                row |= {f"{name}, {part}": f"{score[chosen].mean():.3f}" for part, chosen in parts.items()}
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -217,13 +178,9 @@ def told_apart(
 ) -> pd.DataFrame:
     """The table of how well foreign images are told from clean test images, by divergence and by entropy.
 
-    Args:
-        methods: one a row, in this order.
-        clean: by method, what is predicted on test images and how much the networks differ, as `within_runs` gives
-            them: `(M, n, K)` and `(M, n)`; `single` does not differ from itself.
-        foreign: alike, on foreign images.
-        size: how many networks each method has.
-        names: of the methods in print.
+    One row for each of the `methods`, of `size` networks; `names` in print. `clean` and `foreign` have, by method, what
+    is predicted on such images and how much the networks differ, as `within_runs` gives them: `(M, n, K)` and `(M, n)`;
+    `single` does not differ from itself.
     """
     rows = []
     for method in methods:

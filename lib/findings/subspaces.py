@@ -2,7 +2,9 @@
 
     predictions of samples and solutions → distances by example → share that stays, distance beside that between runs
 
-Distances are kept example by example, so that a resample of the images costs one product of an array and a vector.
+Top `labels (M, S, n)` are of S samples around each of M runs, `solutions (M, n)` those of the runs' final solutions,
+`near (M, S)` says which samples count. Distances are kept example by example, so that a resample of the images costs
+one product of an array and a vector.
 """
 
 from collections.abc import Mapping
@@ -35,10 +37,6 @@ def squared_distances(probs: np.ndarray, solutions: np.ndarray) -> np.ndarray:
     Probabilities `(M, S, n, K)` of S samples around each of M runs and `(M, n, K)` of the runs' final solutions give
     float32 `(M, S, M, n)`, 0 to 2. Sums over examples are the squared distances of whole predictions.
     """
-    if probs.ndim != 4 or (len(probs), *probs.shape[2:]) != solutions.shape:
-        raise ValueError(
-            f"probs and solutions: expected (M, S, n, K) and (M, n, K), received {probs.shape}, {solutions.shape}"
-        )
     distances = np.empty((*probs.shape[:2], *solutions.shape[:2]), np.float32)
     # One sample at a time: a difference of all pairs would be K times the result.
     for place in np.ndindex(probs.shape[:2]):
@@ -66,8 +64,7 @@ def _differ(labels: np.ndarray, solutions: np.ndarray) -> tuple[np.ndarray, np.n
 def relative_disagreement(labels: np.ndarray, solutions: np.ndarray) -> np.ndarray:
     """Disagreement of each sample with its base over the mean disagreement between final solutions: `(M, S)`.
 
-    Top `labels (M, S, n)` of S samples around each of M runs and `(M, n)` of the runs' final `solutions`. 0 or more;
-    at 1 a sample differs from its base as much as another run does.
+    0 or more; at 1 a sample differs from its base as much as another run does.
     """
     from_base, between = _differ(labels, solutions)
     return from_base.mean(axis=-1) / between[distinct_pairs(np.arange(len(solutions)))].mean()
@@ -78,19 +75,18 @@ def relative_disagreement(labels: np.ndarray, solutions: np.ndarray) -> np.ndarr
     "samples of a subspace stay in the mode of their run ({method})",
     figure="4",
     criterion=Criterion(">=", 0.99),
-    varies=("members", "images"),
     methods=METHODS,
 )
 def stays(distances: np.ndarray, near: np.ndarray) -> Statistic:
     """Share of samples within 2 points of the base's validation accuracy whose nearest final solution in `probs` is
     their own.
 
-    `distances (M, S, M, n)`: of the samples of each run from the solutions of all runs, see `squared_distances`;
-    `near (M, S)`: which samples count. The solutions that a sample may be near to are always those of all runs.
+    `distances (M, S, M, n)` are `squared_distances`. The solutions that a sample may be near to are always those of all
+    runs.
     """
 
     def share(members: np.ndarray, images: np.ndarray) -> float:
-        return _mean(stayed(distances, images)[members][near[members]])
+        return stayed(distances, images)[members][near[members]].mean()
 
     return Statistic(share, members=len(distances), images=distances.shape[-1])
 
@@ -100,31 +96,26 @@ def stays(distances: np.ndarray, near: np.ndarray) -> Statistic:
     "samples differ less from their base than runs differ from each other ({method})",
     figure="4",
     criterion=Criterion("<", 1),
-    varies=("members", "images"),
     methods=METHODS,
 )
 def closer(labels: np.ndarray, solutions: np.ndarray, near: np.ndarray) -> Statistic:
     """Mean disagreement of samples within 2 points of the base's validation accuracy with the base / mean between-run
     disagreement.
 
-    Top `labels (M, S, n)` of the samples and `(M, n)` of the final `solutions`; `near (M, S)`: which samples count.
     Undefined where no sample counts, no two different runs do, or these do not differ.
     """
     from_base, between = _differ(labels, solutions)
 
     def ratio(members: np.ndarray, images: np.ndarray) -> float:
-        own = _mean(mean_over(from_base, images)[members][near[members]])
-        runs = _mean(mean_over(between, images)[distinct_pairs(members)])
-        return own / runs if runs else float("nan")
+        own = mean_over(from_base, images)[members][near[members]].mean()
+        runs = mean_over(between, images)[distinct_pairs(members)].mean()
+        return np.divide(own, runs, dtype=np.float64)
 
     return Statistic(ratio, members=len(labels), images=labels.shape[-1])
 
 
 def samples_table(scales: Mapping[str, np.ndarray], near: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """How far the samples of each method go, and how many of them are about as accurate as their base.
-
-    By method, `scales (S,)` of the samples around a run and which ones are `near`, bool `(M, S)`.
-    """
+    """How far the samples of each method go, `scales (S,)` by method, and how many of them are `near`, by method."""
     rows = [[METHOD_NAMES[way], f"{scales[way].max():.3g}", own.size, own.sum()] for way, own in near.items()]
     return pd.DataFrame(rows, columns=["method", "largest scale", "samples", "within two points"])
 
@@ -143,7 +134,3 @@ def staying_table(
         rows.append([METHOD_NAMES[method], f"{own.sum()} of {own.size}", of_near, most])
     columns = ["method", "all samples that stay", "of those within two points", "most accuracy lost by one that stays"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean()) if values.size else float("nan")

@@ -1,4 +1,7 @@
-"""Figure 2: along a run, weights and functions settle; runs end in different regions of function space."""
+"""Figure 2: along a run, weights and functions settle; runs end in different regions of function space.
+
+Of all T checkpoints of M runs: `weights (M, T, P)`, `probs (M, T, n, K)` and top `labels (M, T, n)`.
+"""
 
 import numpy as np
 
@@ -19,13 +22,9 @@ def late(checkpoints: int) -> slice:
     "late checkpoints of one run point in nearly the same direction",
     figure="2 left",
     criterion=Criterion(">=", 0.8),
-    varies=("members",),
 )
 def weights_align(weights: np.ndarray) -> Statistic:
-    """Smallest cosine of a late checkpoint with the final one, worst run.
-
-    `weights (M, T, P)`: every checkpoint of every run.
-    """
+    """Smallest cosine of a late checkpoint with the final one, worst run."""
     smallest = np.array([cosine_similarity(run[late(len(run))])[-1].min() for run in weights])
     return Statistic(lambda members: smallest[members].min(), members=len(weights))
 
@@ -35,12 +34,11 @@ def weights_align(weights: np.ndarray) -> Statistic:
     "along a run predictions change less than between runs",
     figure="2 middle",
     criterion=Criterion("<", 1),
-    varies=("members", "images"),
 )
 def functions_stay(labels: np.ndarray) -> Statistic:
     """Mean late within-run disagreement / mean between-run disagreement.
 
-    `labels (M, T, n)`: top labels of every checkpoint. Between runs it is their final checkpoints that are compared.
+    Between runs it is their final checkpoints that are compared.
     """
     runs, checkpoints, images = labels.shape
     own = labels[:, late(checkpoints)]
@@ -59,13 +57,9 @@ def functions_stay(labels: np.ndarray) -> Statistic:
     "runs occupy different regions of function space",
     figure="2 right",
     criterion=Criterion(">=", 0.99),
-    varies=("members",),
 )
 def modes(probs: np.ndarray) -> Statistic:
-    """Share of late checkpoints whose nearest neighbour in `probs` (Euclidean, before t-SNE) is of their own run.
-
-    `probs (M, T, n, K)`: what every checkpoint predicts.
-    """
+    """Share of late checkpoints whose nearest neighbour in `probs` (Euclidean, before t-SNE) is of their own run."""
     runs, checkpoints = probs.shape[:2]
     chosen = probs[:, late(checkpoints)]
     owners = np.repeat(np.arange(runs), chosen.shape[1])

@@ -1,4 +1,7 @@
-"""Figures S2 and S3: a path of low loss joins two solutions, and the function changes along it."""
+"""Figures S2 and S3: a path of low loss joins two solutions, and the function changes along it.
+
+`labels (pairs, N, n)`: top labels at N points of one path of each pair, ends included; `targets (n,)`: the true ones.
+"""
 
 from collections.abc import Sequence
 from math import inf
@@ -20,13 +23,11 @@ FINDING = Finding(
     "the straight line between optima crosses high loss",
     figure="S2",
     criterion=Criterion(">=", 10),
-    varies=("images",),
 )
 def linear_barrier(labels: np.ndarray, targets: np.ndarray) -> Statistic:
     """Accuracy of the ends minus the worst on the line, points.
 
-    `labels (pairs, N, n)`: top labels at N points of the line of each pair, ends included; `targets (n,)`: the true
-    ones. It is of the pair where that is least.
+    It is of the pair where that is least.
     """
     lost = _lost(labels, targets)
     return Statistic(lambda images: 100 * mean_over(lost, images).max(axis=-1).min(), images=len(targets))
@@ -37,13 +38,11 @@ def linear_barrier(labels: np.ndarray, targets: np.ndarray) -> Statistic:
     "an optimised path between optima does not cross high loss",
     figure="S2",
     criterion=Criterion("<=", 2),
-    varies=("images",),
 )
 def connector(labels: np.ndarray, targets: np.ndarray) -> Statistic:
     """Accuracy of the ends minus the worst on the connector, points.
 
-    `labels (pairs, N, n)`: top labels at N points of the path of low loss of each pair, ends included; `targets (n,)`:
-    the true ones. It is of the pair where that is most.
+    It is of the pair where that is most.
     """
     lost = _lost(labels, targets)
     return Statistic(lambda images: 100 * mean_over(lost, images).max(axis=-1).max(), images=len(targets))
@@ -60,13 +59,11 @@ def _lost(labels: np.ndarray, targets: np.ndarray) -> np.ndarray:
     "equal loss is not equal function: along the connector predictions change from one mode's to the other's",
     figure="S2, S3",
     criterion=Criterion(">=", 0.4),
-    varies=("images",),
 )
 def functions_change(labels: np.ndarray) -> Statistic:
     """Disagreement of the connector's middle with the nearer end / disagreement of the ends.
 
-    `labels (pairs, N, n)`: top labels at N points of the path of low loss of each pair, ends included, N odd. It is of
-    the pair where that is least.
+    It is of the pair where that is least; N is odd.
     """
     ends = labels[:, [0, -1]]
     from_middle = (labels[:, [labels.shape[1] // 2]] != ends).astype(np.float32)  # (pairs, ends, n)
@@ -79,12 +76,10 @@ def functions_change(labels: np.ndarray) -> Statistic:
 
 
 def along_paths(pairs: Sequence[Sequence[int]], losses: np.ndarray, accuracies: np.ndarray) -> pd.DataFrame:
-    """The table of both paths of every pair, one row a pair.
+    """The table of both paths of every pair, one row a pair of runs, counted from 0.
 
-    Args:
-        pairs: two runs each, counted from 0.
-        losses: on training images, in nats, `(pairs, 2, N)`: of the straight line, and of the path of low loss.
-        accuracies: on test images, alike.
+    `losses (pairs, 2, N)` on training images, in nats, and `accuracies` on test images, alike: of the straight line,
+    then of the path of low loss.
     """
     columns = {
         "runs": [f"{first + 1} and {second + 1}" for first, second in pairs],

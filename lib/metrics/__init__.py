@@ -2,8 +2,8 @@
 
 Members come first on every axis: `weights (N, P)`, `probs (N, n, K)`, predicted labels `(N, n)`, for N networks of P
 weights on n examples of K classes. Sums are taken in float64, member by member or block by block, so that memory stays
-near that of the input. Every function raises `ValueError` for an array of the wrong shape, for probabilities that do
-not sum to one, and for labels out of range.
+near that of the input. `ValueError` in one line: an array of the wrong shape, probabilities that do not sum to one,
+labels out of range.
 """
 
 from lib.metrics.diversity import (

@@ -1,9 +1,11 @@
-"""Networks beside a reference: where they lie on the plane of diversity and accuracy.
+"""Networks beside a reference, and beside one another: how different they are in function space, and how accurate.
 
     labels → Comparison → Points, of all images or of a resample
+    labels → Pairs → matrices of pairs, alike
 
-A comparison keeps what each network does on each image, so that a resample of the images costs one product of a matrix
-and a vector.
+Top `labels (N, n)` and true `targets (n,)` of N networks on n images. What each network does on each image is kept as
+float32: so a resample of the images, given as indices that may repeat, costs one product in BLAS, which counts exactly
+up to 2^24 of them.
 """
 
 from dataclasses import dataclass, replace
@@ -12,13 +14,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lib.metrics.checks import shaped
 from lib.metrics.diversity import fit_flip_exponent, per_error, perturbed_limit, uncorrelated_limit
+from lib.metrics.intervals import mean_over
 
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """Networks on the plane.
+    """Networks on the plane of diversity and accuracy.
 
     Attributes:
         accuracies: fractions, `(N,)`.
@@ -47,50 +49,31 @@ class Points:
         return replace(self, accuracies=self.accuracies[which], disagreements=self.disagreements[which])
 
     def limits(self) -> tuple[np.ndarray, np.ndarray]:
-        """The lower (perturbed) and the upper (uncorrelated) limit at the points' accuracies, each `(N,)`.
-
-        Without a reference better than chance there is no lower limit: nan.
-        """
+        """The lower (perturbed) and the upper (uncorrelated) limit at the points' accuracies, each `(N,)`."""
         settings = self.accuracies, self.reference_accuracy, self.num_classes
-        lower = perturbed_limit(*settings) if self.above_chance else np.full(len(self.accuracies), np.nan)
-        return lower, uncorrelated_limit(*settings)
+        return perturbed_limit(*settings), uncorrelated_limit(*settings)
 
     def exponent(self) -> float:
         """The exponent of the flip family that fits best, see `lib.metrics.fit_flip_exponent`; nan where none can."""
-        if not self.above_chance:
-            return float("nan")
         return fit_flip_exponent(self.accuracies, self.disagreements, self.reference_accuracy, self.num_classes)
 
 
 class Comparison:
-    """What N networks and a reference predict on n images, ready to be counted again and again.
-
-    Args:
-        labels: predicted, `(N, n)`.
-        reference: the reference's predicted labels, `(n,)`.
-        targets: true labels, `(n,)`.
-        num_classes: K.
-    """
+    """N networks and a `reference (n,)`, given by its top labels, in a task of `num_classes`."""
 
     def __init__(self, labels: ArrayLike, reference: ArrayLike, targets: ArrayLike, num_classes: int):
-        labels = shaped("labels", labels, "N n")
-        reference = shaped("reference", reference, "n", n=labels.shape[1])
-        targets = shaped("targets", targets, "n", n=labels.shape[1])
-        # As float32 the products below run in BLAS; they count images, exactly up to 2^24 of them.
-        self._right = (labels == targets).astype(np.float32)
-        self._differ = (labels != reference).astype(np.float32)
-        self._reference_right = (reference == targets).astype(np.float32)
+        self._right = np.equal(labels, targets).astype(np.float32)
+        self._differ = np.not_equal(labels, reference).astype(np.float32)
+        self._reference_right = np.equal(reference, targets).astype(np.float32)
         self.num_classes = num_classes
 
     def points(self, images: np.ndarray | None = None) -> Points:
-        """The networks on the plane by all images, or by those of a resample (indices, which may repeat)."""
-        total = self._right.shape[1]
+        """The networks on the plane by all images, or by those of a resample."""
+        total = len(self._reference_right)
         images = np.arange(total) if images is None else images
         counts = np.bincount(images, minlength=total).astype(np.float32)
-        right, differ = self._right @ counts, self._differ @ counts
-        size = len(images)
-        reference = float(self._reference_right @ counts) / size
-        return Points(right / np.float64(size), differ / np.float64(size), reference, self.num_classes)
+        shares = [own @ counts / np.float64(len(images)) for own in (self._right, self._differ, self._reference_right)]
+        return Points(*shares, self.num_classes)
 
     def standard_errors(self) -> np.ndarray:
         """Of each network's normalised diversity, over images: `(N,)`, to first order; nan without errors.
@@ -98,8 +81,27 @@ class Comparison:
         Normalised diversity is a ratio of two means, D = mean(differ) / mean(wrong); its error is that of
         mean(differ - D wrong) / mean(wrong).
         """
-        diversities = self.points().diversities
         wrong = 1 - self._right
-        residuals = self._differ - diversities[:, None] * wrong
-        errors = np.where(np.isnan(diversities), np.nan, wrong.mean(axis=1))
-        return residuals.std(axis=1) / np.sqrt(wrong.shape[1]) / errors
+        residuals = self._differ - self.points().diversities[:, None] * wrong
+        return residuals.std(axis=1) / np.sqrt(wrong.shape[1]) / wrong.mean(axis=1)
+
+
+class Pairs:
+    """N networks, two at a time."""
+
+    def __init__(self, labels: ArrayLike, targets: ArrayLike):
+        self._differ = np.stack([labels != own for own in labels]).astype(np.float32)
+        self._wrong = np.not_equal(labels, targets).astype(np.float32)
+
+    def disagreements(self, images: np.ndarray) -> np.ndarray:
+        """Fraction of images on which two networks' labels differ: `(N, N)`."""
+        return mean_over(self._differ, images)
+
+    def diversities(self, images: np.ndarray) -> np.ndarray:
+        """Disagreement per error, `(N, N)`: the mean of both directions of `lib.metrics.normalized_diversity`.
+
+        d (1 / e_i + 1 / e_j) / 2, with the two networks' error rates e; nan for a network without errors.
+        """
+        errors = mean_over(self._wrong, images)
+        inverse = 1 / np.where(errors > 0, errors, np.nan)
+        return mean_over(self._differ, images) * (inverse[:, None] + inverse) / 2

@@ -4,16 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
-from lib.metrics.checks import (
-    check_above_chance,
-    check_classes,
-    shaped,
-    valid_accuracies,
-    valid_exponents,
-    valid_fraction,
-    valid_labels,
-    valid_points,
-)
+from lib.metrics.checks import shaped, valid_fraction, valid_labels
 
 #: Exponents of the flip family among which `fit_flip_exponent` looks before it goes in between; from end to end as in
 #: figure S6.
@@ -77,7 +68,7 @@ def uncorrelated_limit(accuracy: ArrayLike, reference_accuracy: ArrayLike, num_c
     classes alike. Divided by the error rate, to be compared with `normalized_diversity` (multiply by 1 - a for the
     paper's d). No unit; 1 at chance, nan at a = 1. Source: appendix D.1.
     """
-    a, best = valid_accuracies(accuracy, reference_accuracy, num_classes)
+    a, best = valid_fraction("accuracy", accuracy), valid_fraction("reference_accuracy", reference_accuracy)
     both_wrong = (1 - best) * (1 - a) * (num_classes - 2) / (num_classes - 1)
     return per_error((1 - best) * a + (1 - a) * best + both_wrong, a)
 
@@ -88,10 +79,9 @@ def perturbed_limit(accuracy: ArrayLike, reference_accuracy: ArrayLike, num_clas
     d / (1 - a) with d = p = (K - 1)(a* - a)/(K a* - 1), the chance that a label becomes another one, any alike, which
     brings accuracy from a* down to a. Arguments, unit and division by the error rate as in `uncorrelated_limit`.
     Flips alone reach no accuracy outside [(1 - a*)/(K - 1), a*]; beyond its ends p stays 0 or 1. 1 at chance, nan at
-    a = 1. Raises for a reference no better than chance. Source: appendix D.2.
+    a = 1 and for a reference no better than chance. Source: appendix D.2.
     """
-    a, best = valid_accuracies(accuracy, reference_accuracy, num_classes)
-    check_above_chance(best, num_classes)
+    a, best = valid_fraction("accuracy", accuracy), _better_than_chance(reference_accuracy, num_classes)
     flip = (num_classes - 1) * (best - a) / (num_classes * best - 1)
     return per_error(np.clip(flip, 0, 1), a)
 
@@ -109,9 +99,7 @@ def flip_family(
     """
     correct = valid_fraction("flip", flip)
     best = valid_fraction("reference_accuracy", reference_accuracy)
-    check_classes(num_classes)
-    exponent = valid_exponents(exponent)
-    wrong = correct**exponent
+    wrong = correct ** np.asarray(exponent, dtype=np.float64)
     after = best * (1 - correct) + (1 - best) * wrong / (num_classes - 1)
     return after[()], (best * correct + (1 - best) * wrong)[()]
 
@@ -125,13 +113,12 @@ def flip_family_diversity(
     first flips, mostly of wrong labels, raise it a little above a*, and for large e the last ones may raise it again.
     The curve is the part between, on which accuracy falls: the only one that leads below a*. An accuracy beyond its
     ends has the disagreement of the nearer end, divided by the error rate of that accuracy all the same. e = 1 is
-    `perturbed_limit`; nan at a = 1. Raises for a reference no better than chance. Source: appendix D.3.
+    `perturbed_limit`; nan as there. Source: appendix D.3.
     """
-    a, best = valid_accuracies(accuracy, reference_accuracy, num_classes)
-    check_above_chance(best, num_classes)
-    exponent = valid_exponents(exponent)
+    a, best = valid_fraction("accuracy", accuracy), _better_than_chance(reference_accuracy, num_classes)
+    exponent = np.asarray(exponent, dtype=np.float64)
     flip = _flip_at(a, exponent, best, (1 - best) / (num_classes - 1))
-    return per_error(flip_family(flip, exponent, best, num_classes)[1], a)
+    return per_error(best * flip + (1 - best) * flip**exponent, a)
 
 
 def fit_flip_exponent(
@@ -140,13 +127,13 @@ def fit_flip_exponent(
     """The exponent whose curve is nearest to the points: least `diversity_rmse` from `flip_family_diversity`.
 
     `accuracies (n,)` and `disagreements (n,)` with a reference of `reference_accuracy` give a float in the range of
-    `FLIP_EXPONENTS`; nan when no point has errors. Below 1, wrong labels flip more readily; the paper fits 0.22 to
-    samples around a ResNet-20 on CIFAR-100. Source: appendix D.3, figure S6.
+    `FLIP_EXPONENTS`; nan when no point has errors, or the reference is no better than chance. Below 1, wrong labels
+    flip more readily; the paper fits 0.22 to samples around a ResNet-20 on CIFAR-100. Source: appendix D.3, figure S6.
     """
-    accuracies, disagreements = valid_points(accuracies, disagreements)
+    accuracies = valid_fraction("accuracies", accuracies)
     erring = accuracies < 1
     accuracies, diversities = accuracies[erring], per_error(disagreements, accuracies)[erring]
-    if not accuracies.size:
+    if not erring.any() or np.isnan(_better_than_chance(reference_accuracy, num_classes)):
         return float("nan")
 
     def squares(log_exponent):
@@ -168,12 +155,14 @@ def diversity_rmse(accuracies: ArrayLike, disagreements: ArrayLike, curve: Array
     `uncorrelated_limit`, `perturbed_limit` and `flip_family_diversity`. 0 is best, no unit. Points without errors have
     no normalised diversity and are left out; nan when no other is there.
     """
-    accuracies, disagreements = valid_points(accuracies, disagreements)
-    curve = shaped("curve", curve, "n", n=len(accuracies))
-    erring = accuracies < 1
-    if not erring.any():
-        return float("nan")
-    return float(np.sqrt(np.mean(np.square(per_error(disagreements, accuracies) - curve)[erring])))
+    accuracies = valid_fraction("accuracies", accuracies)
+    return float(np.sqrt(np.mean(np.square(per_error(disagreements, accuracies) - curve)[accuracies < 1])))
+
+
+def _better_than_chance(reference_accuracy: ArrayLike, num_classes: int) -> np.ndarray:
+    """The accuracy of a reference, nan where it is that of guessing or less: it has no labels worth flipping."""
+    best = valid_fraction("reference_accuracy", reference_accuracy)
+    return np.where(best * num_classes > 1, best, np.nan)
 
 
 def _flip_at(accuracy: np.ndarray, exponent: np.ndarray, best: np.ndarray, gain: np.ndarray) -> np.ndarray:

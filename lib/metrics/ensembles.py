@@ -28,8 +28,6 @@ def subsets(members: int, size: int, limit: int, seed: int = 0) -> np.ndarray:
 
     All of them where there are at most `limit`, otherwise `limit` different ones, drawn by `seed`.
     """
-    if not 1 <= size <= members:
-        raise ValueError(f"size: expected from 1 to {members}, received {size}")
     if comb(members, size) <= limit:
         return np.array(list(combinations(range(members), size)))
     generator, drawn = np.random.default_rng([seed, size]), set()

@@ -49,9 +49,6 @@ def bootstrap(
     vary among those that are (one member; the only pair of two), the ends are nan. Seeded by `seed` alone.
     """
     sizes = {name: size for name, size in (("members", members), ("images", images)) if size is not None}
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{name}: expected at least 1, received {size}")
     unit = " and ".join(sizes) or "none"
 
     with warnings.catch_warnings():

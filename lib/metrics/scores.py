@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import entr
 
-from lib.metrics.checks import in_float64, shaped, valid_labels, valid_probabilities
+from lib.metrics.checks import valid_labels, valid_probabilities
 
 #: A probability below this counts as this in the negative log-likelihood: the smallest normal float32, about
 #: 1.2e-38. A float32 softmax gives 0 beneath it, and one such example would make the mean infinite; this way it
@@ -59,8 +59,6 @@ def expected_calibration_error(probs: ArrayLike, labels: ArrayLike, bins: int = 
     (b / bins, (b + 1) / bins]. `probs (N, n, K)` and true `labels (n,)` give `(N,)`, `probs (n, K)` a float; a
     fraction in [0, 1], 0 is best. Source: Naeini et al. 2015, Guo et al. 2017.
     """
-    if bins < 1:
-        raise ValueError(f"bins: expected at least 1, received {bins}")
 
     def calibration(probs, labels):
         confidence = probs.max(axis=1)
@@ -77,10 +75,7 @@ def predictive_entropy(probs: ArrayLike) -> np.ndarray:
     `probs (N, n, K)` gives `(N, n)`, each member by itself, `(n, K)` gives `(n,)`; in [0, log K]. The entropy of an
     ensemble is that of its mean prediction: `predictive_entropy(probs.mean(axis=0))`.
     """
-    probs = valid_probabilities(probs, "N n K", "n K")
-    if probs.ndim == 2:
-        return entropy_of(probs.astype(np.float64))
-    return np.array([entropy_of(member) for member in in_float64(probs)])
+    return entropy_of(valid_probabilities(probs, "N n K", "n K"))
 
 
 def area_under_roc(scores: ArrayLike, positive: ArrayLike) -> np.ndarray | float:
@@ -93,12 +88,7 @@ def area_under_roc(scores: ArrayLike, positive: ArrayLike) -> np.ndarray | float
     # Here, since every training process imports this module and scikit-learn takes a second.
     from sklearn.metrics import roc_auc_score
 
-    scores = shaped("scores", scores, "N n", "n")
-    positive = shaped("positive", positive, "n", n=scores.shape[-1])
-    if positive.dtype != bool:
-        raise ValueError(f"positive: expected booleans, received {positive.dtype}")
-    if not np.all(np.isfinite(scores)):
-        raise ValueError("scores: expected finite numbers")
+    scores, positive = np.asarray(scores), np.asarray(positive, dtype=bool)
     if positive.all() or not positive.any():
         return np.full(scores.shape[:-1], np.nan)[()]
     if scores.ndim == 1:
@@ -107,8 +97,8 @@ def area_under_roc(scores: ArrayLike, positive: ArrayLike) -> np.ndarray | float
 
 
 def entropy_of(probs: np.ndarray) -> np.ndarray:
-    """In nats, over the last axis."""
-    return entr(probs).sum(axis=-1)
+    """In nats, over the last axis, in float64."""
+    return entr(probs, dtype=np.float64).sum(axis=-1)
 
 
 def _score(score: Callable[[np.ndarray, np.ndarray], float], probs: ArrayLike, labels: ArrayLike) -> np.ndarray | float:
@@ -117,4 +107,4 @@ def _score(score: Callable[[np.ndarray, np.ndarray], float], probs: ArrayLike, l
     labels = valid_labels("labels", labels, "n", n=probs.shape[-2], classes=probs.shape[-1])
     if probs.ndim == 2:
         return float(score(probs.astype(np.float64), labels))
-    return np.array([score(member, labels) for member in in_float64(probs)])
+    return np.array([score(member.astype(np.float64), labels) for member in probs])

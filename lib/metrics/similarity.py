@@ -1,11 +1,16 @@
 """How alike networks are: in the directions of their weights, and in what they predict."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial.distance import pdist, squareform
 
-from lib.metrics.checks import blocks, in_float64, shaped, valid_labels, valid_probabilities
+from lib.metrics.checks import shaped, valid_labels, valid_probabilities
 from lib.metrics.scores import entropy_of
+
+#: Numbers of a matrix taken to float64 at a time: 16 MB.
+BLOCK_NUMBERS = 1 << 21
 
 
 def cosine_similarity(weights: ArrayLike) -> np.ndarray:
@@ -16,7 +21,7 @@ def cosine_similarity(weights: ArrayLike) -> np.ndarray:
     Source: the paper's figures 2 and 3.
     """
     weights = shaped("weights", weights, "N P")
-    gram = sum(block @ block.T for block in blocks(weights))
+    gram = sum(block @ block.T for block in _blocks(weights))
     norms = np.sqrt(np.diag(gram))
     bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
     if bad.size:
@@ -54,7 +59,7 @@ def jensen_shannon_by_example(probs: ArrayLike) -> np.ndarray:
     probs = valid_probabilities(probs, "N n K")
     mean = np.zeros(probs.shape[1:])
     entropy = np.zeros(probs.shape[1])
-    for member in in_float64(probs):
+    for member in probs:
         mean += member
         entropy += entropy_of(member)
     mean, entropy = mean / len(probs), entropy / len(probs)
@@ -69,14 +74,12 @@ def euclidean_distances(points: ArrayLike) -> np.ndarray:
     `(N, N)`, symmetric, zeros on the diagonal; in the unit of the points.
     """
     points = shaped("points", points, "N D", "N n K")
-    return squareform(np.sqrt(sum(pdist(block, "sqeuclidean") for block in blocks(points.reshape(len(points), -1)))))
+    return squareform(np.sqrt(sum(pdist(block, "sqeuclidean") for block in _blocks(points.reshape(len(points), -1)))))
 
 
 def nearest_neighbors(distances: ArrayLike) -> np.ndarray:
     """Index of the nearest other point, from `distances (N, N)`: `(N,)`; a tie goes to the lower index."""
-    distances = shaped("distances", distances, "N N").astype(np.float64)
-    if len(distances) < 2:
-        raise ValueError(f"distances: expected at least two points, received shape {distances.shape}")
+    distances = np.array(distances, dtype=np.float64)
     np.fill_diagonal(distances, np.inf)
     return distances.argmin(axis=1)
 
@@ -94,3 +97,9 @@ def neighbor_purity(distances: ArrayLike, groups: ArrayLike, chosen: ArrayLike |
         return float("nan")
     nearest = nearest_neighbors(distances[np.ix_(taking_part, taking_part)])
     return float(np.mean(groups[nearest] == groups))
+
+
+def _blocks(matrix: np.ndarray) -> Iterator[np.ndarray]:
+    """The columns of `matrix` in float64, as many at a time as make `BLOCK_NUMBERS`: memory does not grow with it."""
+    step = max(1, BLOCK_NUMBERS // len(matrix))
+    return (matrix[:, start : start + step].astype(np.float64) for start in range(0, matrix.shape[1], step))

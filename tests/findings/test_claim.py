@@ -26,11 +26,6 @@ def test_criterion_met_and_printed(operator, below, at, above, text):
     assert str(criterion) == text
 
 
-def test_criterion_unknown_operator_raises():
-    with pytest.raises(ValueError, match=r"operator: expected one of >=.*received '≥'"):
-        Criterion("≥", 1)
-
-
 def test_claims_fixed_beforehand():
     """The criteria are not moved; one that proves badly chosen stays, and another one is added."""
     assert {claim_id: str(claim.criterion) for claim_id, claim in CLAIMS.items()} == {
@@ -80,6 +75,5 @@ def test_every_claim_says_what_is_measured_and_belongs_to_a_finding():
     for claim in CLAIMS.values():
         assert claim.measure
         assert "{" not in claim.sentence
-        assert set(claim.varies) <= {"members", "images"}
     pages = [FINDINGS[claim.finding].notebook for claim in CLAIMS.values()]
     assert pages == sorted(pages)

@@ -39,7 +39,7 @@ def test_a_subspace_gains_less_than_the_ensemble():
 
 def test_complements_is_the_brier_score_of_the_two_ensembles():
     statistic = ensemble.complements(PROBS, constant(0.9), TARGETS)
-    assert statistic.varies == ("images",)
+    assert (statistic.members, statistic.images) == (None, 2)
     assert statistic.function(images=BOTH) == pytest.approx(0.02 - 0.32)
 
 

@@ -36,6 +36,7 @@ TARGETS = np.array([1, 1, 2, 2, 0, 0, 0, 0, 4, 4])
 NETWORKS = LABELS.reshape(4, 10)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the mean over no pair
 def test_less_diverse_by_hand():
     disagreement = metrics.disagreement(NETWORKS)
     assert disagreement[[0, 2], [1, 3]].tolist() == [0.2, 0.4]

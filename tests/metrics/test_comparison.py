@@ -1,10 +1,10 @@
-"""Networks beside a reference: points against lib.metrics, limits and exponents known on paper."""
+"""Networks beside a reference and one another: points and pairs against lib.metrics, limits known on paper."""
 
 import numpy as np
 import pytest
 
 from lib import metrics
-from lib.metrics.comparison import Comparison, Points
+from lib.metrics.comparison import Comparison, Pairs, Points
 
 CLASSES = 5
 
@@ -64,20 +64,6 @@ def test_points_chosen_by_indices_and_by_a_mask():
         assert (chosen.reference_accuracy, chosen.num_classes) == (0.8, 2)
 
 
-@pytest.mark.parametrize(
-    ("labels", "reference", "targets", "message"),
-    [
-        (np.zeros(4, int), np.zeros(4), np.zeros(4), r"labels: expected shape \(N, n\), received \(4,\)"),
-        (np.zeros((0, 4)), np.zeros(4), np.zeros(4), r"labels: expected shape \(N, n\), received \(0, 4\)"),
-        (np.zeros((2, 4)), np.zeros(3), np.zeros(4), r"reference: expected shape \(n = 4\), received \(3,\)"),
-        (np.zeros((2, 4)), np.zeros(4), np.zeros((2, 4)), r"targets: expected shape \(n = 4\), received \(2, 4\)"),
-    ],
-)
-def test_comparison_of_other_shapes_is_refused(labels, reference, targets, message):
-    with pytest.raises(ValueError, match=f"^{message}$"):
-        Comparison(labels, reference, targets, 2)
-
-
 # Standard errors
 
 
@@ -92,12 +78,6 @@ def test_standard_errors_are_those_of_a_bootstrap():
     rng = np.random.default_rng(2)
     resampled = [large.points(rng.integers(1500, size=1500)).diversities for _ in range(800)]
     np.testing.assert_allclose(large.standard_errors(), np.std(resampled, axis=0), rtol=0.12)
-
-
-def test_standard_errors_halve_with_four_times_the_images():
-    labels, reference, targets = predictions()
-    fourfold = Comparison(*(np.tile(own, 4) for own in (labels, reference, targets)), CLASSES)
-    np.testing.assert_allclose(fourfold.standard_errors(), comparison().standard_errors() / 2, rtol=1e-5)
 
 
 def test_standard_errors_without_errors_are_undefined():
@@ -122,15 +102,28 @@ def test_limits_of_a_reference_that_guesses(guess):
     np.testing.assert_allclose(upper, [((1 - guess) * 0.6 + guess * 0.4) / 0.4, 1])
 
 
-# The flip family
-
-
-@pytest.mark.parametrize("exponent", [0.1, 0.4, 1.0, 3.0])
-def test_exponent_of_the_family_is_its_own(exponent):
-    own = points(*metrics.flip_family(np.linspace(0.05, 0.9, 30), exponent, 0.7, 10), 0.7, 10)
-    assert own.exponent() == pytest.approx(exponent, rel=1e-3)
-
-
 def test_exponent_undefined():
     assert np.isnan(points([0.4], [0.5], reference_accuracy=0.5).exponent())
     assert np.isnan(points([1, 1], [0.2, 0.2]).exponent())
+
+
+# Pairs
+
+TARGETS = np.array([0, 1, 2, 3])
+# Right on 4, 3, 2 and 3 of the four images.
+LABELS = np.array([[0, 1, 2, 3], [0, 1, 2, 0], [0, 1, 3, 0], [1, 1, 2, 3]])
+
+
+def test_disagreements_are_those_of_metrics():
+    compared = Pairs(LABELS, TARGETS)
+    for images in (np.arange(4), np.array([3, 3, 0])):
+        np.testing.assert_allclose(compared.disagreements(images), metrics.disagreement(LABELS[:, images]))
+
+
+def test_diversities_are_the_mean_of_both_directions():
+    compared = Pairs(LABELS, TARGETS).diversities(np.arange(4))
+    assert compared[1, 2] == pytest.approx(0.25 * (1 / 0.25 + 1 / 0.5) / 2)
+    assert compared[1, 1] == 0
+    assert np.isnan(compared[0]).all()  # without errors
+    both = [metrics.normalized_diversity(LABELS[a], LABELS[b], TARGETS) for a, b in ((2, 3), (3, 2))]
+    assert compared[2, 3] == pytest.approx(np.mean(both))

@@ -8,7 +8,6 @@ import pytest
 
 from lib import metrics
 from lib.metrics.ensembles import METRICS, of_distinct, scores_by_example, scores_by_size, subsets
-from lib.metrics.intervals import bootstrap
 
 
 def probabilities(*shape):
@@ -31,16 +30,6 @@ def test_subsets_are_drawn_where_there_are_many(members, size, limit):
     assert drawn.min() >= 0
     assert drawn.max() < members
     np.testing.assert_array_equal(drawn, subsets(members, size, limit))
-
-
-def test_subsets_of_another_seed_are_others():
-    assert not np.array_equal(subsets(20, 8, 10), subsets(20, 8, 10, seed=1))
-
-
-@pytest.mark.parametrize("size", [0, 4])
-def test_subsets_of_a_size_that_there_is_not(size):
-    with pytest.raises(ValueError, match=rf"^size: expected from 1 to 3, received {size}$"):
-        subsets(3, size, 10)
 
 
 def test_scores_by_size_by_hand():
@@ -112,12 +101,3 @@ def test_of_distinct_of_one_member_is_undefined_in_its_shape():
     assert np.isnan(of([4, 4, 4])).all()
     assert of([4, 4, 4]).shape == (2, 3)
     np.testing.assert_array_equal(of([4, 4, 1]), np.ones((2, 3)))
-
-
-def test_of_distinct_in_a_bootstrap_is_drawn_again():
-    # Every ensemble of at least two of three has the same score; one member alone would have no interval.
-    size = of_distinct(lambda members: np.float64(min(len(members), 2)))
-    estimate = bootstrap(lambda members: size(members), members=3, resamples=50)
-    assert (estimate.value, estimate.low, estimate.high) == (2, 2, 2)
-    alone = bootstrap(lambda members: size(members), members=1, resamples=50)
-    assert np.isnan([alone.value, alone.low, alone.high]).all()
