@@ -13,20 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from lib.plots.downloads import crossed, stacked, with_data
-from lib.plots.style import (
-    INK,
-    METHOD_NAMES,
-    column_of_panels,
-    ends_of_runs,
-    legend_below,
-    method_look,
-    run_look,
-    run_names,
-    star,
-)
-
-#: Every patch of a fan is drawn as this many narrower ones, so that its edges are arcs to the eye.
-ARC_PIECES = 6
+from lib.plots.style import INK, column_of_panels, ends_of_runs, legend_below, method_look, run_look, run_names, star
 
 #: What lies on a map has a white rim, as a map has every colour.
 RIM = (withStroke(linewidth=3.5, foreground="white"),)
@@ -57,11 +44,13 @@ def edges(centers: np.ndarray) -> np.ndarray:
 def _fan(
     axes: Axes, radii: np.ndarray, angles: np.ndarray, values: np.ndarray, norm: Normalize, colors: str
 ) -> QuadMesh:
-    """One map `(R, A)` as patches of a polar grid; angle 0 points right and π/2 up."""
+    """One map `(R, A)` as patches of a polar grid; angle 0 points right and π/2 up.
+
+    Each patch is drawn as 6 narrower ones, so that its edges are arcs to the eye.
+    """
     r, phi = np.maximum(edges(radii), 0)[:, None], edges(angles)
-    pieces = np.arange(len(angles) * ARC_PIECES + 1) / ARC_PIECES
-    phi = np.interp(pieces, np.arange(len(phi)), phi)
-    cells = np.repeat(values, ARC_PIECES, axis=1)
+    phi = np.interp(np.arange(len(angles) * 6 + 1) / 6, np.arange(len(phi)), phi)
+    cells = np.repeat(values, 6, axis=1)
     mesh = axes.pcolormesh(r * np.cos(phi), r * np.sin(phi), cells, norm=norm, cmap=colors, rasterized=True)
     corners = 1.02 * r[-1, 0] * np.array([min(0, np.sin(phi[0]), np.cos(phi[-1])), 1])
     axes.set(xticks=[0, 1, 2], yticks=[0, 1, 2], xlim=corners, ylim=corners, aspect="equal")
@@ -90,7 +79,9 @@ def radial_maps(
     panels, beside = (grid[0, 0], grid[1, 0], grid[1, 1]), grid[0, 1]
     names = run_names(runs)
     shares = [f"share of {name}'s solution" for name in names]
-    dots = method_look(method) | {"linestyle": "none", "markeredgecolor": "white", "markeredgewidth": 0.5}
+    dots = method_look(method)
+    samples_of = dots["label"]
+    dots |= {"linestyle": "none", "markeredgecolor": "white", "markeredgewidth": 0.5}
     for axes, (title, values) in zip(panels, maps.items(), strict=True):
         mesh = _fan(axes, radii, angles, values, towards_one(), "viridis")
         for run, path, own, place in zip(runs, paths, samples, np.eye(2), strict=True):
@@ -103,7 +94,7 @@ def radial_maps(
         axes.label_outer()
     beside.set_axis_off()
     handles = [Line2D([], [], **run_look(run) | {"marker": ""}, linewidth=2) for run in runs]
-    dots["label"] = f"{dots['label']},\n{exaggeration:g} times as far"
+    dots["label"] = f"{samples_of},\n{exaggeration:g} times as far"
     handles += [*ends_of_runs(), Line2D([], [], **dots, markersize=8)]
     beside.legend(handles=handles, loc="upper left", borderaxespad=0)
     bar = {"location": "bottom", "aspect": 14, "fraction": 0.1, "label": "fraction of test images"}
@@ -113,7 +104,7 @@ def radial_maps(
         tables[name] = crossed({"epoch": range(len(path))}, dict(zip(shares, path.T, strict=True)))
     for name, own in zip(names, samples, strict=True):
         places = {"sample": range(1, len(own) + 1), "times as far": [exaggeration]}
-        tables[f"{METHOD_NAMES[method]}, {name}"] = crossed(places, dict(zip(shares, own.T, strict=True)))
+        tables[f"{samples_of}, {name}"] = crossed(places, dict(zip(shares, own.T, strict=True)))
     return with_data(figure, stacked(tables, "series"))
 
 

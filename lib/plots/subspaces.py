@@ -9,18 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lib.plots.downloads import crossed, in_plane, stacked, with_data
-from lib.plots.style import (
-    INK,
-    METHOD_COLORS,
-    METHOD_MARKERS,
-    METHOD_NAMES,
-    ends_of_runs,
-    legend_below,
-    method_look,
-    ring,
-    run_look,
-    star,
-)
+from lib.plots.style import INK, METHOD_NAMES, ends_of_runs, legend_below, method_look, ring, run_look, star
 
 
 def samples_in_plane(paths: np.ndarray, samples: Mapping[str, np.ndarray], near: Mapping[str, np.ndarray]) -> Figure:
@@ -34,17 +23,18 @@ def samples_in_plane(paths: np.ndarray, samples: Mapping[str, np.ndarray], near:
     runs, epochs = range(1, len(paths) + 1), range(paths.shape[1])
     tables = {"checkpoint": crossed({"run": runs, "epoch": epochs}, in_plane(paths))}
     for axes, (method, places) in zip(grid.flat, samples.items(), strict=False):
+        name, marker = METHOD_NAMES[method], method_look(method)["marker"]
         for run, (path, own, filled) in enumerate(zip(paths, places, near[method], strict=True)):
             color = run_look(run)["color"]
-            look = {"s": 34, "marker": METHOD_MARKERS[method], "edgecolor": color, "linewidth": 1.1, "zorder": 3}
+            look = {"s": 34, "marker": marker, "edgecolor": color, "linewidth": 1.1, "zorder": 3}
             axes.plot(*path.T, color=color, linewidth=1.2, alpha=0.7)
             axes.scatter(*own[filled].T, facecolor=[color], **look)
             axes.scatter(*own[~filled].T, facecolor="none", **look)
             ring(axes, run, path[0], 9)
             star(axes, run, path[-1], 13)
-        axes.set(title=METHOD_NAMES[method], xticks=[], yticks=[])
+        axes.set(title=name, xticks=[], yticks=[])
         values = in_plane(places) | {"as accurate": near[method]}
-        tables[METHOD_NAMES[method]] = crossed({"run": runs, "sample": range(1, places.shape[1] + 1)}, values)
+        tables[name] = crossed({"run": runs, "sample": range(1, places.shape[1] + 1)}, values)
     for axes in grid[-1]:
         axes.set_xlabel("t-SNE axis 1")
     for axes in grid[:, 0]:
@@ -70,9 +60,9 @@ def distance_from_base(
     allowed = axes.axvline(margin, color=INK, linestyle=":", linewidth=1.3, label=f"{margin:g} points lost")
     across, up, tables = "validation accuracy lost (points)", "disagreement / between runs", {}
     for method, points in lost.items():
-        look = {"s": 40, "marker": METHOD_MARKERS[method], "edgecolor": METHOD_COLORS[method], "linewidth": 1.2}
-        inside = stayed[method]
-        axes.scatter(points[inside], apart[method][inside], color=METHOD_COLORS[method], alpha=0.75, **look)
+        own, inside = method_look(method), stayed[method]
+        look = {"s": 40, "marker": own["marker"], "edgecolor": own["color"], "linewidth": 1.2}
+        axes.scatter(points[inside], apart[method][inside], color=own["color"], alpha=0.75, **look)
         axes.scatter(points[~inside], apart[method][~inside], facecolor="none", **look)
         places = {"run": range(1, len(points) + 1), "sample": range(1, points.shape[1] + 1)}
         values = {across: points, up: apart[method], "nearest to another run": ~inside}
