@@ -30,7 +30,7 @@ def choose(labels: np.ndarray, per_class: tuple[int, ...], rng: np.random.Genera
 
 
 def main(source: Path, target: Path) -> None:
-    """Write the file and print its SHA-256, which README.md and lib/data/datasets.py repeat."""
+    """Write the file and print its SHA-256, which README.md repeats."""
     raw = read_fashion_mnist(source)
     rng = np.random.default_rng(SEED)
     train, val = choose(raw.train[1], (TRAIN_PER_CLASS, VAL_PER_CLASS), rng)

@@ -26,9 +26,6 @@ VERSION = 1
 #: Of the data root: where the published files of CIFAR-10-C are read from.
 PUBLISHED = "CIFAR-10-C"
 
-#: Their images are digits, so that digits are not foreign to them.
-DIGITS = ("digits", "svhn")
-
 
 def read_cifar10_c(folder: Path, name: str, severity: int) -> tuple[np.ndarray, np.ndarray]:
     """Read the images of one corruption and severity, and their labels, from the published files of CIFAR-10-C.
@@ -142,7 +139,7 @@ def foreign_images(
     """
     height, width, channels = dataset.image_shape
     root = data_root(data_dir)
-    if dataset.name in DIGITS:
+    if dataset.name in ("digits", "svhn"):
         name, source = "clothes (Fashion-MNIST)", load_dataset("fashion_mnist_mini").test.images
     elif dataset.name in ("cifar10", "cifar100") and locate("svhn", root):
         name, source = "house numbers (SVHN)", load_dataset("svhn", root).test.images
@@ -151,15 +148,10 @@ def foreign_images(
         name = "handwritten digits (scikit-learn)"
         source = np.concatenate([split.images for split in (digits.train, digits.val, digits.test)])
     chosen = np.random.default_rng(seed).permutation(len(source))[:count]
-    return name, _fitted(source[chosen], height, width, channels)
-
-
-def _fitted(images: np.ndarray, height: int, width: int, channels: int) -> np.ndarray:
-    """Images `(n, h, w, c)`, grey or with as many `channels`, as uint8 `(n, height, width, channels)`."""
+    images = source[chosen]
     if images.shape[1:3] != (height, width):
-        planes = images.transpose(0, 3, 1, 2)
+        planes, linear = images.transpose(0, 3, 1, 2), Image.Resampling.BILINEAR
         # Pillow widens its triangle where it shrinks, so that no pixel is passed over.
-        size, linear = (width, height), Image.Resampling.BILINEAR
-        resized = [[np.asarray(Image.fromarray(plane).resize(size, linear)) for plane in image] for image in planes]
-        images = np.array(resized).transpose(0, 2, 3, 1)
-    return np.repeat(images, channels // images.shape[3], axis=3)
+        resized = [[Image.fromarray(plane).resize((width, height), linear) for plane in image] for image in planes]
+        images = np.array([[np.asarray(plane) for plane in image] for image in resized]).transpose(0, 2, 3, 1)
+    return name, np.repeat(images, channels // images.shape[3], axis=3)
