@@ -98,8 +98,7 @@ def fails(*arguments: object) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("suffix", ["", ".gz"])
-@pytest.mark.parametrize("folder", ["fashion_mnist", "FashionMNIST/raw"])
+@pytest.mark.parametrize(("folder", "suffix"), [("fashion_mnist", ""), ("FashionMNIST/raw", ".gz")])
 def test_fashion_mnist_files(tmp_path: Path, folder: str, suffix: str) -> None:
     images, labels = write_fashion_mnist(tmp_path / folder, suffix)
     dataset = load_dataset("fashion_mnist", tmp_path)
@@ -142,12 +141,10 @@ def test_cifar10_holdout_tests_on_the_fifth_batch(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (lambda whole: whole[:-1], "cannot be read"),
-        (lambda whole: whole + b"\0", "cannot be read"),
         (lambda whole: whole[:9], "cannot be read"),
         (lambda whole: b"", "expected the magic number 000008, got nothing"),
         (lambda whole: b"<html>", "expected the magic number 000008, got 3c6874"),
         (lambda whole: gzip.compress(whole)[:-20], "cannot be read"),
-        (lambda whole: gzip.compress(whole)[:20] + b"\xff" * 50, "cannot be read"),
         (lambda whole: bytes([0, 0, 8, 1]) + struct.pack(">I", 2) + b"ab", "expected uint8 images of shape"),
     ],
 )
@@ -269,11 +266,9 @@ def test_npz(tmp_path: Path, names: tuple[str, str], splits: tuple[str, ...]) ->
     [
         ({"x_train": random_images(12, 20)}, "(train): expected uint8 images of shape (n, H, W) or (n, H, W, C)"),
         ({"x_train": random_images(12, 3, 8, 8)}, "got uint8 (12, 3, 8, 8)"),
-        ({"x_train": np.zeros((12, 5, 4), np.float32)}, "(train): expected uint8 images"),
         ({"x_train": random_images(0, 5, 4), "y_train": np.zeros(0, int)}, "got uint8 (0, 5, 4)"),
         ({"x_test": random_images(12, 5, 5)}, "all images must have one shape (H, W, C)"),
         ({"y_train": np.zeros(11, int)}, "(train): expected integer labels of shape (12,) or (12, 1), got int64 (11,)"),
-        ({"y_train": np.eye(12)[:, :3]}, "(train): expected integer labels"),
         ({"y_train": np.arange(12) % 3 + 1}, "expected labels 0 to 2, got 3 different ones from 1 to 3"),
         ({"y_train": np.zeros(12, int)}, "expected labels 0 to 1, got 1 different ones from 0 to 0"),
         ({"y_test": np.full(12, 3)}, "(test): expected labels 0 to 2, got 1 different ones from 3 to 3"),
