@@ -123,29 +123,16 @@ def train_connector(
     settings: Connector,
     tell: Callable[[int], None] = lambda epoch: None,
 ) -> np.ndarray:
-    """The middle point of a path of low training loss between two optima.
+    """The middle point of a path of low training loss between two optima, `start (P,)` and `end (P,)`: float32 `(P,)`.
 
     The recipe of Garipov et al. 2018: the middle begins halfway between the ends, which stay; each batch is evaluated
     at one point θ(t) of the curve, t drawn uniformly from 0 to 1, with the loss cross-entropy + weight_decay/2 |θ(t)|²,
     and SGD with momentum 0.9 moves the middle. Two things are ours: images are not augmented, and dropout is off, so
     that what is minimised along the path is the loss that is later measured on it.
 
-    Args:
-        model: the architecture, with its pixel normalisation. Its weights stay; BatchNorm normalises by the batch, as
-            in training, and its statistics are overwritten.
-        start: weights of one optimum, `(P,)`.
-        end: weights of the other, `(P,)`.
-        images: training images, uint8 `(n, H, W, C)`.
-        labels: `(n,)`.
-        settings: of the curve and its training.
-        tell: called after each epoch with its number, from 1.
-
-    Returns:
-        float32 `(P,)`, for `lib.landscape.paths.along`.
-
-    Raises:
-        ConfigError: the weights left the finite numbers.
-        ValueError: weights of different lengths.
+    The weights of `model` stay; BatchNorm normalises by the batch, as in training, and its statistics are overwritten.
+    Training images are uint8 `(n, H, W, C)`, `labels (n,)`; `tell` is called after each epoch with its number, from 1.
+    Raises `ConfigError` where the weights leave the finite numbers.
     """
     parameters = dict(model.named_parameters())
     sizes = [parameter.numel() for parameter in parameters.values()]

@@ -41,14 +41,10 @@ class Survey:
 def survey(
     model: Network, blocks: Iterable[np.ndarray], num_blocks: int, dataset: Dataset, splits: Sequence[Split]
 ) -> list[Survey]:
-    """One `Survey` for each of the `splits`, of all networks of the `blocks`.
+    """One `Survey` for each of the labelled `splits`, of all networks of the `blocks`.
 
-    Args:
-        model: the architecture, with its pixel normalisation; its own weights are overwritten.
-        blocks: weights `(k, P)` each; made by a generator, only one block is in memory.
-        num_blocks: B, how many there are, so that progress can be shown.
-        dataset: BatchNorm statistics of every network come from its first training images.
-        splits: labelled images to be evaluated on.
+    The `num_blocks` blocks are weights `(k, P)` each; made by a generator, only one is in memory. BatchNorm statistics
+    of every network come from the first training images of the `dataset`. The weights of `model` are overwritten.
     """
     parts: list[list[tuple]] = [[] for _ in splits]
     with progress("evaluating", num_blocks, "block", delay=PATIENCE) as tell:

@@ -47,19 +47,8 @@ CURVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {"bezier": bezier, "chai
 
 
 def along(curve: str, start: ArrayLike, middle: ArrayLike, end: ArrayLike, t: ArrayLike) -> np.ndarray:
-    """Points of a curve.
+    """Points of one of `CURVES` from `start (P,)` at t = 0 to `end (P,)` at t = 1, which `middle (P,)` bends.
 
-    Args:
-        curve: its name, of `CURVES`.
-        start: weights at t = 0, `(P,)`.
-        middle: weights that bend it, `(P,)`.
-        end: weights at t = 1, `(P,)`.
-        t: `(n,)`, from 0 to 1.
-
-    Returns:
-        float32 `(n, P)`.
-
-    Raises:
-        ValueError: vectors of different lengths.
+    `t (n,)` gives float32 `(n, P)`. Raises `ValueError` for vectors of different lengths.
     """
     return combine(CURVES[curve](np.asarray(t, dtype=np.float64)), stack([start, middle, end]))

@@ -31,12 +31,8 @@ class Plane:
     plane that makes the optima's rays perpendicular and the optima equally far out. Along one ray, radius still is
     the norm divided by that ray's norm at radius 1.
 
-    Args:
-        first: weights of the first optimum, `(P,)`.
-        second: weights of the second optimum, `(P,)`.
-
-    Raises:
-        ValueError: vectors of different lengths, not finite, or parallel (a vector of zeros is parallel to any).
+    Both optima are weights `(P,)`. Raises `ValueError` for vectors of different lengths, not finite, or parallel (a
+    vector of zeros is parallel to any).
     """
 
     def __init__(self, first: ArrayLike, second: ArrayLike):

@@ -111,18 +111,11 @@ def samples_table(samples: Mapping[str, Sequence[Samples]], names: Mapping[str, 
 def within_runs(model: Network, samples: Sequence[Samples], images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What the samples around each of M runs predict on average, and how much they differ.
 
-    Args:
-        model: the network of the runs; its weights are overwritten.
-        samples: of one method, one entry a run, none of them empty.
-        images: uint8 `(n, H, W, C)`.
-
-    Returns:
-        The mean of the probabilities within each run, float32 `(M, n, K)`, and their Jensen-Shannon divergence within
-        each run by example, in nats, float32 `(M, n)`: 0 for a single sample.
+    `samples` of one method, one entry a run, none of them empty; images uint8 `(n, H, W, C)`. Gives the mean of the
+    probabilities within each run, float32 `(M, n, K)`, and their Jensen-Shannon divergence within each run by example,
+    in nats, float32 `(M, n)`: 0 for a single sample. The weights of `model` are overwritten.
     """
     sizes = [len(one) for one in samples]
-    if not sizes or min(sizes) == 0:
-        raise ValueError(f"samples: expected at least one around every run, received {sizes}")
     # All in one call, so that networks side by side keep the cores busy.
     weights = np.concatenate([one.weights for one in samples])
     statistics = np.concatenate([one.statistics for one in samples])

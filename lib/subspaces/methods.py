@@ -55,7 +55,7 @@ def late_iterates(weights: ArrayLike, rank: int = RANK) -> np.ndarray:
     which is no iterate, and after each epoch, as in `Trajectory.weights`. Gives `(t, P)`, a view whose last row is the
     final solution. Raises `ConfigError` for a run of too few epochs. Source: the authors' notebook, see `LATE_PART`.
     """
-    weights = _vectors("weights", weights)
+    weights = np.asarray(weights, dtype=np.float32)
     epochs, needed = len(weights) - 1, rank + 1
     if epochs < needed:
         raise ConfigError(f"epochs must be at least {needed} for late iterates of rank {rank}, got {epochs}")
@@ -64,7 +64,7 @@ def late_iterates(weights: ArrayLike, rank: int = RANK) -> np.ndarray:
 
 def weight_average(iterates: ArrayLike) -> np.ndarray:
     """The mean of `iterates (T, P)`: `(P,)`. Source: the paper's section 5, after Izmailov et al. 2018."""
-    return np.mean(_vectors("iterates", iterates), axis=0, dtype=np.float64).astype(np.float32)
+    return np.mean(np.asarray(iterates, dtype=np.float32), axis=0, dtype=np.float64).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,11 +90,8 @@ class Subspace(ABC):
         draws.
         """
         scales = np.asarray(scales, dtype=np.float64)
-        if scales.ndim != 1 or not scales.size:
-            raise ValueError(f"scales: expected shape (N,), received {scales.shape}")
-        if not np.all(np.isfinite(scales) & (scales >= 0) & (scales <= self.upper)):
-            end = "finite" if self.upper == math.inf else f"at most {self.upper:g}"
-            raise ValueError(f"scales: expected at least 0 and {end}, received {scales.min()} to {scales.max()}")
+        if not np.all((scales >= 0) & (scales <= self.upper)):
+            raise ValueError(f"scales: expected 0 to {self.upper:g}, received {scales.min()} to {scales.max()}")
         samples = np.empty((len(scales), len(self.center)), dtype=np.float32)
         for number, scale in enumerate(scales.tolist()):
             own_seed = np.random.SeedSequence(seed, spawn_key=(number,))
@@ -135,8 +132,6 @@ class DiagonalGaussian(Subspace):
 
     @classmethod
     def _fit(cls, iterates, rank, standardized):
-        if len(iterates) < 2:
-            raise ConfigError("a diagonal-gaussian has no deviation without at least 2 iterates, got 1")
         deviation = np.concatenate([np.sqrt(np.mean(block**2, axis=0)) for block in _deviations(iterates)])
         return cls(weight_average(iterates), deviation.astype(np.float32))
 
@@ -189,23 +184,17 @@ METHOD_NAMES = {
 def subspace(method: str, iterates: ArrayLike, rank: int = RANK, standardized: bool = True) -> Subspace:
     """One of the four subspaces around the end of a run.
 
-    Args:
-        method: `random` and `dropout` start from the final solution, `diagonal-gaussian` and `low-rank-gaussian` from
-            the mean of the iterates.
-        iterates: `(T, P)`, the last of them the final solution, as from `late_iterates`. The first two methods look at
-            that one alone; a low-rank Gaussian needs `rank` + 1.
-        rank: principal directions of the low-rank Gaussian, those of the largest variance first.
-        standardized: whether these are scaled by the iterates' standard deviation along them, which is what makes it a
-            Gaussian fit of the iterates; otherwise they have length one, as in the paper's formula and the authors'
-            notebook. Standard deviations here are those of the T iterates themselves (divided by T, not T - 1), as
-            there.
-
-    Raises:
-        ConfigError: a method that does not exist, or too few iterates for it.
+    `random` and `dropout` start from the final solution, the last of the `iterates (T, P)`, and look at that one alone;
+    the Gaussians start from the mean of the iterates, as from `late_iterates`. A low-rank Gaussian needs `rank` + 1 of
+    them and has that many principal directions, those of the largest variance first. `standardized` ones are scaled by
+    the iterates' standard deviation along them, which is what makes it a Gaussian fit of the iterates; otherwise they
+    have length one, as in the paper's formula and the authors' notebook. Standard deviations are those of the T
+    iterates themselves (divided by T, not T - 1), as there. Raises `ConfigError` for a method that does not exist, and
+    for too few iterates.
     """
     if method not in SUBSPACES:
         raise ConfigError(unknown("method", method, METHODS))
-    return SUBSPACES[method]._fit(_vectors("iterates", iterates), rank, standardized)
+    return SUBSPACES[method]._fit(np.asarray(iterates, dtype=np.float32), rank, standardized)
 
 
 def largest_scale(accuracy_at: Callable[[float], float], floor: float, start: float, upper: float = math.inf) -> float:
@@ -213,23 +202,11 @@ def largest_scale(accuracy_at: Callable[[float], float], floor: float, start: fl
 
     Bisection between a scale that is small enough and one that is not, which steps by a factor of 4 from `start` find.
     It takes accuracy to fall with scale; where that goes up and down, the answer is one of the places where it crosses
-    the floor.
-
-    Args:
-        accuracy_at: the mean validation accuracy of a few samples at a scale above 0, a fraction; with one seed
-            `Subspace.sample` gives the same draws at every scale, and the search always the same answer.
-        floor: the accuracy that is still enough, a fraction.
-        start: where to look first, above 0; `AUTHORS_SCALES` are good enough.
-        upper: the largest scale to try, as `Subspace.upper`.
-
-    Returns:
-        The largest scale that was tried and held the floor: `upper`, or 4096 times `start`, where accuracy never falls
-        below it; 0 where it is below it even at a 4096th of `start`.
+    the floor. `accuracy_at` gives the mean validation accuracy, a fraction, of a few samples at a scale above 0, with
+    one seed always the same; `floor` is the accuracy that is still enough. `start`, where to look first, can be of
+    `AUTHORS_SCALES`. Where accuracy never falls below the floor it is `upper`, or 4096 times `start`; where it is below
+    it even at a 4096th of `start`, 0.
     """
-    if not floor <= 1:
-        raise ValueError(f"floor: expected a fraction, received {floor}")
-    if not 0 < start <= upper:
-        raise ValueError(f"start: expected above 0 and at most {upper}, received {start}")
     low, high = (start, math.inf) if accuracy_at(start) >= floor else (0.0, start)
     for _ in range(BRACKET_STEPS):
         if low == upper or (low > 0 and high < math.inf):
@@ -242,13 +219,6 @@ def largest_scale(accuracy_at: Callable[[float], float], floor: float, start: fl
         scale = math.sqrt(low * high)
         low, high = (scale, high) if accuracy_at(scale) >= floor else (low, scale)
     return low
-
-
-def _vectors(name: str, weights: ArrayLike) -> np.ndarray:
-    weights = np.asarray(weights, dtype=np.float32)
-    if weights.ndim != 2 or not weights.size:
-        raise ValueError(f"{name}: expected shape (T, P), received {weights.shape}")
-    return weights
 
 
 def _deviations(iterates: np.ndarray) -> Iterator[np.ndarray]:

@@ -154,14 +154,8 @@ class Sampler:
         The Gaussians are sampled at their natural scale, or the one given, and never rejected. Random directions and
         dropout, which have none, get scales uniform between 0 and `largest`, and a sample is rejected whose validation
         accuracy lies more than `margin` below that of the final solution; after `ATTEMPTS` times `count` draws there
-        are no more. The outcome may have no samples.
-
-        Args:
-            run: around whose end.
-            method: of `lib.subspaces.methods.METHODS`, or `weight-average`, of which there is one.
-            count: at least 1.
-            largest: of the scales; `scale_at` of the base's accuracy minus the margin when left out.
-            margin: a fraction of the images.
+        are no more. The outcome may have no samples. There is one `weight-average`. `largest` is `scale_at` of the
+        base's accuracy minus the margin when left out.
         """
         if method == "weight-average":
             return self.average(run)

@@ -180,11 +180,6 @@ def test_connector_leaves_ends_weights_and_global_state_alone():
     assert np.abs(middle - (start + end) / 2).max() > 1e-3
 
 
-def test_connector_begins_halfway():
-    halfway = (weights(seed=1) + weights(seed=2)) / 2
-    np.testing.assert_allclose(connect(learning_rate=1e-30), halfway, atol=1e-7)
-
-
 @pytest.mark.parametrize("weight_decay", [0.0, 0.3])
 def test_connector_step_is_the_gradient_at_the_point_times_the_share_of_the_middle(weight_decay):
     # With both ends at w, and the middle halfway, every point of the curve is w: only the share depends on t.
@@ -204,10 +199,6 @@ def test_connector_step_is_the_gradient_at_the_point_times_the_share_of_the_midd
         assert 0 < u < 0.5
         assert shares["bezier", seed] == pytest.approx(2 * u * (1 - u), rel=1e-3)
     assert len({round(shares["chain", seed], 3) for seed in range(5)}) == 5
-
-
-def test_connector_has_dropout_off():
-    np.testing.assert_array_equal(connect(model(dropout=0.5)), connect(model()))
 
 
 def test_connector_normalises_by_the_batch_and_tracks_it():

@@ -6,7 +6,6 @@ import pytest
 from helpers import member, subset, train
 
 from lib import metrics
-from lib.data.datasets import load_dataset
 from lib.models.networks import build_model
 from lib.models.predict import predict
 from lib.models.weights import flatten, flatten_statistics
@@ -98,13 +97,6 @@ def test_checkpoints_of_more_epochs_than_there_are():
             checkpoints(trajectory(), count)
 
 
-def test_checkpoints_of_a_run_have_the_accuracy_of_its_history(runs):
-    both, dataset = checkpoints(runs[0], 2), load_dataset("digits")
-    np.testing.assert_array_equal(both.weights[-1], runs[0].final)
-    probs = both.predict(build_member_model(runs[0].member, dataset), dataset.val.images)
-    np.testing.assert_allclose(metrics.accuracy(probs, dataset.val.labels), both.val_accuracies)
-
-
 def test_samples_of_runs_share_the_scale_of_the_first():
     recorder = Recorder()
     found = samples_of_runs(recorder, ["first", "second"], ["random", "dropout"], count=4, margin=0.1)
@@ -112,15 +104,6 @@ def test_samples_of_runs_share_the_scale_of_the_first():
     assert found == {
         method: [(run, method, 4, 7.0, 0.1) for run in ("first", "second")] for method in ("random", "dropout")
     }
-
-
-def test_samples_of_runs_look_for_no_scale_where_there_is_one():
-    recorder = Recorder()
-    methods = ["diagonal-gaussian", "low-rank-gaussian", "weight-average"]
-    found = samples_of_runs(recorder, ["first", "second"], methods, count=4, margin=0.1)
-    assert recorder.asked == []
-    assert list(found) == methods
-    assert all(largest is None for own in found.values() for *_, largest, _ in own)
 
 
 def test_samples_of_runs_are_those_of_the_sampler(runs, sampler):
@@ -200,25 +183,9 @@ def test_within_runs_averages_what_each_sample_predicts(architecture):
     assert (divergence[[0, 2]].mean(axis=1) > 0.01).all()
 
 
-@pytest.mark.parametrize(("counts", "received"), [((2, 0), r"\[2, 0\]"), ((), r"\[\]")])
-def test_within_runs_without_samples_is_refused(counts, received):
-    network = model()
-    drawn = [around(network, count, 0) for count in counts]
-    with pytest.raises(ValueError, match=rf"^samples: expected at least one around every run, received {received}$"):
-        within_runs(network, drawn, DATASET.test.images)
-
-
 def test_across_runs_by_hand():
     certain, even = [[1, 0], [1, 0]], [[0, 1], [1, 0]]
     mean, divergence = across_runs(np.array([certain, even], np.float32))
     np.testing.assert_array_equal(mean, [[[0.5, 0.5], [1, 0]]])
     np.testing.assert_allclose(divergence, [[np.log(2), 0]], rtol=1e-6)
     assert mean.dtype == divergence.dtype == np.float32
-
-
-def test_across_runs_is_within_one_run_that_has_them_all():
-    network, drawn = model(), around(model(), 4, 0)
-    probs = predict(network, drawn.weights, DATASET.test.images)
-    for one, other in zip(across_runs(probs), within_runs(network, [drawn], DATASET.test.images), strict=True):
-        assert one.shape == other.shape
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)

@@ -1,7 +1,5 @@
 """Samples whose moments, lengths and spans are known on paper, and a search whose answer is."""
 
-import math
-
 import numpy as np
 import pytest
 import sklearn.decomposition
@@ -70,13 +68,6 @@ def test_weight_average_is_summed_in_float64():
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_sample_shape_and_type(method):
-    samples = subspace(method, iterates()).sample(SCALES, seed=0)
-    assert samples.shape == (3, 200)
-    assert samples.dtype == np.float32
-
-
-@pytest.mark.parametrize("method", METHODS)
 def test_sample_at_scale_zero_is_the_final_solution_or_the_mean(method):
     run = iterates()
     expected = weight_average(run) if method in ("diagonal-gaussian", "low-rank-gaussian") else run[-1]
@@ -101,30 +92,11 @@ def test_sample_depends_on_its_place_and_scale_not_on_the_others(method):
     assert not np.array_equal(space.sample([0.0, 0.3, 0.5], seed=3)[2], samples[2])
 
 
-def test_sample_large_seed_is_no_other_seeds_sample():
-    space = subspace("random", iterates())
-    assert not np.array_equal(space.sample([1.0], seed=2**32)[0], space.sample([1.0, 1.0], seed=0)[1])
-
-
 @pytest.mark.parametrize("method", ["random", "diagonal-gaussian", "low-rank-gaussian"])
 def test_scale_moves_a_sample_along_a_line(method):
     space = subspace(method, iterates())
     one, three = (space.sample([scale], seed=0)[0].astype(float) - space.center for scale in (1, 3))
     np.testing.assert_allclose(three, 3 * one, atol=1e-5)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_sample_leaves_the_iterates_alone(method):
-    run = iterates()
-    before = run.copy()
-    subspace(method, run).sample(SCALES, seed=0)
-    np.testing.assert_array_equal(run, before)
-
-
-def test_natural_and_authors_scales_are_allowed():
-    for method, scale in [*subspaces.NATURAL_SCALES.items(), *subspaces.AUTHORS_SCALES.items()]:
-        assert 0 < scale <= subspace(method, iterates()).upper
-    assert tuple(subspaces.AUTHORS_SCALES) == METHODS
 
 
 # Random directions
@@ -155,13 +127,6 @@ def test_dropout_zeroes_the_share_and_divides_the_rest():
     assert np.mean(sample == 0) == pytest.approx(0.25, abs=0.015)
 
 
-def test_dropout_keeps_the_expectation():
-    run = iterates(1, 20)
-    samples = subspace("dropout", run).sample(np.full(20_000, 0.5), seed=0)
-    np.testing.assert_allclose(samples.mean(axis=0), run[0], atol=0.05)
-    assert np.abs(samples[0] - run[0]).max() > 0.5
-
-
 def test_dropout_of_a_larger_scale_drops_more_of_the_same():
     space = subspace("dropout", iterates() + 10)
     small, large = (space.sample([scale], seed=0)[0] == 0 for scale in (0.2, 0.4))
@@ -172,7 +137,7 @@ def test_dropout_of_a_larger_scale_drops_more_of_the_same():
 def test_dropout_of_everything_raises():
     space = subspace("dropout", iterates())
     assert np.isfinite(space.sample([space.upper], seed=0)).all()
-    with pytest.raises(ValueError, match=r"scales: expected at least 0 and at most 0\.99, received 1\.0"):
+    with pytest.raises(ValueError, match=r"scales: expected 0 to 0\.99, received 1\.0"):
         space.sample([1.0], seed=0)
 
 
@@ -183,11 +148,6 @@ def test_diagonal_gaussian_recovers_mean_and_deviation():
     samples = subspace("diagonal-gaussian", on_two_axes()).sample(np.ones(5000), seed=0)
     np.testing.assert_allclose(samples.mean(axis=0), 5, atol=0.15)
     np.testing.assert_allclose(np.cov(samples.T), np.diag([9, 1, 0, 0]), atol=0.4)
-
-
-def test_diagonal_gaussian_scale_multiplies_the_deviation():
-    samples = subspace("diagonal-gaussian", on_two_axes()).sample(np.full(5000, 10.0), seed=0)
-    np.testing.assert_allclose(samples.std(axis=0), [30, 10, 0, 0], rtol=0.05)
 
 
 def test_diagonal_gaussian_deviation_equals_numpys_over_block_borders(monkeypatch):
@@ -201,20 +161,6 @@ def test_low_rank_gaussian_known_directions():
     np.testing.assert_allclose(np.abs(directions), [[3, 0, 0, 0], [0, 1, 0, 0]], atol=1e-6)
     unit = subspace("low-rank-gaussian", on_two_axes(), rank=2, standardized=False).directions
     np.testing.assert_allclose(np.abs(unit), [[1, 0, 0, 0], [0, 1, 0, 0]], atol=1e-6)
-
-
-def test_low_rank_gaussian_of_rank_one_has_the_largest_direction_alone():
-    samples = subspace("low-rank-gaussian", on_two_axes(), rank=1).sample(np.ones(5000), seed=0)
-    np.testing.assert_allclose(np.cov(samples.T), np.diag([9, 0, 0, 0]), atol=0.4)
-
-
-def test_low_rank_gaussian_recovers_a_covariance():
-    rng = np.random.default_rng(0)
-    covariance = np.array([[4, 1.5, 0], [1.5, 1, 0], [0, 0, 0.25]])
-    run = rng.multivariate_normal([1, 2, 3], covariance, size=400)
-    samples = subspace("low-rank-gaussian", run, rank=3).sample(np.ones(5000), seed=0)
-    np.testing.assert_allclose(np.cov(samples.T), np.cov(run.T), atol=0.2)
-    np.testing.assert_allclose(samples.mean(axis=0), run.mean(axis=0), atol=0.1)
 
 
 @pytest.mark.parametrize("standardized", [True, False])
@@ -241,13 +187,6 @@ def test_low_rank_gaussian_samples_lie_in_the_span_others_do_not():
 
     assert outside("low-rank-gaussian").max() < 1e-5
     assert outside("diagonal-gaussian").min() > 0.5
-
-
-def test_gaussians_have_the_same_variances_at_full_rank():
-    run = iterates(6, 40)
-    directions = subspace("low-rank-gaussian", run, rank=5).directions
-    deviation = subspace("diagonal-gaussian", run).deviation
-    np.testing.assert_allclose(np.square(directions).sum(axis=0), np.square(deviation), rtol=1e-4)
 
 
 def test_low_rank_gaussian_does_not_depend_on_which_way_directions_point(monkeypatch):
@@ -318,36 +257,6 @@ def test_largest_scale_where_accuracy_falls_at_once():
     assert accuracy.calls == 7
 
 
-def test_largest_scale_of_a_step():
-    assert largest_scale(lambda scale: float(scale <= 10), floor=0.5, start=1.0) == pytest.approx(10, rel=0.011)
-
-
-def test_largest_scale_of_samples():
-    """A stand-in for a network that is right where its weights are within 2 of the final solution."""
-    run = iterates()
-    space = subspace("random", run)
-
-    def accuracy_at(scale):
-        return np.mean(length(space.sample(np.full(4, scale), seed=0) - run[-1]) < 2)
-
-    scale = largest_scale(accuracy_at, 0.5, start=70.0)
-    assert 2 / 1.011 <= scale <= 2
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"floor": 70.0, "start": 1.0}, "floor: expected a fraction, received 70.0"),
-        ({"floor": math.nan, "start": 1.0}, "floor: "),
-        ({"floor": 0.5, "start": 0.0}, "start: expected above 0 and at most inf, received 0.0"),
-        ({"floor": 0.5, "start": 1.0, "upper": 0.99}, "start: expected above 0 and at most 0.99, received 1.0"),
-    ],
-)
-def test_largest_scale_bad_argument(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        largest_scale(lambda scale: 0.5, **arguments)
-
-
 # Arguments that cannot be meant
 
 
@@ -366,22 +275,3 @@ def test_subspace_of_one_iterate():
     run = iterates(1)
     for method in ("random", "dropout"):
         assert subspace(method, run).sample([0.1], seed=0).shape == (1, 200)
-    with pytest.raises(ConfigError, match="diagonal-gaussian has no deviation without at least 2 iterates, got 1"):
-        subspace("diagonal-gaussian", run)
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: subspace("random", np.ones(3)), r"iterates: expected shape \(T, P\), received \(3,\)"),
-        (lambda: weight_average(np.ones((0, 3))), r"iterates: .*received \(0, 3\)"),
-        (lambda: late_iterates(np.ones(3)), r"weights: expected shape \(T, P\), received \(3,\)"),
-        (lambda: subspace("random", iterates()).sample(1.0, 0), r"scales: expected shape \(N,\), received \(\)"),
-        (lambda: subspace("random", iterates()).sample([], 0), r"scales: expected shape \(N,\), received \(0,\)"),
-        (lambda: subspace("random", iterates()).sample([1, -1], 0), "scales: .*0 and finite, received -1.0 to 1.0"),
-        (lambda: subspace("random", iterates()).sample([np.nan], 0), "scales: "),
-    ],
-)
-def test_bad_argument(call, message):
-    with pytest.raises(ValueError, match=message):
-        call()

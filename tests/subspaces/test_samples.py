@@ -119,11 +119,6 @@ def test_given_scales_are_in_the_order_of_the_methods():
     assert all(type(scale) is float for scale in given.values())
 
 
-@pytest.mark.parametrize("scales", [None, [None] * len(METHODS)])
-def test_given_scales_of_none_are_none(scales):
-    assert given_scales(scales) == {}
-
-
 @pytest.mark.parametrize("scales", [[], [1.0] * (len(METHODS) - 1), [1.0] * (len(METHODS) + 1)])
 def test_given_scales_of_another_length_are_one_line(scales):
     message = rf"^scales must be {len(METHODS)}, of random, dropout, .*, or null for one, got \["
@@ -143,12 +138,6 @@ def test_given_scales_that_no_method_has_are_one_line(number, method, bounds, sc
     scales[number] = scale
     with pytest.raises(ConfigError, match=rf"^the scale of {method} must be a number {bounds}, got {scale!r}$"):
         given_scales(scales)
-
-
-def test_given_scale_of_dropout_leaves_some_weights():
-    for scale in (1, 0.991, 70.0):
-        with pytest.raises(ConfigError, match=rf"^the scale of dropout must be .* at most 0.99, got {scale}$"):
-            given_scales([70.0, scale, 10.0, 6.0, *REST])
 
 
 def test_scale_at_takes_a_given_scale_without_evaluating(runs, sampler, monkeypatch):
@@ -172,18 +161,6 @@ def test_near_takes_the_given_scale_of_a_gaussian(runs, sampler):
     )
     np.testing.assert_array_equal(natural.scales, np.ones(3))
     assert (narrow.rejected, natural.rejected) == (0, 0)
-
-
-def test_near_draws_up_to_a_given_scale_and_rejects(runs, sampler):
-    floor = sampler.base_accuracy(runs[0]) - 0.06
-    wide = 3 * sampler.scale_at(runs[0], "random", floor)
-    given = replace(sampler, scales={"random": wide}).near(runs[0], "random", 5)
-    np.testing.assert_array_equal(given.weights, sampler.near(runs[0], "random", 5, largest=wide).weights)
-    assert given.rejected > 0
-    assert (given.val_accuracies >= floor).all()
-    # A largest scale that is asked for wins.
-    narrow = replace(sampler, scales={"random": wide}).near(runs[0], "random", 5, largest=1e-3)
-    assert (narrow.scales <= 1e-3).all()
 
 
 def test_samples_are_evaluated_once_for_all_who_share_a_store(runs, sampler, tmp_path, monkeypatch):
