@@ -8,7 +8,6 @@ page.judge("trajectories/modes", probs=probs)
 
 import tempfile
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -29,7 +28,7 @@ from lib.findings.records import read_results, write_result
 from lib.models.networks import Network
 from lib.models.predict import predict
 from lib.notebook.parameters import check_parameters, experiments_of
-from lib.notebook.tables import circumstances, claims_table, keys_row, settings_of, settings_table, show, show_rows
+from lib.notebook.tables import circumstances, claims_table, settings_of, settings_table, show, show_rows
 from lib.plots.downloads import take_away
 from lib.plots.style import use_style
 from lib.run.engines import check_engine, default_device
@@ -43,15 +42,9 @@ from lib.training.trainer import build_member_model
 
 @dataclass
 class Page:
-    """One run of one notebook, and the claims judged so far.
+    """One run of one notebook: its experiments, one a network, its parameters as given, and the claims judged so far.
 
-    Attributes:
-        finding: whose page it is.
-        experiments: one a network.
-        parameters: the notebook's parameters as they were given.
-        store: the run store.
-        keys: of the members that `train` returned, by network.
-        trained: the runs of these members, by key.
+    `keys` are those of the members that `train` returned, by network; `trained` has their runs, by key.
     """
 
     finding: Finding
@@ -104,11 +97,9 @@ class Page:
         show(settings_table(self.finding, self.experiments, self.dataset.name), "settings")
 
     def train(self, network: str | None = None, **changes: Any) -> Runs:
-        """All members of a network's experiment: from the store, or trained now.
+        """All members of a network's experiment, or of the page's single one: from the store, or trained now.
 
-        Args:
-            network: of several; the page's single one when left out.
-            changes: settings of the experiment that are other ones here, such as `learning_rate` or `varied`.
+        `changes` are settings of the experiment that are other ones here, such as `learning_rate` or `varied`.
         """
         experiment = replace(self._of(network), **changes)
         runs = self._train(experiment, self.store)
@@ -157,13 +148,7 @@ class Page:
         return Sampler(self.model(runs), self.dataset, rank, standardized, runs[0].member.seed, scales, self.store)
 
     def judge(self, claim: str, network: str | None = None, **arrays: Any) -> None:
-        """Judge a claim by the arrays that its statistic takes, and write the record.
-
-        Args:
-            claim: its identifier.
-            network: of several; the page's single one when left out.
-            arrays: by name, see the statistic of the claim in `lib.findings`.
-        """
+        """Judge a claim by the arrays that its statistic in `lib.findings` takes, by name, and write the record."""
         experiment = self._of(network)
         context = settings_of(experiment) | {"dataset": self.dataset.name, "architecture": experiment.architecture}
         context |= {"preset": experiment.preset, "members": self.keys.get(experiment.architecture, [])}
@@ -190,7 +175,7 @@ class Page:
             "parameters given": ", ".join(f"{name} = {value}" for name, value in given.items()),
             "data": f"{self.dataset.name}, SHA-256 {self.dataset.content_hash[:12]}",
             "seeds": self._seeds(),
-            **{keys_row(name): ", ".join(key[:8] for key in keys) for name, keys in self.keys.items()},
+            **{f"{name} runs, by key": ", ".join(key[:8] for key in keys) for name, keys in self.keys.items()},
             **circumstances(),
             "made by other commits": "; ".join(filter(None, mixed)) or "nothing",
             "run": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {(time.monotonic() - self.started) / 60:.1f} minutes",
@@ -200,22 +185,16 @@ class Page:
     def _seeds(self) -> str:
         """The seed, and the numbers that tell runs apart: of their first weights, and of the order of their data."""
         members = [run.config for run in self.trained.values()]
-        parts = [_joined(experiment.seed for experiment in self.experiments)]
-        if members:
-            parts.append(f"first weights {_joined(member.initialization for member in members)}")
-            parts.append(f"order of the data {_joined(member.order for member in members)}")
-        return "; ".join(parts)
-
-
-def _joined(values: Iterable[int]) -> str:
-    return ", ".join(map(str, sorted(set(values))))
+        kinds = {
+            "": [experiment.seed for experiment in self.experiments],
+            "first weights ": [member.initialization for member in members],
+            "order of the data ": [member.order for member in members],
+        }
+        return "; ".join(f"{kind}{', '.join(map(str, sorted(set(own))))}" for kind, own in kinds.items() if own)
 
 
 def open_page(name: str) -> Page:
-    """Check the parameters of the notebook that calls this, and set up its experiments and its plots.
-
-    Args:
-        name: of the finding, as `trajectories`.
+    """Check the parameters of the notebook that calls this, and set up the experiments and the plots of a finding.
 
     Raises:
         ConfigError: a parameter that is not known, of the wrong type, or not allowed; one line.

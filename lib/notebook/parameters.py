@@ -3,6 +3,7 @@
 import ast
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -23,13 +24,11 @@ SETTINGS = [field.name for field in fields(Experiment) if field.name not in ("ar
 RANGES = {"num_images": (1, math.inf), "num_samples": (1, math.inf), "margin": (0, 1), "floor": (0, 1)}
 
 
-def annotations_of(source: str) -> dict[str, str]:
-    """Names and annotations that a parameters cell declares."""
-    return {
-        statement.target.id: ast.unparse(statement.annotation)
-        for statement in ast.parse(source).body
-        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
-    }
+def declared_by(source: str) -> tuple[dict[str, str], dict[str, Any]]:
+    """Annotations and values of a parameters cell, by name; raises for anything but lines `name: type = literal`."""
+    lines = ast.parse(source).body
+    annotations = {one.target.id: ast.unparse(one.annotation) for one in lines}
+    return annotations, {one.target.id: ast.literal_eval(one.value) for one in lines}
 
 
 def check_names(names: Iterable[str], annotations: Mapping[str, str]) -> None:
@@ -39,19 +38,14 @@ def check_names(names: Iterable[str], annotations: Mapping[str, str]) -> None:
             raise ConfigError(unknown("parameter", name, annotations))
 
 
-def defaults_of(source: str) -> dict[str, Any]:
-    """Names and values that a parameters cell declares; raises for anything but lines `name: type = literal`."""
-    return {one.target.id: ast.literal_eval(one.value) for one in ast.parse(source).body}
-
-
 def check_types(values: Mapping[str, Any], annotations: Mapping[str, str], defaults: Mapping[str, Any]) -> None:
     """Raise a `ConfigError` for the first value of another type than its annotation.
 
-    None is allowed where it is the default, and means what the comment of the parameter says.
+    None is allowed where it is the default, and for counts, of which it means all; the parameter's comment says so.
     """
     for name, value in values.items():
         annotation = annotations[name]
-        if value is None and defaults[name] is not None:
+        if value is None and defaults[name] is not None and annotation != "int":
             raise ConfigError(f"parameter {name!r} must be {annotation}, got None")
         if annotation not in KINDS:
             raise ConfigError(f"the type of parameter {name!r} must be one of {', '.join(KINDS)}, got {annotation}")
@@ -65,45 +59,28 @@ def check_types(values: Mapping[str, Any], annotations: Mapping[str, str], defau
 
 
 def check_parameters(cells: Iterable[str], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The notebook's parameters, once every name and type is right.
+    """The notebook's parameters, once every name and type is right; otherwise a `ConfigError` of one line.
 
-    Args:
-        cells: sources of the cells run so far: the last one that declares `runs_dir` is the parameters cell, and the
-            one after it is papermill's if it begins with `# Parameters`.
-        values: what the names are now.
-
-    Raises:
-        ConfigError: a name that papermill passed and the notebook does not know, or a value of another type than its
-            annotation; `None` is always allowed.
+    `cells` are the sources of those run so far: the last one that declares `runs_dir` is the parameters cell, and one
+    after it that begins with `# Parameters` is papermill's. `values` are what the names are now.
     """
     declared, passed = "", []
     for cell in cells:
-        if _declares(cell):
+        if re.search(r"^runs_dir: ", cell, re.MULTILINE):
             declared, passed = cell, []
         elif cell.startswith("# Parameters\n"):
             passed = ast.parse(cell).body
     if not declared:
         raise ConfigError("this notebook has no parameters cell before its set-up: run the cells from the top")
-    annotations = annotations_of(declared)
+    annotations, defaults = declared_by(declared)
     check_names((ast.unparse(name) for one in passed for name in getattr(one, "targets", [one])), annotations)
     given = {name: values[name] for name in annotations}
-    check_types(given, annotations, defaults_of(declared))
+    check_types(given, annotations, defaults)
     return given
 
 
-def _declares(cell: str) -> bool:
-    try:
-        return "runs_dir" in annotations_of(cell)
-    except SyntaxError:  # a cell with IPython magic
-        return False
-
-
 def experiments_of(finding: Finding, given: Mapping[str, Any]) -> list[Experiment]:
-    """The experiments of a page, one a network, from all of its parameters.
-
-    Raises:
-        ConfigError: a value that is not allowed; one line.
-    """
+    """The experiments of a page, one a network, from all of its parameters; raises `ConfigError` for bad values."""
     preset = given["preset"]
     if preset not in PRESETS:
         raise ConfigError(unknown("preset", preset, PRESETS))
@@ -130,15 +107,7 @@ def experiments_of(finding: Finding, given: Mapping[str, Any]) -> list[Experimen
 
 @dataclass(frozen=True)
 class NotebookSource:
-    """A notebook that was not executed, as far as it can be known without that.
-
-    Attributes:
-        path: of its file.
-        text: of its file.
-        cells: sources of its code cells.
-        annotations: of its parameters, by name, in their order.
-        defaults: their values.
-    """
+    """A notebook that was not executed: its file, its code cells, and its parameters' annotations and defaults."""
 
     path: Path
     text: str
@@ -151,14 +120,14 @@ class NotebookSource:
         """The notebook in a file.
 
         Raises:
-            ConfigError: a file that cannot be read, that is no notebook, or one without a cell of typed literals that
-                is tagged `parameters`; one line.
+            ConfigError: a file that cannot be read, or one without a cell of typed literals that is tagged
+                `parameters`; one line.
         """
         path = Path(path)
         try:
             text = path.read_text(encoding="utf-8")
             cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
-            sources = ["".join(cell["source"]) for cell in cells]
+            sources = tuple("".join(cell["source"]) for cell in cells)
             tagged = ["parameters" in cell["metadata"].get("tags", ()) for cell in cells]
         except OSError as error:
             raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
@@ -166,9 +135,7 @@ class NotebookSource:
             raise ConfigError(f"{path} is not a Jupyter notebook") from None
         if True not in tagged:
             raise ConfigError(f"{path} has no cell with the tag `parameters`")
-        source = sources[tagged.index(True)]
         try:
-            defaults, annotations = defaults_of(source), annotations_of(source)
+            return cls(path, text, sources, *declared_by(sources[tagged.index(True)]))
         except (SyntaxError, ValueError, TypeError, AttributeError):
             raise ConfigError(f"the parameters cell of {path} must have lines `name: type = literal`") from None
-        return cls(path, text, tuple(sources), annotations, defaults)

@@ -62,10 +62,7 @@ def settings_of(experiment: Experiment) -> dict[str, Any]:
 def settings_table(finding: Finding, experiments: Sequence[Experiment], dataset: str) -> pd.DataFrame:
     """What was run beside what the paper ran, one pair of columns a network.
 
-    Args:
-        finding: whose page it is.
-        experiments: of the page.
-        dataset: the name of the data, as a folder says more of the machine than of the data.
+    `dataset` is the name of the data, as the path of a folder says more of the machine.
     """
     columns: dict[str, list] = {"setting": [SETTINGS[name] for name in settings_of(experiments[0])]}
     for experiment in experiments:
@@ -114,11 +111,6 @@ def interval_text(estimate: Estimate) -> str:
 def device_name() -> str:
     """What networks are trained and evaluated on."""
     return torch.cuda.get_device_name() if default_device().type == "cuda" else f"CPU, {platform.machine()}"
-
-
-def keys_row(architecture: str) -> str:
-    """The row of the table of provenance that has the keys of a network's members in the run store."""
-    return f"{architecture} runs, by key"
 
 
 def circumstances() -> dict[str, str]:

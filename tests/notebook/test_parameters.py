@@ -103,7 +103,7 @@ def test_check_parameters_returns_declared_ones():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("preset", "smoke"), ("num_members", 3), ("rate", 1), ("flag", True), ("architectures", ["a"]), ("rate", None)],
+    [("preset", "smoke"), ("num_members", 3), ("rate", 1), ("flag", True), ("architectures", ["a"])],
 )
 def test_check_parameters_right_type(name, value):
     assert check_parameters([CELL], VALUES | {name: value})[name] == value
