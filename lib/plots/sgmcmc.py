@@ -6,10 +6,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from lib.plots.downloads import crossed, in_plane, paired, stacked, with_data
 from lib.plots.style import INK, blocks, column_of_panels, ends_of_runs, legend_below, ring, run_look, star
+from lib.plots.trajectories import draw_curves
 
 
 def chain_curves(accuracies: Mapping[str, np.ndarray], ends: Sequence[int]) -> Figure:
@@ -20,15 +20,10 @@ def chain_curves(accuracies: Mapping[str, np.ndarray], ends: Sequence[int]) -> F
     figure, panels = column_of_panels(len(accuracies), 3.4, sharex=True)
     tables = {}
     for axes, (network, curves) in zip(panels, accuracies.items(), strict=True):
-        epochs = np.arange(1, curves.shape[1] + 1)
         for end in ends:
             axes.axvline(end, color=INK, linestyle=":", linewidth=1.3)
-        for chain, curve in enumerate(curves):
-            axes.plot(epochs, curve, **run_look(chain, "chain"), markersize=5)
-        axes.set(title=network, ylabel="validation accuracy")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        places = {"chain": range(1, len(curves) + 1), "epoch": epochs}
-        tables[network] = crossed(places, {"validation accuracy": curves})
+        tables[network] = draw_curves(axes, curves, "chain")
+        axes.set_title(network)
     axes.set_xlabel("epoch")
     legend_below(figure, 3)
     sns.despine(figure)

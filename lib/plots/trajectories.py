@@ -2,7 +2,9 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -55,12 +57,18 @@ def trajectories_in_plane(points: np.ndarray, accuracies: np.ndarray) -> Figure:
 def learning_curves(accuracies: np.ndarray) -> Figure:
     """Validation accuracy `(M, epochs)` of every run against epochs."""
     figure, axes = plt.subplots(figsize=(6.4, 4.2))
-    epochs = range(1, accuracies.shape[1] + 1)
-    for run, curve in enumerate(accuracies):
-        axes.plot(epochs, curve, **run_look(run), markersize=5)
-    axes.set(xlabel="epoch", ylabel="validation accuracy", xlim=(0, len(epochs) + 1))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    data = draw_curves(axes, accuracies, "run")
+    axes.set(xlabel="epoch", xlim=(0, accuracies.shape[1] + 1))
     legend_below(figure, 3)
     sns.despine(figure)
-    places = {"run": range(1, len(accuracies) + 1), "epoch": epochs}
-    return with_data(figure, crossed(places, {"validation accuracy": accuracies}))
+    return with_data(figure, data)
+
+
+def draw_curves(axes: Axes, accuracies: np.ndarray, kind: str) -> pd.DataFrame:
+    """Draw validation accuracies `(M, epochs)` of runs, or of another `kind`, against epochs; also as a table."""
+    epochs = range(1, accuracies.shape[1] + 1)
+    for number, curve in enumerate(accuracies):
+        axes.plot(epochs, curve, **run_look(number, kind), markersize=5)
+    axes.set_ylabel("validation accuracy")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return crossed({kind: range(1, len(accuracies) + 1), "epoch": epochs}, {"validation accuracy": accuracies})
