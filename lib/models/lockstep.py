@@ -71,8 +71,7 @@ def _stack(modules: Sequence[nn.Module]) -> nn.Module:
         stacked._parameters[name] = None if parameter is None else nn.Parameter(_join(modules, name))
     for name, buffer in first._buffers.items():
         # What has no channels, as BatchNorm's count of batches, is the same for all.
-        shared = buffer is not None and buffer.ndim == 0
-        stacked._buffers[name] = buffer.clone() if shared else _join(modules, name)
+        stacked._buffers[name] = _join(modules, name) if buffer.ndim else buffer.clone()
     for name, _ in first.named_children():
         stacked._modules[name] = _stack([getattr(module, name) for module in modules])
     return stacked
@@ -81,11 +80,8 @@ def _stack(modules: Sequence[nn.Module]) -> nn.Module:
 class Lockstep(nn.Module):
     """M networks as one: normalised pixels `(n, M * C, H, W)` to logits `(n, M * K)`, member after member.
 
-    Args:
-        networks: of one architecture; their weights are copied.
-
-    Raises:
-        CannotStack: a layer with parameters that is none of convolution, BatchNorm and linear.
+    The networks are of one architecture, and their weights are copied. Raises `CannotStack` for a layer with parameters
+    that is none of convolution, BatchNorm and linear.
     """
 
     def __init__(self, networks: Sequence[Network]):

@@ -12,12 +12,9 @@ from lib.models.layers import BasicBlock, Block
 
 
 class Network(nn.Module):
-    """A network that takes raw pixels: it normalises them on its own device, then applies its layers.
+    """A network that takes raw pixels of images `(H, W, C)`, and normalises them on its own device.
 
-    Args:
-        layers: from normalised pixels `(n, C, H, W)` to logits `(n, num_classes)`.
-        image_shape: `(H, W, C)` of the images.
-        num_classes: number of classes K.
+    Its layers make logits `(n, K)` of normalised pixels `(n, C, H, W)`.
     """
 
     def __init__(self, layers: nn.Module, image_shape: tuple[int, int, int], num_classes: int):
@@ -147,17 +144,10 @@ def build_model(
     dropout: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> Network:
-    """A network of the registry, freshly initialised, on the CPU, in channels-last memory order.
+    """A network of `ARCHITECTURES` for images `(H, W, C)`, freshly initialised, on the CPU, channels last in memory.
 
-    Args:
-        architecture: a name in `ARCHITECTURES`.
-        image_shape: `(H, W, C)`.
-        num_classes: number of classes K, at least 2.
-        dropout: probability after each convolution of the CNNs; the ResNets have none.
-        generator: source of the weights; a generator with seed 0 when left out.
-
-    Raises:
-        ConfigError: an unknown architecture, or an optional package that is missing.
+    `dropout` is the probability after each convolution of the CNNs; the ResNets have none. The weights come from the
+    generator, or from one with seed 0. Raises `ConfigError` for an unknown architecture, or where timm is missing.
     """
     if architecture not in ARCHITECTURES:
         raise ConfigError(unknown("architecture", architecture, ARCHITECTURES))

@@ -69,18 +69,15 @@ def predict(
     statistics: np.ndarray | None = None,
     batch_size: int | None = None,
 ) -> np.ndarray:
-    """What networks predict: the only place where this project evaluates one.
+    """Probabilities `(N, n, K)`, float32, that N networks predict: the only place where this project evaluates one.
 
     Args:
-        model: the architecture, with its pixel normalisation; its own weights are overwritten.
-        weights: `(N, P)`, or `(P,)` for one network.
+        model: the architecture, with its pixel normalisation; its own weights are overwritten, and dropout is off.
+        weights: `(N, P)`; for `(P,)`, one network, the result is `(n, K)`.
         images: uint8 `(n, H, W, C)`, an array or streamed; of a stream no more than `CHUNK_BYTES` are in memory.
         statistics: BatchNorm statistics `(N, S)` or `(S,)`; needed exactly by networks with BatchNorm: those stored
             with the weights (`Trajectory.statistics`), or `fresh_statistics` for sampled weights.
         batch_size: images in one pass; a good one for the device when left out.
-
-    Returns:
-        Probabilities, float32 `(N, n, K)`, or `(n, K)` for weights `(P,)`. Dropout is off.
 
     Raises:
         ValueError: shapes that do not fit the model, or missing statistics.

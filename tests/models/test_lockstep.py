@@ -25,7 +25,7 @@ def networks(architecture, count=3):
     return [build_member_model(config(number, architecture), DATA) for number in range(count)]
 
 
-@pytest.mark.parametrize("architecture", ["small_cnn", "medium_cnn", "resnet8_v1", "resnet18"])
+@pytest.mark.parametrize("architecture", ["small_cnn", "resnet8_v1"])
 @pytest.mark.parametrize("training_mode", [False, True])
 def test_lockstep_outputs_are_those_of_each_member(architecture, training_mode):
     alone = [network.train(training_mode) for network in networks(architecture)]
@@ -78,7 +78,6 @@ def test_lockstep_refuses_a_layer_it_does_not_know():
 @pytest.mark.parametrize(
     ("architecture", "settings"),
     [
-        ("small_cnn", {}),
         ("small_cnn", {"sampling": "replacement", "optimizer": "momentum", "learning_rate": 0.01}),
         # Not Adam: it blows up the rounding of biases before BatchNorm, whose gradients are zero but for it.
         ("resnet8_v1", {"batch_size": 64, "optimizer": "momentum", "learning_rate": 0.01}),
@@ -127,12 +126,3 @@ def test_lockstep_goes_on_where_members_stopped(tmp_path, monkeypatch):
     for settings in members:
         one, other = trajectory(store, settings), trajectory(whole, settings)
         assert apart(one.final, other.final) < 1e-3 * apart(one.final, one.weights[0])
-
-
-def test_lockstep_of_batch_norm_without_statistics():
-    odd = [Network(nn.Sequential(nn.BatchNorm2d(1, track_running_stats=False)), (8, 8, 1), 10) for _ in range(2)]
-    model = Lockstep(odd)
-    inputs = [PIXELS.float(), 2 * PIXELS.float() + 1]
-    together = model.layers(torch.cat(inputs, dim=1))
-    for number, network in enumerate(odd):
-        torch.testing.assert_close(together[:, number : number + 1], network.layers(inputs[number]))

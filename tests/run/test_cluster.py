@@ -23,8 +23,8 @@ from lib.run.engines import open_engine
 from lib.run.store import RunStore, StoreError
 from lib.training.ensemble import train_ensemble
 
-#: Of what two members of 20 epochs leave.
-LONG_FILES = 2 * 21
+#: Of what two members of 12 epochs leave.
+LONG_FILES = 2 * 13
 
 
 class Cluster:
@@ -150,33 +150,9 @@ def test_workers_without_the_package_are_one_line(cluster, tmp_path, monkeypatch
     one_line(caught)
 
 
-def leave_a_mark(path):
-    time.sleep(0.5)
-    Path(path).touch()
-
-
-def submit_and_interrupt(address, folder):
-    with open_engine(None, None, 20, address) as executor:
-        for number in range(20):
-            executor.submit(leave_a_mark, str(folder / str(number)))
-        while not list(folder.iterdir()):
-            time.sleep(0.01)
-        signal.raise_signal(signal.SIGINT)
-
-
-def test_interrupt_cancels_what_is_queued(cluster, tmp_path):
-    with pytest.raises(KeyboardInterrupt):
-        submit_and_interrupt(cluster.address, tmp_path)
-    with cluster.client() as client:
-        while any(client.processing().values()):
-            time.sleep(0.1)
-        assert client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)) == 0
-    assert len(list(tmp_path.iterdir())) < 10
-
-
 def test_member_of_a_killed_worker_goes_on_in_another_from_its_last_epoch(cluster, tmp_path):
     few_digits(tmp_path)
-    chosen = experiment(dataset=str(tmp_path / "few_digits.npz"), num_members=2, epochs=20)
+    chosen = experiment(dataset=str(tmp_path / "few_digits.npz"), num_members=2, epochs=12)
     with ThreadPoolExecutor(1) as pool:
         result = pool.submit(train_ensemble, chosen, scheduler=cluster.address, store=tmp_path / "runs")
         while len(busy(tmp_path / "runs")) < 2:
@@ -208,23 +184,13 @@ def busy(root):
 # Schedulers that are not there
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-@pytest.mark.parametrize("what", ["nobody listens", "no such host", "something else listens"])
-def test_address_without_a_scheduler_is_one_line(monkeypatch, capfd, what):
-    # Looking for 5 s is well within the 10 s that a reader waits.
-    assert module.CONNECT_TIMEOUT <= 5
+def test_address_where_something_else_listens_is_one_line(monkeypatch, capfd):
     monkeypatch.setattr(module, "CONNECT_TIMEOUT", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        port = silent.getsockname()[1] if what == "something else listens" else free_port()
-        host = "no-such-host.invalid" if what == "no such host" else "127.0.0.1"
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
         with (
-            pytest.raises(TrainingError, match=rf"^no dask scheduler answers at tcp://{host}:{port} ") as caught,
-            open_engine("dask", None, 1, f"tcp://{host}:{port}"),
+            pytest.raises(TrainingError, match=rf"^no dask scheduler answers at {address} ") as caught,
+            open_engine("dask", None, 1, address),
         ):
             pass
     one_line(caught)

@@ -58,35 +58,6 @@ def test_damage_is_a_bit_or_an_end(tmp_path):
     assert seen == {"truncation", "byte flip"}
 
 
-def test_damage_to_nothing_is_none(tmp_path):
-    (tmp_path / "empty").write_bytes(b"")
-    for name in ("empty", "missing"):
-        assert disturbance.damage(tmp_path / name, random.Random(0)) is None
-
-
-def test_read_only_by_modes_is_taken_back(tmp_path):
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "file").write_text("content")
-    before = {path: path.stat().st_mode for path in tmp_path.rglob("*")}
-    with disturbance.read_only(tmp_path, mounting=False):
-        assert all(path.stat().st_mode & 0o222 == 0 for path in tmp_path.rglob("*"))
-    assert {path: path.stat().st_mode for path in tmp_path.rglob("*")} == before
-
-
-@pytest.mark.skipif(not disturbance.can_mount(), reason="only root may mount")
-def test_disks_are_full_or_read_only_and_gone_afterwards(tmp_path):
-    disk = tmp_path / "disk"
-    with disturbance.small_disk(disk, 64 * 1024):
-        with pytest.raises(OSError, match="No space left"):
-            (disk / "large").write_bytes(bytes(10**6))
-        disturbance.enlarge(disk, 2**21)
-        (disk / "large").write_bytes(bytes(10**6))
-        with disturbance.read_only(disk, mounting=True), pytest.raises(OSError, match="Read-only"):
-            (disk / "small").write_text("content")
-        (disk / "small").write_text("content")
-    assert list(disk.iterdir()) == []
-
-
 def test_results_tell_one_flipped_bit(tmp_path):
     """What is compared at the end: otherwise the soak could not fail."""
     found = []
