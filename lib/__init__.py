@@ -1,7 +1,8 @@
 """A reproduction of "Deep Ensembles: A Loss Landscape Perspective" (Fort, Hu and Lakshminarayanan, arXiv 1912.02757).
 
 Two arrays and a bridge: `weights (N, P)`, N networks of P numbers each; `probs (N, n, K)`, what they predict on n
-images of K classes; and `predict(model, weights, images)` from the one to the other. No folder imports from a later one:
+images of K classes; and `predict(model, weights, images)` from the one to the other. No folder imports from a later
+one:
 
     config.py    experiments, the members of an ensemble, presets and content keys
     run          files, the run store, engines, progress, provenance

@@ -1,6 +1,7 @@
 """Readers of the file formats that images come in; every problem is a DatasetError of one line."""
 
 import gzip
+import hashlib
 import io
 import re
 import zipfile
@@ -112,7 +113,14 @@ def read_fashion_mnist(folder: Path) -> RawDataset:
     return RawDataset(train, None, test, FASHION_MNIST_CLASSES)
 
 
-CIFAR10_BATCHES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
+#: The training batches of CIFAR-10, binary version, with their official MD5.
+CIFAR10_BATCHES = {
+    "data_batch_1.bin": "5dd7e06a14cb22eb9f671a540d1b7c25",
+    "data_batch_2.bin": "5ea93a67294ea407fff1d09f752e9692",
+    "data_batch_3.bin": "942cd6a4bcdd0dd3c604fbe906cb4421",
+    "data_batch_4.bin": "ae636b3ba5c66a11e91e8cb52e771fcb",
+    "data_batch_5.bin": "53f37980c15c3d472c316c40844f3f0d",
+}
 
 
 def _read_cifar(folder: Path, files: Sequence[str], names: str, count: int) -> RawDataset:
@@ -144,7 +152,10 @@ def read_cifar10(folder: Path) -> RawDataset:
 
 def read_cifar10_holdout(folder: Path) -> RawDataset:
     """Read four training batches of CIFAR-10, and the fifth in the place of the official test images."""
-    return _read_cifar(folder, CIFAR10_BATCHES, "batches.meta.txt", 10)
+    for file, md5 in CIFAR10_BATCHES.items():
+        if hashlib.md5(read_bytes(folder / file)).hexdigest() != md5:
+            raise DatasetError(f"{folder / file}: not the official file (another MD5), fetch it again")
+    return _read_cifar(folder, list(CIFAR10_BATCHES), "batches.meta.txt", 10)
 
 
 def read_cifar100(folder: Path) -> RawDataset:

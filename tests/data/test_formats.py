@@ -1,6 +1,7 @@
 """Readers on small files of the genuine format, and on the same files damaged."""
 
 import gzip
+import hashlib
 import struct
 from pathlib import Path
 
@@ -127,9 +128,14 @@ def test_colour_datasets(tmp_path: Path, name: str, write, folder: str, num_test
     assert dataset.train.images.flags.c_contiguous
 
 
-def test_cifar10_holdout_tests_on_the_fifth_batch(tmp_path: Path) -> None:
+def test_cifar10_holdout_tests_on_the_fifth_batch(tmp_path: Path, monkeypatch) -> None:
     images, labels = write_cifar10(tmp_path)
     (tmp_path / "test_batch.bin").unlink()
+    with pytest.raises(DatasetError, match=r"data_batch_1.bin: not the official file \(another MD5\)"):
+        load_dataset("cifar10_holdout", tmp_path, validation_size=2)
+    for file in formats.CIFAR10_BATCHES:
+        digest = hashlib.md5((tmp_path / file).read_bytes()).hexdigest()
+        monkeypatch.setitem(formats.CIFAR10_BATCHES, file, digest)
     dataset = load_dataset("cifar10_holdout", tmp_path, validation_size=2)
     np.testing.assert_array_equal(all_arrays(dataset)[0], images[:20])
     np.testing.assert_array_equal(all_arrays(dataset)[1], labels[:20])
