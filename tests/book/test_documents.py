@@ -13,12 +13,13 @@ import numpy as np
 import papermill
 import pytest
 import yaml
-from conftest import NOTEBOOKS, ROOT
+from conftest import NOTEBOOKS, ROOT, SCOREBOARD
 from helpers import commands
 from PIL import Image
 
 from lib.data.datasets import load_dataset
-from lib.notebook.parameters import NotebookSource, check_names, check_types
+from lib.findings import FINDINGS
+from lib.notebook.parameters import NotebookSource, check_names, check_types, experiments_of
 
 SMALL = {"preset": "smoke", "epochs": "2", "num_members": "2", "engine": "sequential"}
 
@@ -111,7 +112,8 @@ def test_papermill_line_of_a_notebook_passes_its_checks(path):
     source = NotebookSource.read(path)
     check_names(given, source.annotations)
     check_types(given, source.annotations, source.defaults)
-    source.experiments(source.defaults | given)
+    if path != SCOREBOARD:
+        experiments_of(FINDINGS[path.stem.partition("_")[2]], source.defaults | given)
 
 
 def given_by(options: list[str]) -> dict:
