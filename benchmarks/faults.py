@@ -55,6 +55,7 @@ runs_dir: str = None  # the run store
 results_dir: str = None  # for the verdicts
 data_dir: str = None  # of datasets
 engine: str = None  # of training
+scheduler: str = None  # of training
 jobs: int = None  # of training""",
     """import numpy as np
 from lib import metrics

@@ -132,13 +132,15 @@ def api(root: Path) -> str:
         modules = sorted(path.stem for path in place.glob("[!_]*.py"))
         if place.stem == "metrics":  # whose names are imported from the folder, and documented there
             modules = [module for module in modules if f"from lib.metrics.{module} import" not in top]
-        parts.append(f"(lib-{place.stem})=\n## {place.stem}\n\n{_automodule(place.stem)}")
+        members = not place.is_dir() or place.stem == "metrics"  # others only pass on what their modules document
+        parts.append(f"(lib-{place.stem})=\n## {place.stem}\n\n{_automodule(place.stem, members)}")
         parts += [f"### {place.stem}.{module}\n\n{_automodule(f'{place.stem}.{module}')}" for module in modules]
     return markdown_table(["", ""], rows) + "\n" + "\n".join(parts)
 
 
-def _automodule(name: str) -> str:
-    return f"```{{eval-rst}}\n.. automodule:: lib.{name}\n```\n"
+def _automodule(name: str, members: bool = True) -> str:
+    options = "" if members else "   :no-members:\n"
+    return f"```{{eval-rst}}\n.. automodule:: lib.{name}\n{options}```\n"
 
 
 # The cluster page

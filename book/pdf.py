@@ -87,8 +87,9 @@ def main(
     if not html.is_dir():
         sys.exit(f"{html} is missing: make book first")
     try:
+        path = browser()
         with sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(executable_path=browser())
+            chromium = playwright.chromium.launch(executable_path=path)
             joined(chromium.new_page(color_scheme="light"), html, chapters(root)).write(pdf)
     except (OneLineError, Error) as error:
         sys.exit(str(error).splitlines()[0])

@@ -320,7 +320,7 @@ def test_store_error_is_one_line(filled, lib, monkeypatch):
     def fail(folder):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("lib.run.runs.shutil.rmtree", fail)
+    monkeypatch.setattr("lib.run.store.shutil.rmtree", fail)
     code, _, err = lib("runs", "prune", "--yes", "--runs-dir", filled[0].root)
     assert code == 1
     assert err == f"error: cannot remove {filled[2].folder}: Permission denied\n"

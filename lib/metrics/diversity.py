@@ -156,7 +156,8 @@ def diversity_rmse(accuracies: ArrayLike, disagreements: ArrayLike, curve: Array
     no normalised diversity and are left out; nan when no other is there.
     """
     accuracies = valid_fraction("accuracies", accuracies)
-    return float(np.sqrt(np.mean(np.square(per_error(disagreements, accuracies) - curve)[accuracies < 1])))
+    squares = np.square(per_error(disagreements, accuracies) - curve)[accuracies < 1]
+    return float(np.sqrt(np.mean(squares))) if squares.size else float("nan")
 
 
 def _better_than_chance(reference_accuracy: ArrayLike, num_classes: int) -> np.ndarray:

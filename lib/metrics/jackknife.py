@@ -1,7 +1,7 @@
 """How sure a number about few networks is: a jackknife over members beside a bootstrap over images, and what follows.
 
 A statistic is a function of the indices of the members, which are all different, and of the images, which may repeat.
-A percentile bootstrap over few members is no interval: `benchmarks/coverage.py` has the numbers. Sources: Efron and
+A percentile bootstrap over few members is no interval: `benchmarks/intervals.py` has the numbers. Sources: Efron and
 Stein (1981) for the jackknife's variance, which is too large rather than too small; Satterthwaite (1946) for degrees of
 freedom; Berger (1982) for `extreme`; Clopper and Pearson (1934); Griffing (1956) and Graybill and Wang (1980) for
 `equidistant`.

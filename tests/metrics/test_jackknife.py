@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, ttest_1samp
 
-from benchmarks import coverage
+from benchmarks import intervals as coverage
 from lib.findings.claim import Criterion
 from lib.findings.judging import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, verdict
 from lib.metrics.intervals import bootstrap

@@ -116,7 +116,7 @@ def test_notebook_executes_and_shows_every_figure(path, executed_notebooks):
         kinds = [kind for output in cell.outputs for kind in output.get("data", {})]
         assert not [output for output in cell.outputs if output.output_type == "error"]
         assert not [output for output in cell.outputs if output.get("name") == "stderr" and "Warning" in output.text]
-        assert kinds.count("image/png") == bool(re.search(r"figure = \w*plots\.", cell.source))
+        assert kinds.count("image/png") == bool(re.search(r"^figure = ", cell.source, re.MULTILINE))
 
 
 def test_notebooks_judge_every_claim(executed_notebooks):

@@ -37,7 +37,7 @@ def test_name_follows_what_decides_the_result(tmp_path):
 
 
 def test_cells_that_say_the_same_in_other_words_are_one(tmp_path):
-    (path := tmp_path / "page.ipynb").write_text(notebook("rate: float = 1.0\ncount: int = 2"))
+    (path := tmp_path / "page.ipynb").write_text(notebook("rate: float = None\ncount: int = 2"))
     planned = plan([path, path], [{"rate": [1, 1.0, None], "count": [2]}, {"count": 2}], tmp_path)
     assert [cell.given["rate"] for cell in planned.cells] == [1, None]
 

@@ -1,6 +1,6 @@
 """How often a 95 % interval holds the truth: the percentile bootstrap over few runs, and what judges claims now.
 
-    python benchmarks/coverage.py
+    python benchmarks/intervals.py
 
 Networks are imitated, so that the truth is known: logits are a signal that all runs share, plus directions that each
 run draws, plus what its checkpoints or samples add. Each of seven claims is judged again and again from new runs and
@@ -371,7 +371,7 @@ def main(
     content = report.content
     print("\n".join([content["command"], circumstances(content), "", aligned(*table(content["rows"]))]))
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
-    (output or RESULTS / "coverage.json").write_text(text, encoding="utf-8")
+    (output or RESULTS / "intervals.json").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
