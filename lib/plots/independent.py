@@ -27,7 +27,7 @@ def _panels(matrices: Mapping[str, np.ndarray], label: str, highest: float, colo
     """One panel a network, with the numbers; colours from 0 to `highest`, the same in all panels."""
     columns = min(len(matrices), 2)  # more would be too narrow for a phone
     rows = -(-len(matrices) // columns)
-    figure, grid = plt.subplots(rows, columns, figsize=(0.8 + 3.6 * columns, 1 + 4 * rows), squeeze=False)
+    figure, grid = plt.subplots(rows, columns, figsize=(0.4 + 3.5 * columns, 1 + 3.9 * rows), squeeze=False)
     for axes in grid.flat[len(matrices) :]:
         axes.remove()
     tables = {}
