@@ -65,10 +65,11 @@ def joined(page: Page, html: Path, parts: list[tuple[str, list[str]]]) -> PdfWri
             for number, sheet in enumerate(chapter.pages, start):
                 links += [(number, note.get_object(), address) for note in sheet.pop("/Annots", [])]
             writer.append(chapter, import_outline=False)
-            above = writer.add_outline_item(caption, start) if caption and name == names[0] else above
-            own = writer.add_outline_item(headings[0][0], start, parent=above)
+            above = writer.add_outline_item(title=caption, page_number=start) if caption and name == names[0] else above
+            own = writer.add_outline_item(title=headings[0][0], page_number=start, parent=above)
             for words, anchor in headings[1:]:
-                writer.add_outline_item(words, places.get(f"{address}#{anchor}", start), parent=own)
+                place = places.get(f"{address}#{anchor}", start)
+                writer.add_outline_item(title=words, page_number=place, parent=own)
     for number, note, address in links:
         target = f"{address}#{note['/Dest'][1:]}" if "/Dest" in note else str(note.get("/A", {}).get("/URI", ""))
         found = {"target_page_index": places.get(target, places.get(target.partition("#")[0]))}
