@@ -8,6 +8,7 @@ from typing import Any
 from lib.findings import CLAIMS, FINDINGS
 from lib.findings.judging import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, VERDICTS, Result
 from lib.findings.records import numbers, read_results
+from lib.notebook.scoreboard import remarks
 from lib.notebook.tables import SETTINGS, SIGNS, interval_text, number_text
 
 __all__ = ["FINDINGS", "VERDICTS", "Result", "read_results"]
@@ -52,13 +53,6 @@ def page_title(notebook: Path) -> str:
     """The first heading of a notebook, or its name."""
     lines = "\n".join(_prose(notebook)).splitlines()
     return next((line[2:].strip() for line in lines if line.startswith("# ")), notebook.stem)
-
-
-def remarks(notebook: Path) -> list[str]:
-    """What a page says of how to read it: the items of that section, as Markdown, in their order."""
-    section = next((text for text in _prose(notebook) if text.startswith("## How to read it")), "")
-    _, *items = section.split("\n- ")
-    return [" ".join(item.split()) for item in items]
 
 
 def _prose(notebook: Path) -> list[str]:
