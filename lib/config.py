@@ -53,11 +53,11 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
 
 _OURS = {"pixel_scaling": "standardize", "sampling": "permutation"}
 
-#: The four sizes of the project. `architectures` are those of pages that compare networks, `sampled_architectures` of
+#: The sizes of the project. `architectures` are those of pages that compare networks, `sampled_architectures` of
 #: those that sample around them, which costs more. `num_images` is on how many test images pages evaluate many
 #: networks: on all where it is not said; `num_samples` how many samples a method has around a run, on pages about
-#: ensembles and in the plane of diversity and accuracy. What else a preset does not say (and `epochs` of an
-#: architecture it does not name) is as in `PROTOCOLS`.
+#: ensembles and in the plane of diversity and accuracy; `by_network` has settings of some networks alone. What else a
+#: preset does not say (and `epochs` of an architecture it does not name) is as in `PROTOCOLS`.
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": _OURS
     | {
@@ -100,6 +100,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": {},
         "validation_size": 500,
     },
+}
+PRESETS["reference"] = PRESETS["paper"] | {
+    "purpose": "the reference run of the book: the paper's protocol as far as two cores bring it, in days",
+    "dataset": "cifar10_holdout",
+    "epochs": {"resnet20_v1": 20},
+    "by_network": {"medium_cnn": {"num_members": 5}, "resnet20_v1": {"num_members": 4, "batch_size": 128}},
 }
 
 PIXEL_SCALINGS = ("standardize", "raw", "mean-image")
@@ -272,6 +278,7 @@ class Experiment:
         protocol = PROTOCOLS[architecture]
         settings = {name: value for name, value in PRESETS[preset].items() if name in allowed}
         settings["epochs"] = settings["epochs"].get(architecture, protocol["epochs"])
+        settings |= PRESETS[preset].get("by_network", {}).get(architecture, {})
         return cls(**{"seed": 0, "architecture": architecture, **protocol, **settings, **given}, preset=preset)
 
     def members(self, dataset_name: str, dataset_hash: str) -> list[MemberConfig]:

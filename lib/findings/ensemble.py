@@ -14,7 +14,11 @@ from lib.findings.claim import Criterion, Finding, Statistic, claim
 from lib.metrics.ensembles import METRICS, of_distinct, scores_by_example
 from lib.subspaces.methods import METHODS, WITHIN_RUN
 
-FINDING = Finding("07_ensemble", ranges={"max_subsets": (1, math.inf)})
+FINDING = Finding(
+    "07_ensemble",
+    settings={"reference": {"architectures": ["medium_cnn"]}},
+    ranges={"max_subsets": (1, math.inf)},
+)
 
 
 @claim("ensemble/accuracy", "averaging independent solutions beats one", figure="8", criterion=Criterion(">", 0))

@@ -15,7 +15,11 @@ from lib.findings.claim import Criterion, Finding, Statistic, claim
 from lib.metrics.intervals import mean_over
 from lib.subspaces.methods import NATURAL_SCALES
 
-FINDING = Finding("05_radial", ranges={"num_radii": (2, inf), "num_angles": (2, inf), "num_map_images": (1, inf)})
+FINDING = Finding(
+    "05_radial",
+    settings={"reference": {"architectures": ["medium_cnn"]}},
+    ranges={"num_radii": (2, inf), "num_angles": (2, inf), "num_map_images": (1, inf)},
+)
 
 #: Radii at which `radial/valley` looks; the solution itself is in the middle.
 FACTORS = np.linspace(0.8, 1.2, 5)

@@ -26,6 +26,7 @@ FINDING = Finding(
         "quick": {"architectures": ["small_cnn"], "num_members": 3, "epochs": 2},
         "full": {"architectures": ["small_cnn"], "num_members": 5},
         "paper": {"architectures": ["small_cnn"], "num_members": 5},
+        "reference": {"architectures": ["small_cnn"], "num_members": 4, "epochs": 20},
     },
 )
 

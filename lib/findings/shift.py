@@ -16,7 +16,11 @@ from lib.findings.claim import Criterion, Finding, Statistic, claim
 from lib.metrics import area_under_roc, jensen_shannon_by_example, predictive_entropy
 from lib.metrics.ensembles import of_distinct, scores_by_example
 
-FINDING = Finding("08_shift", ranges={"num_foreign": (1, math.inf)})
+FINDING = Finding(
+    "08_shift",
+    settings={"reference": {"architectures": ["medium_cnn"]}},
+    ranges={"num_foreign": (1, math.inf)},
+)
 
 
 @claim("shift/ensemble", "the ensemble stays ahead under shift", figure="9 left, middle", criterion=Criterion(">", 0))
