@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from IPython import get_ipython
 from matplotlib.figure import Figure
 
@@ -32,6 +33,7 @@ from lib.notebook.tables import circumstances, claims_table, settings_of, settin
 from lib.plots.downloads import take_away
 from lib.plots.style import use_style
 from lib.run.engines import check_engine, default_device
+from lib.run.files import write_atomically
 from lib.run.provenance import commit, others
 from lib.run.store import Run, RunStore, StoreError
 from lib.subspaces.methods import RANK
@@ -153,12 +155,21 @@ class Page:
         context = settings_of(experiment) | {"dataset": self.dataset.name, "architecture": experiment.architecture}
         context |= {"preset": experiment.preset, "members": self.keys.get(experiment.architecture, [])}
         judged = judge(claim, context, self.commit, **arrays)
-        folder = self.parameters["results_dir"] or self.store.root / "claims"
         try:
-            write_result(judged, Path(folder))
+            write_result(judged, self.folder)
         except StoreError as error:
             raise StoreError(f"{error}; the parameter results_dir says where verdicts go") from None
         self.results.append(judged)
+
+    @property
+    def folder(self) -> Path:
+        """Where verdicts and tables of numbers are written."""
+        return Path(self.parameters["results_dir"] or self.store.root / "claims").expanduser()
+
+    def record(self, name: str, table: pd.DataFrame) -> None:
+        """Write a table of numbers beside the verdicts, `<finding>/<name>.csv`, with the data and preset they are of."""
+        table = table.assign(dataset=self.dataset.name, preset=self.experiments[0].preset)
+        write_atomically(self.folder / self.finding.name / f"{name}.csv", table.to_csv(index=False).encode())
 
     def verdicts(self) -> None:
         """Show the claims of this page with their verdicts and intervals."""
