@@ -26,6 +26,7 @@ from lib.data.formats import (
 )
 from lib.data.sources import SOURCES, data_root, find
 from lib.errors import unknown
+from lib.run.files import local_path
 
 if TYPE_CHECKING:
     from lib.data.streaming import StreamedImages
@@ -206,10 +207,10 @@ def load_dataset(
         size = int(match[1] or SIZE)
         if size < 8:
             raise DatasetError(f"{name}: expected images of at least 8 by 8")
-        path = Path(match[2]).expanduser().resolve()
+        path = local_path(match[2], "dataset")
         # Only the folders are looked at, as there may be a million files.
         return _load(path, root, validation_size, size, workers, _modified(path, "*/*/") if path.is_dir() else ())
-    path = Path(name).expanduser().resolve()
+    path = local_path(name, "dataset")
     if str(name).strip() and path.exists():
         return _load(path, root, validation_size, modified=_modified(path, "**/*"))
     paths = ("a path to a folder of images", "an .npz file", "imagefolder:PATH", "imagefolder@SIZE:PATH")

@@ -5,7 +5,7 @@ import hashlib
 import io
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from lib.errors import OneLineError
+from lib.run.store import CLAIMS
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,6 +28,8 @@ FASHION_MNIST_CLASSES = (
 IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 # Images and labels of one split as Keras and MedMNIST call them.
 NPZ_NAMES = (("x_{}", "y_{}"), ("{}_images", "{}_labels"))
+# What people call their validation images, beside `train` and `test`.
+VALIDATION_NAMES = ("val", "valid", "validation", "dev")
 
 
 class DatasetError(OneLineError, ValueError):
@@ -56,8 +59,17 @@ def reading(path: str | Path) -> Iterator[None]:
 
 
 def folder_name(stem: str, otherwise: str) -> str:
-    """A name for folders made of a file's, which may be anything."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).lstrip(".")[:100] or otherwise
+    """A name for folders made of a file's, which may be anything; not that of the store's folder of verdicts."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).lstrip(".")[:100] or otherwise
+    return f"{name}-data" if name.lower() == CLAIMS else name
+
+
+def validation_name(source: object, there: Callable[[str], bool]) -> str | None:
+    """The one of VALIDATION_NAMES that is there, None where none is; DatasetError for several."""
+    found = [name for name in VALIDATION_NAMES if there(name)]
+    if len(found) > 1:
+        raise DatasetError(f"{source}: expected one set of validation images, got {' and '.join(found)}")
+    return found[0] if found else None
 
 
 def checked(images: np.ndarray, labels: np.ndarray, source: object, num_classes: int | None) -> Arrays:
@@ -191,13 +203,29 @@ def read_image(path: str | Path) -> "Image.Image":
 
 
 def list_image_folder(folder: Path, names: Sequence[str]) -> "list[ImageFolder]":
-    """torchvision's lists of `<name>/<class>/*`, which must all have the same classes, at least two."""
-    from torchvision.datasets import ImageFolder  # takes more than a second, which only folders of images need
+    """torchvision's lists of `<name>/<class>/*`, which must all have the same classes, at least two.
+
+    What is hidden, by a name that begins with a dot, is left out: `.ipynb_checkpoints` holds copies.
+    """
+    # These take more than a second, which only folders of images need.
+    from torchvision.datasets import ImageFolder
+    from torchvision.datasets.folder import is_image_file
+
+    class Visible(ImageFolder):
+        def __init__(self, root: Path):
+            def counts(path: str) -> bool:
+                return is_image_file(path) and "/." not in Path(path).relative_to(root).as_posix()
+
+            super().__init__(str(root), is_valid_file=counts)
+
+        def find_classes(self, directory: str) -> tuple[list[str], dict[str, int]]:
+            classes = [name for name in super().find_classes(directory)[0] if name[0] != "."]
+            return classes, {name: number for number, name in enumerate(classes)}
 
     where = " and ".join(f"{name}/<class>/" for name in names)
     try:
-        splits = [ImageFolder(str(folder / name)) for name in names]
-    except OSError as error:
+        splits = [Visible(folder / name) for name in names]
+    except (OSError, ValueError) as error:
         raise DatasetError(f"{folder}: expected images in {where} ({' '.join(str(error).split())})") from error
     classes = set(splits[0].classes)
     odd = sorted(set().union(*(classes.symmetric_difference(split.classes) for split in splits)))
@@ -208,11 +236,12 @@ def list_image_folder(folder: Path, names: Sequence[str]) -> "list[ImageFolder]"
 
 
 def read_image_folder(folder: Path) -> RawDataset:
-    """Read `train/<class>/*`, `test/<class>/*` and, where there is one, `val/<class>/*`: images of one size.
+    """Read `train/<class>/*`, `test/<class>/*` and, by one of VALIDATION_NAMES, `val/<class>/*`: images of one size.
 
     The images stay grey (C = 1) where all of them are, otherwise they become RGB (C = 3).
     """
-    names = ["train", "test", *(["val"] if (folder / "val").is_dir() else [])]
+    validation = validation_name(folder, lambda name: (folder / name).is_dir())
+    names = ["train", "test", *([validation] if validation else [])]
     splits = dict(zip(names, list_image_folder(folder, names), strict=True))
     images = {path: read_image(path) for split in splits.values() for path, _ in split.samples}
     sizes = {image.size: path for path, image in images.items()}
@@ -225,24 +254,24 @@ def read_image_folder(folder: Path) -> RawDataset:
         pixels = np.stack([np.asarray(images[path].convert(mode)) for path, _ in split.samples])
         arrays[name] = checked(pixels, np.array(split.targets), folder / name, len(split.classes))
     classes = tuple(splits["train"].classes)
-    return RawDataset(arrays["train"], arrays.get("val"), arrays["test"], classes, sorted_by_class=True)
+    return RawDataset(arrays["train"], arrays.get(validation), arrays["test"], classes, sorted_by_class=True)
 
 
 def read_npz(path: Path) -> RawDataset:
     """Read `x_train, y_train, x_test, y_test` (Keras) or `train_images, …, test_labels` (MedMNIST), never a pickle.
 
     Images are uint8 `(n, H, W)` or `(n, H, W, C)`, labels integers 0..K-1 of shape `(n,)` or `(n, 1)`; `x_val, y_val`
-    or `val_images, val_labels` may be there too.
+    or `val_images, val_labels` may be there too, or another of VALIDATION_NAMES.
     """
     if not zipfile.is_zipfile(path):
         raise DatasetError(f"{path}: not an .npz file (a zip archive of arrays), or a truncated one")
     with reading(path), np.load(path) as archive:
         images, labels = NPZ_NAMES["train_images" in archive]
+        validation = validation_name(path, lambda name: images.format(name) in archive)
         arrays, count = {}, None
-        for split in ("train", "test", "val"):
-            if split != "val" or images.format(split) in archive:
-                pair = archive[images.format(split)], archive[labels.format(split)]
-                arrays[split] = checked(*pair, f"{path} ({split})", count)
-                count = count or int(arrays[split][1].max()) + 1
+        for split in ("train", "test", *([validation] if validation else [])):
+            pair = archive[images.format(split)], archive[labels.format(split)]
+            arrays[split] = checked(*pair, f"{path} ({split})", count)
+            count = count or int(arrays[split][1].max()) + 1
     classes = tuple(map(str, range(count)))
-    return RawDataset(arrays["train"], arrays.get("val"), arrays["test"], classes, sorted_by_class=True)
+    return RawDataset(arrays["train"], arrays.get(validation), arrays["test"], classes, sorted_by_class=True)

@@ -18,6 +18,7 @@ from lib.data.formats import (
     read_fashion_mnist,
     read_svhn,
 )
+from lib.run.files import local_path
 
 
 class Source(NamedTuple):
@@ -74,7 +75,7 @@ def data_root(root: str | Path | None = None) -> Path:
     """The folder for datasets: `root`, else $DATA_DIR, else `data` in the checkout of this file, else ./data."""
     checkout = Path(__file__).parents[2]
     otherwise = (checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()) / "data"
-    return Path(root or os.environ.get("DATA_DIR") or otherwise).expanduser().resolve()
+    return local_path(root or os.environ.get("DATA_DIR") or otherwise, "data_dir")
 
 
 def locate(name: str, root: Path) -> Path | None:

@@ -18,8 +18,9 @@ from loky import cpu_count
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lib.data.formats import DatasetError, RawDataset, list_image_folder, read_image, reading
+from lib.data.formats import DatasetError, RawDataset, list_image_folder, read_image, reading, validation_name
 from lib.errors import ConfigError
+from lib.run.files import local_path
 
 #: For evaluation the shorter side becomes this many times the size, of which the middle is cut out: 256 for 224.
 MARGIN = 256 / 224
@@ -131,14 +132,16 @@ class StreamedImages:
 def read_stream(folder: Path, size: int, workers: int | None) -> RawDataset:
     """List `train/<class>/*` and `val/<class>/*`, as ImageNet is usually unpacked, as images of that size.
 
-    The `val` folder gives the test images, shuffled with a fixed seed, so that the first ones are not all of one class.
-    `workers` processes decode, None for one a core; it changes no pixel. Raises DatasetError or ConfigError, one line.
+    The `val` folder, or another of VALIDATION_NAMES, gives the test images, shuffled with a fixed seed, so that the
+    first ones are not all of one class. `workers` processes decode, None for one a core; it changes no pixel. Raises
+    DatasetError or ConfigError, one line.
     """
     workers = cpu_count() if workers is None else workers
     if workers < 0:
         raise ConfigError(f"batch_workers must be at least 0, got {workers}")
     splits = []
-    for listed in list_image_folder(folder, ("train", "val")):
+    validation = validation_name(folder, lambda name: (folder / name).is_dir())
+    for listed in list_image_folder(folder, ("train", validation or "val")):
         paths = np.array([os.fsencode(os.path.relpath(path, listed.root)) for path, _ in listed.samples])
         images = StreamedImages(Path(listed.root), paths, size, round(size * MARGIN), workers)
         splits.append((images, np.array(listed.targets, dtype=np.int64)))
@@ -156,7 +159,7 @@ def imagenet_c(images: StreamedImages, folder: str | Path, severity: int) -> Str
     """
     from lib.data.corruptions import BENCHMARK  # workers that train need none of its imports
 
-    folder = Path(folder).expanduser().resolve()
+    folder = local_path(folder, "imagenet_c_dir")
     if not isinstance(images, StreamedImages):
         raise DatasetError("ImageNet-C holds files of streamed test images, got images in memory")
     parts = [f"{name}/{severity}" for name in BENCHMARK]

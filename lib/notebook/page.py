@@ -25,7 +25,7 @@ from lib.errors import ConfigError
 from lib.findings import FINDINGS
 from lib.findings.claim import Finding
 from lib.findings.judging import Result, judge
-from lib.findings.records import read_results, write_result
+from lib.findings.records import numbers, read_results, write_result
 from lib.models.networks import Network
 from lib.models.predict import predict
 from lib.notebook.parameters import check_parameters, experiments_of
@@ -33,9 +33,9 @@ from lib.notebook.tables import circumstances, claims_table, settings_of, settin
 from lib.plots.downloads import take_away
 from lib.plots.style import use_style
 from lib.run.engines import check_engine, default_device
-from lib.run.files import write_atomically
+from lib.run.files import check_writable, local_path, write_atomically
 from lib.run.provenance import commit, others
-from lib.run.store import Run, RunStore, StoreError
+from lib.run.store import CLAIMS, Run, RunStore
 from lib.subspaces.methods import RANK
 from lib.subspaces.samples import Sampler, given_scales
 from lib.training.ensemble import Runs, train_ensemble
@@ -155,19 +155,16 @@ class Page:
         context = settings_of(experiment) | {"dataset": self.dataset.name, "architecture": experiment.architecture}
         context |= {"preset": experiment.preset, "members": self.keys.get(experiment.architecture, [])}
         judged = judge(claim, context, self.commit, **arrays)
-        try:
-            write_result(judged, self.folder)
-        except StoreError as error:
-            raise StoreError(f"{error}; the parameter results_dir says where verdicts go") from None
+        write_result(judged, self.folder)
         self.results.append(judged)
 
     @property
     def folder(self) -> Path:
         """Where verdicts and tables of numbers are written."""
-        return Path(self.parameters["results_dir"] or self.store.root / "claims").expanduser()
+        return local_path(self.parameters["results_dir"] or self.store.root / CLAIMS, "results_dir")
 
     def record(self, name: str, table: pd.DataFrame) -> None:
-        """Write a table of numbers beside the verdicts, `<finding>/<name>.csv`, with the data and preset they are of."""
+        """Write a table of numbers beside the verdicts, `<finding>/<name>.csv`, with its data and preset."""
         table = table.assign(dataset=self.dataset.name, preset=self.experiments[0].preset)
         write_atomically(self.folder / self.finding.name / f"{name}.csv", table.to_csv(index=False).encode())
 
@@ -213,25 +210,30 @@ def open_page(name: str) -> Page:
     given, finding = _given(), FINDINGS[name]
     check_engine(given["engine"], given["jobs"], given["scheduler"])
     page = Page(finding, experiments_of(finding, given), given, RunStore(given["runs_dir"]))
-    _ = page.test  # so that data that cannot be had stop the notebook here
+    # So that data that cannot be had, or a folder that cannot be written, stop the notebook here.
+    _ = page.test
+    check_writable(page.folder, "results_dir")
     return page
 
 
 def open_records() -> list[Result]:
-    """Check the parameters of the notebook that calls this, and read all verdicts below its `records_dir`.
+    """Check the parameters of the notebook that calls this, read all verdicts below `records_dir`, and write `csv`.
 
     Raises:
         ConfigError: a parameter that is not known or of the wrong type, no record where they are looked for, or one
             that is broken or was judged by another criterion.
+        StoreError: `csv` cannot be written.
     """
     given = _given()
-    folder = Path(given["records_dir"] or RunStore(given["runs_dir"]).root / "claims").expanduser()
+    folder = local_path(given["records_dir"] or RunStore(given["runs_dir"]).root / CLAIMS, "records_dir")
     try:
         results = read_results(folder)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     if not results:
         raise ConfigError(f"no verdicts in {folder}: run the other notebooks first, or say where with records_dir")
+    if given.get("csv"):
+        write_atomically(local_path(given["csv"], "csv"), numbers(results).to_csv(index=False).encode())
     return results
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import secrets
 import time
 from contextlib import suppress
@@ -14,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
 from lib.config import canonical_json
-from lib.errors import OneLineError
+from lib.errors import ConfigError, OneLineError
 
 #: Layout of the run store's files.
 FORMAT = 1
@@ -29,6 +30,26 @@ class StoreError(OneLineError):
 
 class DamagedRun(StoreError):
     """A file of the store is not what was written."""
+
+
+def local_path(path: str | Path, name: str) -> Path:
+    """The absolute path of a file or folder that a setting of that name gives, `~` being the user's home.
+
+    Raises `ConfigError` for an address: `s3://bucket` would make a folder `s3:`.
+    """
+    if re.match(r"[\w+.-]{2,}:/", str(path)):
+        raise ConfigError(f"{name} must be a path on this machine, got the address {path}")
+    try:
+        return Path(path).expanduser().resolve()
+    except RuntimeError:
+        raise ConfigError(f"{name} must be a path on this machine, got {path}, the home of nobody") from None
+
+
+def check_writable(folder: Path, name: str) -> None:
+    """Raise `ConfigError` where a folder cannot be written to, or be made; nothing is written."""
+    there = next(one for one in (folder, *folder.parents) if os.path.exists(one))
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"{name} must be a folder that can be written to, got {folder}")
 
 
 def write_atomically(path: Path, content: bytes) -> None:

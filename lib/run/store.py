@@ -12,12 +12,12 @@ import numpy as np
 from filelock import Timeout
 
 from lib.config import MemberConfig, canonical_json
-from lib.run.files import DamagedRun, StoreError, read_json, read_with_digest, sha256, write_with_digest
+from lib.run.files import DamagedRun, StoreError, local_path, read_json, read_with_digest, sha256, write_with_digest
 from lib.run.provenance import commit
 from lib.run.runs import Run, file_lock, locked, set_aside
 
-#: Folder of the derived arrays; no dataset's name begins with a dot.
-DERIVED = ".derived"
+#: Folders of the derived arrays and of the verdicts; no dataset has one of these names, see `lib.data.formats`.
+DERIVED, CLAIMS = ".derived", "claims"
 
 #: Pattern of a key, which runs and files of derived arrays have as their names.
 _KEY = "[0-9a-f]" * 64
@@ -39,7 +39,7 @@ class RunStore:
     """
 
     def __init__(self, root: str | Path | None = None):
-        self.root = (Path(root) if root is not None else default_runs_dir()).expanduser().resolve()
+        self.root = local_path(root if root is not None else default_runs_dir(), "runs_dir")
         self.commits: dict[Path, str] = {}
 
     def run(self, config: MemberConfig) -> Run:

@@ -25,7 +25,7 @@ from lib.findings.judging import Result
 from lib.findings.records import read_results
 from lib.notebook.parameters import NotebookSource, check_types, experiments_of
 from lib.run.engines import check_engine
-from lib.run.files import DamagedRun, read_file, sha256, write_atomically
+from lib.run.files import DamagedRun, local_path, read_file, sha256, write_atomically
 from lib.run.store import RunStore
 from lib.sweep.grid import combinations
 
@@ -194,7 +194,7 @@ def plan(
             for parameters in combinations(mapping, source.annotations):
                 cell = _cell(source, parameters, content_hash)
                 cells.setdefault(cell.name, cell)
-    return Sweep(list(cells.values()), Path(folder).expanduser().absolute(), engine, jobs, scheduler)
+    return Sweep(list(cells.values()), local_path(folder, "output"), engine, jobs, scheduler)
 
 
 def _cell(source: NotebookSource, parameters: Mapping[str, Any], content_hash: Callable[..., str | None]) -> Cell:

@@ -226,8 +226,28 @@ def test_image_folder_grey_with_validation(tmp_path: Path) -> None:
     assert dataset.image_shape == (6, 4, 1)
     assert [len(split.labels) for split in (dataset.train, dataset.val, dataset.test)] == [10, 10, 10]
     assert len(load_dataset(str(tmp_path), validation_size=4).train.labels) == 16
+    (tmp_path / "val").rename(tmp_path / "valid")
+    assert len(load_dataset(str(tmp_path)).val.labels) == 10
+    (tmp_path / "dev").mkdir()
+    assert fails(str(tmp_path)) == f"{tmp_path}: expected one set of validation images, got valid and dev"
+    (tmp_path / "dev").rmdir()
     Image.new("RGB", (4, 6)).save(tmp_path / "test" / "dog" / "0.png")  # one in colour, and all are RGB
     assert load_dataset(str(tmp_path)).image_shape == (6, 4, 3)
+
+
+def test_hidden_files_and_folders_are_no_images_and_no_classes(tmp_path: Path) -> None:
+    folder = tmp_path / ".cache" / "pets"  # only what is hidden below it counts
+    write_image_folder(folder)
+    before = load_dataset(str(folder))
+    for split in ("train", "test"):
+        for hidden in (".ipynb_checkpoints/0.png", "cat/.ipynb_checkpoints/0-checkpoint.png", "cat/._0.png"):
+            (folder / split / hidden).parent.mkdir(exist_ok=True)
+            (folder / split / hidden).write_bytes((folder / split / "cat" / "0.png").read_bytes())
+    assert load_dataset(str(folder)).classes == ("cat", "dog")
+    assert load_dataset(str(folder)).content_hash == before.content_hash
+    (folder / "test").rename(folder / "val")
+    folder.rename(tmp_path / "streamed")
+    assert len(load_dataset(f"imagefolder@8:{tmp_path / 'streamed'}", workers=0).train.labels) == 9
 
 
 def test_image_folder_damage(tmp_path: Path) -> None:
@@ -252,7 +272,7 @@ def test_image_folder_damage(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("names", formats.NPZ_NAMES)
-@pytest.mark.parametrize("splits", [("train", "test"), ("train", "val", "test")])
+@pytest.mark.parametrize("splits", [("train", "test"), ("train", "val", "test"), ("train", "validation", "test")])
 def test_npz(tmp_path: Path, names: tuple[str, str], splits: tuple[str, ...]) -> None:
     arrays = npz_arrays(*names, splits)
     column = names[1].format("train")
@@ -261,7 +281,7 @@ def test_npz(tmp_path: Path, names: tuple[str, str], splits: tuple[str, ...]) ->
     dataset = load_dataset(str(tmp_path / "mine.npz"))
     assert (dataset.name, dataset.classes, dataset.image_shape) == ("mine", ("0", "1", "2"), (5, 4, 1))
     np.testing.assert_array_equal(dataset.test.images[..., 0], arrays[names[0].format("test")])
-    assert len(dataset.train.labels) == (12 if "val" in splits else 11)
+    assert len(dataset.train.labels) == (12 if len(splits) == 3 else 11)
     by_content = {image.tobytes(): label for image, label in zip(*all_arrays(dataset), strict=True)}
     for image, label in zip(arrays[names[0].format("train")], arrays[column][:, 0], strict=True):
         assert by_content[image.tobytes()] == label
@@ -281,6 +301,7 @@ def test_npz(tmp_path: Path, names: tuple[str, str], splits: tuple[str, ...]) ->
         ({"y_test": np.full(12, -1)}, "(test): expected labels 0 to 2"),
         ({"y_test": None}, "'y_test is not a file in the archive'"),
         ({"x_val": random_images(3, 5, 4)}, "'y_val is not a file in the archive'"),
+        ({"x_val": 0, "x_valid": 0}, "expected one set of validation images, got val and valid"),
         ({"x_test": np.array([{}] * 12)}, "Object arrays cannot be loaded"),
     ],
 )
@@ -290,6 +311,11 @@ def test_npz_of_wrong_content(tmp_path: Path, change: dict, message: str) -> Non
     line = fails(str(path))
     assert message in line
     assert line.startswith(str(path))
+
+
+def test_dataset_is_not_called_as_the_folder_of_the_verdicts(tmp_path: Path) -> None:
+    np.savez(tmp_path / "Claims.npz", **npz_arrays())
+    assert load_dataset(str(tmp_path / "Claims.npz")).name == "Claims-data"
 
 
 def test_npz_damage(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from helpers import assert_same
 from IPython.core.formatters import DisplayFormatter
@@ -15,7 +16,6 @@ from lib.notebook import page as page_module
 from lib.notebook import tables
 from lib.notebook.page import open_page, open_records
 from lib.run.provenance import commit
-from lib.run.store import StoreError
 from lib.subspaces.methods import METHODS
 
 NOTEBOOK_CELL = """preset: str = "smoke"  # size
@@ -169,11 +169,15 @@ def test_page_judges_shows_and_records(open_with, tmp_path, capsys):
     assert (judged.verdict, judged.commit, judged.context["architecture"]) == ("reproduced", commit(), "resnet8_v1")
 
 
-def test_page_that_cannot_write_verdicts_names_the_parameter(open_with, tmp_path):
+def test_paths_are_expanded_and_checked_before_anything_is_trained(open_with, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert open_with(results_dir="~/claims", runs_dir="~/runs").folder == tmp_path / "claims"
+    for name in ("runs_dir", "results_dir", "data_dir", "dataset"):
+        with pytest.raises(ConfigError, match=f"^{name} must be a path on this machine, got the address s3://bucket$"):
+            open_with(**{name: "s3://bucket"})
     (tmp_path / "file").write_text("")
-    page = open_with(results_dir=str(tmp_path / "file" / "claims"))
-    with pytest.raises(StoreError, match=r"the parameter results_dir says where verdicts go$"):
-        page.judge("independent/orthogonal", weights=np.eye(3))
+    with pytest.raises(ConfigError, match=r"^results_dir must be a folder that can be written to"):
+        open_with(results_dir=str(tmp_path / "file" / "claims"))
 
 
 def shown_provenance(page, monkeypatch) -> dict[str, str]:
@@ -209,7 +213,7 @@ def test_provenance_of_one_commit_says_so(open_with, monkeypatch):
     assert {"preset", "parameters given", "data", "device", "versions", "run"} <= set(rows)
 
 
-RECORDS_CELL = "runs_dir: str = None  # store\nrecords_dir: str = None  # verdicts\n"
+RECORDS_CELL = "runs_dir: str = None  # store\nrecords_dir: str = None  # verdicts\ncsv: str = None  # numbers\n"
 
 
 @pytest.fixture
@@ -217,7 +221,7 @@ def open_records_with(monkeypatch, tmp_path):
     """A function that reads the records as in a notebook with those parameters."""
 
     def opened(**parameters):
-        values = {"runs_dir": str(tmp_path / "runs"), "records_dir": None} | parameters
+        values = {"runs_dir": str(tmp_path / "runs"), "records_dir": None, "csv": None} | parameters
         shell = Shell(values | {"In": [RECORDS_CELL]})
         monkeypatch.setattr(page_module, "get_ipython", lambda: shell)
         with plt.rc_context():
@@ -237,7 +241,10 @@ def test_records_are_those_of_the_store_or_of_a_folder(open_records_with, tmp_pa
     write_result(record(), tmp_path / "runs" / "claims")
     write_result(record(value=0.5), tmp_path / "other" / "02")
     assert [one.verdict for one in open_records_with()] == ["reproduced"]
-    assert [one.verdict for one in open_records_with(records_dir=str(tmp_path / "other"))] == ["not reproduced"]
+    csv = tmp_path / "new" / "numbers.csv"
+    results = open_records_with(records_dir=str(tmp_path / "other"), csv=str(csv))
+    assert [one.verdict for one in results] == ["not reproduced"]
+    assert pd.read_csv(csv)["value"].tolist() == [0.5]
 
 
 def test_records_that_are_broken_are_one_line(open_records_with, tmp_path):

@@ -3,15 +3,19 @@
 import errno
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lib.errors import ConfigError
 from lib.run import files
 from lib.run.files import (
     DamagedRun,
     StoreError,
     appears,
+    check_writable,
+    local_path,
     read_with_digest,
     write_atomically,
     write_with_digest,
@@ -25,6 +29,25 @@ def test_write_atomically_replaces_the_content_and_leaves_nothing_else(tmp_path)
     assert os.listdir(tmp_path / "deep") == ["file"]
     (tmp_path / "other").touch()
     assert (tmp_path / "deep" / "file").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_paths_are_those_of_this_machine(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert local_path("~/a", "data_dir") == local_path(Path("a"), "data_dir") == tmp_path / "a"
+    for address in ("s3://bucket/a", Path("gs://bucket"), "file:/a"):
+        with pytest.raises(ConfigError, match=r"^data_dir must be a path on this machine, got the address "):
+            local_path(address, "data_dir")
+    with pytest.raises(ConfigError, match=r"^data_dir must be a path on this machine, got ~nobody-of-that-name/a, "):
+        local_path("~nobody-of-that-name/a", "data_dir")
+
+
+def test_folder_that_cannot_be_written_is_told_before_it_is_needed(tmp_path):
+    check_writable(tmp_path / "new" / "folder", "results_dir")
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"^results_dir must be a folder that can be written to, got .*folder$"):
+        check_writable(tmp_path / "file" / "folder", "results_dir")
+    assert os.listdir(tmp_path) == ["file"]
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
