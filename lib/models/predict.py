@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -37,11 +38,11 @@ def as_pixels(images: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
 def _for_each_row(model: nn.Module, count: int, evaluate: Callable[[nn.Module, int], None]) -> None:
     """Call `evaluate(model, row)` for each row, on a CPU on as many threads as PyTorch has, each with its own model.
 
-    Networks side by side keep the cores busy, where those that share out one network wait for one another.
+    Networks side by side keep the cores busy, where those that share out one network wait for one another. So each has
+    one thread, however many rows there are: a network predicts the same to the bit alone and among others.
     """
-    threads = torch.get_num_threads() if next(model.parameters()).device.type == "cpu" else 1
-    if not 1 < threads <= count:
-        threads = 1
+    before = torch.get_num_threads()
+    threads = max(1, min(before, count)) if next(model.parameters()).device.type == "cpu" else 1
     finished = itertools.count(1)
 
     def share(first: int, own: nn.Module) -> None:
@@ -49,17 +50,14 @@ def _for_each_row(model: nn.Module, count: int, evaluate: Callable[[nn.Module, i
             evaluate(own, row)
             tell(next(finished))
 
+    last = (count - 1) % threads  # the model itself ends with the last row
+    models = [model if first == last else copy.deepcopy(model) for first in range(threads)]
     with progress("evaluating", count, "network", delay=PATIENCE) as tell:
-        if threads == 1:
-            share(0, model)
-            return
-        last = (count - 1) % threads  # the model itself ends with the last row, as it does on one thread
-        models = [model if first == last else copy.deepcopy(model) for first in range(threads)]
         try:
             with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
                 list(pool.map(share, range(threads), models))
         finally:
-            torch.set_num_threads(threads)
+            torch.set_num_threads(before)
 
 
 def predict(
@@ -75,8 +73,8 @@ def predict(
         model: the architecture, with its pixel normalisation; its own weights are overwritten, and dropout is off.
         weights: `(N, P)`; for `(P,)`, one network, the result is `(n, K)`.
         images: uint8 `(n, H, W, C)`, an array or streamed; of a stream no more than `CHUNK_BYTES` are in memory.
-        statistics: BatchNorm statistics `(N, S)` or `(S,)`; needed exactly by networks with BatchNorm: those stored
-            with the weights (`Trajectory.statistics`), or `fresh_statistics` for sampled weights.
+        statistics: BatchNorm statistics `(N, S)` or `(S,)`; needed exactly by networks with BatchNorm:
+            `fresh_statistics` for networks that are compared, all from the same images.
         batch_size: images in one pass; a good one for the device when left out.
 
     Raises:
@@ -91,7 +89,7 @@ def predict(
             f"images must have the shape (n, {', '.join(map(str, model.image_shape))}), got {images.shape}"
         )
     if statistics is None and batch_norms(model):
-        raise ValueError("statistics are needed by a network with BatchNorm: stored ones, or fresh_statistics(...)")
+        raise ValueError("statistics are needed by a network with BatchNorm: fresh_statistics(model, weights, images)")
     if statistics is not None and len(statistics) != len(weights):
         raise ValueError(f"statistics must have {len(weights)} rows, as weights, got {len(statistics)}")
     device = next(model.parameters()).device
@@ -115,20 +113,25 @@ def predict(
 
 
 def fresh_statistics(model: Network, weights: np.ndarray, images: np.ndarray, batch_size: int = 500) -> np.ndarray:
-    """BatchNorm statistics `(N, S)` of weights that no training has visited, `(S,)` for weights `(P,)`.
+    """BatchNorm statistics `(N, S)` of any weights, `(S,)` for weights `(P,)`: those of the same images for all.
 
-    They are plain averages over batches of training images, uint8 `(n, H, W, C)`, without augmentation, all of which
-    are in memory at once. S is 0 without BatchNorm. The model's own weights and statistics are overwritten.
+    They are averages over training images, uint8 `(n, H, W, C)`, without augmentation, all of which are in memory at
+    once. Each layer has the mean of what its batches have, so the batches are as nearly equal as can be and at most of
+    `batch_size`. S is 0 without BatchNorm, and no image is read. The model's own weights and statistics are
+    overwritten.
     """
     weights = np.asarray(weights, dtype=np.float32)
     if weights.ndim == 1:
         return fresh_statistics(model, weights[None], images, batch_size)[0]
-    pixels = as_pixels(images, next(model.parameters()).device)
     statistics = np.empty((len(weights), len(flatten_statistics(model))), dtype=np.float32)
+    if statistics.size == 0:
+        return statistics
+    pixels = as_pixels(images, next(model.parameters()).device)
+    batches = pixels.tensor_split(math.ceil(len(pixels) / batch_size))
 
     def evaluate(network: Network, row: int) -> None:
         load(network, weights[row])
-        update_bn(pixels.split(batch_size), network.eval())
+        update_bn(batches, network.eval())
         statistics[row] = flatten_statistics(network)
 
     _for_each_row(model, len(weights), evaluate)

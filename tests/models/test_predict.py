@@ -1,8 +1,11 @@
 """What flat weights predict, and the BatchNorm statistics that they need."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
+from torch.optim.swa_utils import update_bn
 
 from lib.models import weights as w
 from lib.models.layers import Dropout
@@ -100,9 +103,11 @@ def test_predict_is_the_same_to_the_bit_on_two_threads(architecture, two_threads
     rows = vectors(5, architecture)
     network = model(architecture, seed=9)
     stats = fresh_statistics(network, rows, images())
-    np.testing.assert_array_equal(w.flatten(network), rows[-1])
     together = predict(network, rows, images(), stats)
     np.testing.assert_array_equal(w.flatten(network), rows[-1])
+    # Alone it has no more threads than among others.
+    np.testing.assert_array_equal(stats[0], fresh_statistics(network, rows[0], images()))
+    np.testing.assert_array_equal(together[0], predict(network, rows[0], images(), stats[0]))
     assert torch.get_num_threads() == 2
     torch.set_num_threads(1)
     np.testing.assert_array_equal(stats, fresh_statistics(network, rows, images()))
@@ -172,6 +177,22 @@ def test_fresh_statistics_are_batch_averages():
     variances = torch.stack([batch.var(dim=(0, 2, 3)) for batch in batches]).mean(dim=0)
     np.testing.assert_allclose(statistics[:16], means, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(statistics[16:32], variances, rtol=1e-4, atol=1e-5)
+
+
+def test_fresh_statistics_are_those_of_update_bn_where_batches_are_equal():
+    network = trained_like()
+    vector = w.flatten(network)
+    expected = copy.deepcopy(network)
+    update_bn(as_pixels(images(40)).split(10), expected)
+    np.testing.assert_array_equal(fresh_statistics(network, vector, images(40), 10), w.flatten_statistics(expected))
+
+
+def test_fresh_statistics_do_not_mind_one_more_image():
+    vector = w.flatten(trained_like())
+    one, other = (fresh_statistics(model("resnet8_v1"), vector, images(count), 200) for count in (200, 201))
+    probs = [predict(model("resnet8_v1"), vector, images(), own) for own in (one, other)]
+    # A last batch of one image, counted like the first, was off by 0.1 and more.
+    np.testing.assert_allclose(*probs, atol=0.02)
 
 
 def test_fresh_statistics_make_evaluation_equal_training_mode_on_one_batch():
