@@ -1,6 +1,9 @@
 """The book as a PDF: what Chromium prints of some of its pages, joined."""
 
 import re
+import unicodedata
+from bisect import bisect
+from posixpath import join, normpath
 
 import pytest
 from conftest import ROOT
@@ -10,17 +13,18 @@ from book import pdf
 from lib.errors import OneLineError
 
 #: Pages with figures and folded code, and with formulas.
+PAGES = ["book/index", "notebooks/01_trajectories", "book/protocol", "book/spaces_and_metrics"]
 TOC = """
-root: book/index
+root: {}
 parts:
   - caption: Findings
     chapters:
-      - file: notebooks/01_trajectories
+      - file: {}
   - caption: Method
     chapters:
-      - file: book/protocol
-      - file: book/spaces_and_metrics
-"""
+      - file: {}
+      - file: {}
+""".format(*PAGES)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +47,9 @@ def test_chapters_are_those_of_the_book_in_its_order():
     assert [page for _, part in pdf.chapters(ROOT) for page in part] == listed
 
 
-def test_bookmarks_lead_to_their_headings(printed, texts):
+def bookmarks(printed):
+    """Level, title and number of the sheet of every bookmark."""
+
     def walk(items, level=0):
         for item in items:
             if isinstance(item, list):
@@ -51,13 +57,21 @@ def test_bookmarks_lead_to_their_headings(printed, texts):
             else:
                 yield level, item.title, printed.get_destination_page_number(item)
 
-    bookmarks = list(walk(printed.outline))
-    titles = [(level, title) for level, title, _ in bookmarks]
+    return list(walk(printed.outline))
+
+
+def letters(text):
+    """Without blanks, and without the ligatures that a font may have."""
+    return "".join(unicodedata.normalize("NFKC", text).split())
+
+
+def test_bookmarks_lead_to_their_headings(printed, texts):
+    titles = [(level, title) for level, title, _ in bookmarks(printed)]
     assert [title for level, title in titles if level == 0][-2:] == ["Findings", "Method"]
     assert (1, "Protocol") in titles
     assert (2, "Presets") in titles
-    for _, title, number in bookmarks:
-        assert title in ("Findings", "Method") or "".join(title.split()) in "".join(texts[number].split())
+    for _, title, number in bookmarks(printed):
+        assert title in ("Findings", "Method") or letters(title) in letters(texts[number])
 
 
 def test_sheets_are_numbered_and_formulas_typeset(texts):
@@ -66,13 +80,25 @@ def test_sheets_are_numbered_and_formulas_typeset(texts):
     assert not re.search(r"\\frac|\\\[|\\\(", "".join(texts))
 
 
-def test_links_lead_to_its_pages_or_to_the_web(printed):
-    within, addresses = 0, []
-    for page in printed.pages:
-        for link in (annotation.get_object() for annotation in page.get("/Annots", [])):
-            within += "/Dest" in link
-            addresses += [link["/A"]["/URI"]] if "/URI" in link.get("/A", {}) else []
-    assert within > 10
+def test_links_from_page_to_page_are_links_within_the_pdf_and_others_lead_to_the_web(printed, html):
+    titles = [mark[:2] for mark in bookmarks(printed)]
+    after_first = bookmarks(printed)[titles.index((0, "Findings")) :]
+    starts = [0, *(number for level, _, number in after_first if level == 1)]
+    within, addresses = set(), []
+    for number, sheet in enumerate(printed.pages):
+        for link in (annotation.get_object() for annotation in sheet.get("/Annots", [])):
+            if "/Dest" in link:
+                target = printed.get_page_number(link["/Dest"][0].get_object())
+                within.add((PAGES[bisect(starts, number) - 1], PAGES[bisect(starts, target) - 1]))
+            else:
+                addresses.append(link["/A"]["/URI"])
+    expected = set()
+    for page in PAGES:
+        article = re.search(r"<article.*</article>", (html / f"{page}.html").read_text("utf-8"), re.DOTALL)[0]
+        for target in re.findall(r'<a [^>]*href="([^":#]+)\.html[#"]', article):
+            expected.add((page, normpath(join(page, "..", target))))
+    assert {pair for pair in within if pair[0] != pair[1]} == {pair for pair in expected if pair[1] in PAGES}
+    assert len(expected) > 3
     assert addresses
     assert [address for address in addresses if not address.startswith("http")] == []
 
