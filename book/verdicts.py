@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from lib.findings import CLAIMS, FINDINGS
-from lib.findings.judging import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, VERDICTS, Result
+from lib.findings.judging import FAILS, HOLDS, INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, VERDICTS, Result, sentences
 from lib.findings.records import numbers, read_results
-from lib.notebook.scoreboard import remarks
 from lib.notebook.tables import SETTINGS, SIGNS, interval_text, number_text
 
 __all__ = ["FINDINGS", "VERDICTS", "Result", "read_results"]
@@ -22,8 +21,8 @@ def fragments(verdicts: dict[Path, list[Result]]) -> dict[str, str]:
         "scoreboard.md": scoreboard(results, pages),
         "scoreboard.csv": numbers(results).to_csv(index=False),
         "claims.md": claims_list(results, pages),
-        "reproduced.md": summary(verdicts, REPRODUCED),
-        "not_reproduced.md": summary(verdicts, NOT_REPRODUCED),
+        "reproduced.md": summary(verdicts, REPRODUCED, HOLDS),
+        "not_reproduced.md": summary(verdicts, NOT_REPRODUCED, FAILS),
         "inconclusive.md": summary(verdicts, INCONCLUSIVE),
         "changed.md": changed(verdicts),
         "counts.md": counts(results),
@@ -85,32 +84,33 @@ def run_of(result: Result) -> str:
 
 
 def counts(results: Sequence[Result]) -> str:
-    """How many verdicts of each kind there are, and what they were computed on."""
-    every = ", ".join(f"{count(results, verdict)} {badge(verdict)}" for verdict in VERDICTS)
+    """How many sentences have each verdict, and what they were judged on."""
+    every = ", ".join(f"{number} {badge(verdict)}" for verdict in VERDICTS if (number := count(results, verdict)))
     on = sorted({(code(result.context["dataset"]), code(result.context["preset"])) for result in results})
     where = "; ".join(f"{dataset}, preset {preset}" for dataset, preset in on)
-    return f"In this copy of the book: {every}. Computed on {where}.\n"
+    return f"In this copy of the book, by sentence and network: {every or 'no verdict'}. Judged on {where}.\n"
 
 
 def count(results: Sequence[Result], verdict: str) -> int:
-    """How many results have a verdict."""
-    return sum(result.verdict == verdict for result in results)
+    """How many sentences have a verdict, each counted once for several methods."""
+    return sum(one.verdict == verdict for one in sentences(results))
 
 
 def scoreboard(results: Sequence[Result], pages: dict[str, Path]) -> str:
     """Every verdict, one row each, with a link to its page, whose number it has."""
     rows = [
         [
-            f"[{result.claim.sentence}](#{anchor(result.claim.id)})",
-            result.claim.figure,
-            run_of(result),
             f"{badge(result.verdict)}<br>{found(result)}",
+            f"[{result.claim.sentence}](#{anchor(result.claim.id)})",
             result.claim.criterion,
+            result.claim.kind,
+            run_of(result),
+            result.claim.figure,
             page_link(pages[result.claim.id], str(int(pages[result.claim.id].stem[:2]))),
         ]
         for result in results
     ]
-    return markdown_table(["the paper says", "figure", "network", "verdict", "criterion", "page"], rows)
+    return markdown_table(["verdict", "the paper says", "criterion", "class", "network", "figure", "page"], rows)
 
 
 def claims_list(results: Sequence[Result], pages: dict[str, Path]) -> str:
@@ -122,8 +122,8 @@ def claims_list(results: Sequence[Result], pages: dict[str, Path]) -> str:
         function = f"{claim.statistic.__module__}.{claim.statistic.__name__}"
         lines = [
             f"**The paper says** (figure {claim.figure}): {claim.sentence}.",
-            f"**Statistic** ({{py:func}}`{function}`): {claim.measure}; **criterion:** {claim.criterion}",
-            *([f"**In the paper:** {claim.paper_value}"] if claim.paper_value else []),
+            f"**Statistic** ({{py:func}}`{function}`): {claim.measure}; **criterion:** {claim.criterion}; {claim.kind}",
+            *[f"**In the paper:** {value}" for value in claim.paper_values],
             f"**Here:** {here or 'no verdict in this copy of the book'}",
             *([f"**Page:** {page_link(pages[claim.id])}"] if claim.id in pages else []),
         ]
@@ -132,20 +132,13 @@ def claims_list(results: Sequence[Result], pages: dict[str, Path]) -> str:
     return "\n".join(parts)
 
 
-def summary(verdicts: dict[Path, list[Result]], verdict: str) -> str:
-    """The claims with one verdict, page by page; where it is not the best one, with what the page says of them."""
+def summary(verdicts: dict[Path, list[Result]], *wanted: str) -> str:
+    """The sentences with one of some verdicts, a paragraph a page."""
     parts = []
     for notebook, every in verdicts.items():
-        lines = [
-            f"- {result.claim.sentence}: **{found(result)}**, criterion {result.claim.criterion}, {run_of(result)}\n"
-            for result in every
-            if result.verdict == verdict
-        ]
-        if lines:
-            parts += [f"**{page_link(notebook)}**", "".join(lines)]
-            if verdict != REPRODUCED:
-                items = "".join(f"- {item}\n" for item in remarks(notebook))
-                parts.append(f":::{{dropdown}} What the page says of it\n\n{items}\n:::")
+        words = dict.fromkeys(one.words for one in sentences(every) if one.verdict in wanted)
+        if words:
+            parts.append(f"**{page_link(notebook)}**: {'; '.join(words)}.")
     return "\n\n".join(parts) + "\n" if parts else "None in this copy of the book.\n"
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lib.config import PRESETS, Experiment
+from lib.metrics.intervals import Estimate
 
 _OPERATORS = {
     ">=": (operator.ge, "≥"),
@@ -38,20 +39,27 @@ class Criterion:
         return bool(_OPERATORS[self.operator][0](value, self.threshold))
 
 
-@dataclass(frozen=True)
-class Statistic:
-    """A number as a function of the members and the images that it is computed from.
+#: What a claim can be. Only an inference is about more runs and images like these, and has an interval and a verdict.
+KINDS = INFERENCE, DESCRIPTION, IDENTITY = "inference", "description", "identity"
 
-    Attributes:
-        function: `function(members, images)`, with those of the two that are resampled, as index arrays; they may
-            repeat. nan where the number is undefined.
-        members: how many there are, where they are resampled.
-        images: alike. Neither is for a count.
+
+@dataclass(frozen=True)
+class PaperValue:
+    """A number of the paper: from `low` to `high`, where it has several, and where it stands.
+
+    `error` is that of reading it off a figure; `network` and `dataset` are those that it is of.
     """
 
-    function: Callable[..., float]
-    members: int | None = None
-    images: int | None = None
+    low: float
+    high: float
+    source: str
+    network: str
+    dataset: str = "cifar10"
+    error: float = 0.0
+
+    def __str__(self):
+        span = f"{self.low:g}" if self.low == self.high else f"{self.low:g} to {self.high:g}"
+        return f"{span} for {self.network} on {self.dataset}, {self.source}"
 
 
 @dataclass(frozen=True)
@@ -63,17 +71,22 @@ class Claim:
         sentence: the paper's, in our words.
         figure: of the paper.
         criterion: that the statistic must fulfil.
-        statistic: makes the `Statistic` from arrays, which it names and describes; the first paragraph of its
-            docstring says what it is.
-        paper_value: what the paper has for it, where that is known.
+        statistic: makes the `Estimate` from arrays, which it names and describes; the first paragraph of its docstring
+            says what it is.
+        kind: one of `KINDS`: inference; description, of the runs at hand, such as their largest; or identity, which is
+            true by construction.
+        family: the identifier with `{method}` for the method, where several methods share a sentence.
+        paper_values: the numbers that the paper has for it.
     """
 
     id: str
     sentence: str
     figure: str
     criterion: Criterion
-    statistic: Callable[..., Statistic]
-    paper_value: str | None = None
+    statistic: Callable[..., Estimate]
+    kind: str = INFERENCE
+    family: str = ""
+    paper_values: tuple[PaperValue, ...] = ()
 
     @property
     def measure(self) -> str:
@@ -96,7 +109,8 @@ def claim(
     *,
     figure: str,
     criterion: Criterion,
-    paper_value: str | None = None,
+    kind: str = INFERENCE,
+    paper_values: Iterable[PaperValue] = (),
     methods: Iterable[str] = ("",),
 ) -> Callable[[Callable], Callable]:
     """Make the function below it the statistic of a claim, or of one claim for each of the `methods`.
@@ -104,10 +118,10 @@ def claim(
     `{method}` in the identifier and in the sentence stands for the method's name.
     """
 
-    def register(statistic: Callable[..., Statistic]) -> Callable[..., Statistic]:
+    def register(statistic: Callable[..., Estimate]) -> Callable[..., Estimate]:
         for method in methods:
-            name = id.format(method=method)
-            CLAIMS[name] = Claim(name, sentence.format(method=method), figure, criterion, statistic, paper_value)
+            name, words = id.format(method=method), sentence.format(method=method)
+            CLAIMS[name] = Claim(name, words, figure, criterion, statistic, kind, id, tuple(paper_values))
         return statistic
 
     return register

@@ -1,8 +1,7 @@
 """Figures 6 and S6: at equal accuracy, independent solutions are more diverse than samples of one run.
 
-All networks are compared with one base, the first run. All labels are top labels: `independent (M - 1, n)` of the other
-runs, `samples (S, n)` around the base, `base (n,)`, and `targets (n,)` the true ones. Base and samples are not
-resampled.
+All labels are top labels: `solutions (M, n)` of the runs' final solutions, `samples (M, S, n)` around each of them, and
+`targets (n,)` the true ones. A network is compared with a base, and every run is the base in turn.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,9 +10,10 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from lib.findings.claim import Criterion, Finding, Statistic, claim
+from lib.findings.claim import Criterion, Finding, PaperValue, claim
 from lib.metrics import diversity_at_accuracy, diversity_rmse, flip_family_diversity
 from lib.metrics.comparison import Comparison, Points
+from lib.metrics.intervals import UNDEFINED, Estimate, interval, share
 from lib.subspaces.methods import METHOD_NAMES, METHODS
 
 FINDING = Finding("04_diversity", networks="sampled_architectures")
@@ -21,14 +21,19 @@ FINDING = Finding("04_diversity", networks="sampled_architectures")
 #: How many standard errors a point may lie outside the limits and still count as between them: what the claim says.
 TOLERANCE = 2.0
 
+#: Of the images, where each one fits the family to the samples around every run.
+FITTED_RESAMPLES = 100
 
-def mean_gap(independent: Points, samples: Points) -> float:
-    """How much more diverse independent solutions are than samples of the same accuracy, on average.
 
-    Solutions whose accuracy the samples do not reach are left out; nan where they reach none.
-    """
-    matched = diversity_at_accuracy(samples.accuracies, samples.diversities, independent.accuracies)
-    return _mean(independent.diversities - matched)
+def _compared(solutions: np.ndarray, others: np.ndarray, targets: np.ndarray, num_classes: int) -> list[Comparison]:
+    """`others (M, S, n)` beside the base that each row of them has."""
+    return [Comparison(own, base, targets, num_classes) for own, base in zip(others, solutions, strict=True)]
+
+
+def _every_pair(members: np.ndarray, count: int) -> np.ndarray:
+    """Which base and other solution count, of those members: bool `(count, count)`."""
+    chosen = np.isin(np.arange(count), members)
+    return chosen[:, None] & chosen & ~np.eye(count, dtype=bool)
 
 
 @claim(
@@ -38,19 +43,46 @@ def mean_gap(independent: Points, samples: Points) -> float:
     criterion=Criterion(">", 0),
     methods=METHODS,
 )
-def more_diverse(
-    independent: np.ndarray, samples: np.ndarray, base: np.ndarray, targets: np.ndarray, num_classes: int
-) -> Statistic:
+def more_diverse(solutions: np.ndarray, samples: np.ndarray, targets: np.ndarray, num_classes: int) -> Estimate:
     """Normalised diversity of independent solutions minus that of the method's samples at the same accuracy (isotonic
-    fit, no extrapolation).
+    fit, no extrapolation), every run the base in turn.
+
+    Each of two solutions is compared with the samples around the other one, where these reach its accuracy; the more
+    accurate one of two is mostly out of reach. Undefined where two solutions reach each other in neither direction.
     """
-    others = Comparison(independent, base, targets, num_classes)
-    around = Comparison(samples, base, targets, num_classes)
+    count = len(solutions)
+    others = _compared(solutions, np.broadcast_to(solutions, (count, *solutions.shape)), targets, num_classes)
+    around = _compared(solutions, samples, targets, num_classes)
+    reached = np.array(
+        [gaps(one.points(), own.points(), within=True) for one, own in zip(others, around, strict=True)]
+    )  # (bases, solutions)
+    reached = np.isfinite(reached) & _every_pair(np.arange(count), count)
+    if not (reached | reached.T | np.eye(count, dtype=bool)).all():
+        return UNDEFINED
+    share_of_pair = reached / np.maximum(reached + reached.T.astype(int), 1)
+
+    @cache
+    def matrix(images: bytes) -> np.ndarray:
+        drawn = np.frombuffer(images, dtype=np.int64)
+        points = zip(others, around, strict=True)
+        return np.array([gaps(one.points(drawn), own.points(drawn)) for one, own in points])
 
     def gap(members: np.ndarray, images: np.ndarray) -> float:
-        return mean_gap(others.points(images).chosen(members), around.points(images))
+        weights = share_of_pair * _every_pair(members, count)
+        return np.sum(np.where(weights > 0, matrix(images.tobytes()), 0) * weights) / weights.sum()
 
-    return Statistic(gap, members=len(independent), images=len(targets))
+    return interval(gap, members=count, images=len(targets))
+
+
+def gaps(independent: Points, samples: Points, within: bool = False) -> np.ndarray:
+    """How much more diverse each of N independent solutions is than samples of the same accuracy: `(N,)`.
+
+    Beyond the samples' accuracies their nearest end counts; or, `within` alone, it is nan.
+    """
+    accuracies = independent.accuracies
+    if not within:
+        accuracies = np.clip(accuracies, samples.accuracies.min(), samples.accuracies.max())
+    return independent.diversities - diversity_at_accuracy(samples.accuracies, samples.diversities, accuracies)
 
 
 def share_between_limits(points: Points, standard_errors: np.ndarray) -> float:
@@ -61,7 +93,8 @@ def share_between_limits(points: Points, standard_errors: np.ndarray) -> float:
     slack = TOLERANCE * standard_errors
     lower, upper = points.limits()
     outside = np.maximum(lower - slack - points.diversities, points.diversities - upper - slack)
-    return float((outside <= 0)[np.isfinite(outside)].mean())
+    between = (outside <= 0)[np.isfinite(outside)]
+    return float(between.mean()) if between.size else np.nan
 
 
 @claim(
@@ -70,19 +103,15 @@ def share_between_limits(points: Points, standard_errors: np.ndarray) -> float:
     figure="5, 6",
     criterion=Criterion(">=", 0.95),
 )
-def limits(labels: np.ndarray, base: np.ndarray, targets: np.ndarray, num_classes: int) -> Statistic:
+def limits(solutions: np.ndarray, samples: np.ndarray, targets: np.ndarray, num_classes: int) -> Estimate:
     """Share of points of all methods between the limits, tolerance 2 standard errors of the point.
 
-    `labels (N, n)`: of samples and independent solutions together.
+    Every run is the base of one share; `samples` are those of all methods together.
     """
-    every = Comparison(labels, base, targets, num_classes)
-    errors = every.standard_errors()
-    return Statistic(lambda images: share_between_limits(every.points(images), errors), images=len(targets))
-
-
-def mean_below_uncorrelated(points: Points) -> float:
-    """Mean distance of points below the uncorrelated limit, in normalised diversity; nan where none has errors."""
-    return _mean(points.limits()[1] - points.diversities)
+    count = len(solutions)
+    others = np.stack([np.delete(solutions, base, axis=0) for base in range(count)])  # (M, M - 1, n)
+    planes = _compared(solutions, np.concatenate([others, samples], axis=1), targets, num_classes)
+    return share([share_between_limits(one.points(), one.standard_errors()) for one in planes])
 
 
 @claim(
@@ -91,14 +120,17 @@ def mean_below_uncorrelated(points: Points) -> float:
     figure="6, App. D",
     criterion=Criterion(">", 0),
 )
-def below_uncorrelated(independent: np.ndarray, base: np.ndarray, targets: np.ndarray, num_classes: int) -> Statistic:
-    """Uncorrelated limit minus normalised diversity of independent solutions."""
-    others = Comparison(independent, base, targets, num_classes)
+def below_uncorrelated(solutions: np.ndarray, targets: np.ndarray, num_classes: int) -> Estimate:
+    """Uncorrelated limit minus normalised diversity of independent solutions, mean over all pairs."""
+    count = len(solutions)
+    planes = _compared(solutions, np.broadcast_to(solutions, (count, *solutions.shape)), targets, num_classes)
 
     def distance(members: np.ndarray, images: np.ndarray) -> float:
-        return mean_below_uncorrelated(others.points(images).chosen(members))
+        points = [planes[base].points(images) for base in members]
+        below = np.array([own.limits()[1] - own.diversities for own in points])
+        return below[_every_pair(members, count)[members]].mean()
 
-    return Statistic(distance, members=len(independent), images=len(targets))
+    return interval(distance, members=count, images=len(targets))
 
 
 def distances_from_curves(points: Points, exponent: float) -> list[float]:
@@ -120,20 +152,22 @@ def family_error(points: Points, exponent: float) -> float:
 
 
 def family_fit(
-    samples: np.ndarray, base: np.ndarray, targets: np.ndarray, num_classes: int
-) -> Callable[[np.ndarray], tuple[float, float]]:
-    """A function of images (indices, which may repeat): the exponent that fits best on them, and its `family_error`.
+    solutions: np.ndarray, samples: np.ndarray, targets: np.ndarray, num_classes: int
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """A function of images: for each run, the exponent that fits best, and its `family_error`, `(M,)` each.
 
-    `samples` are those of all methods together. What was fitted once is remembered, as a fit takes milliseconds, and
-    two claims need the same ones.
+    It is fitted on every second of the samples, those of all methods together, and compared on the others. What was
+    fitted once is remembered, as a fit takes milliseconds, and two claims need the same ones.
     """
-    around = Comparison(samples, base, targets, num_classes)
+    fitted = _compared(solutions, samples[:, ::2], targets, num_classes)
+    held_out = _compared(solutions, samples[:, 1::2], targets, num_classes)
 
     @cache
-    def fit(images: bytes) -> tuple[float, float]:
-        points = around.points(np.frombuffer(images, dtype=np.int64))
-        exponent = points.exponent()
-        return exponent, family_error(points, exponent)
+    def fit(images: bytes) -> tuple[np.ndarray, np.ndarray]:
+        drawn = np.frombuffer(images, dtype=np.int64)
+        exponents = [own.points(drawn).exponent() for own in fitted]
+        errors = [family_error(own.points(drawn), best) for own, best in zip(held_out, exponents, strict=True)]
+        return np.array(exponents), np.array(errors)
 
     return lambda images: fit(images.tobytes())
 
@@ -144,12 +178,19 @@ def family_fit(
     figure="S6",
     criterion=Criterion("<", 0),
 )
-def family(fit: Callable[[np.ndarray], tuple[float, float]], targets: np.ndarray) -> Statistic:
-    """RMSE of the best member of the family minus the smaller RMSE of the two limits.
+def family(fit: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], solutions: np.ndarray) -> Estimate:
+    """RMSE of the member of the family that fits half of the samples minus the smaller RMSE of the two limits, both on
+    the other half; mean over runs.
 
     `fit`: what `family_fit` gives.
     """
-    return Statistic(lambda images: fit(images)[1], images=len(targets))
+    count, images = solutions.shape
+    return interval(
+        lambda members, images: fit(images)[1][members].mean(),
+        members=count,
+        images=images,
+        resamples=FITTED_RESAMPLES,
+    )
 
 
 @claim(
@@ -157,14 +198,21 @@ def family(fit: Callable[[np.ndarray], tuple[float, float]], targets: np.ndarray
     "wrong labels flip more readily than right ones: the family's exponent lies between 0 and 1",
     figure="S6",
     criterion=Criterion("<", 1),
-    paper_value="0.22 for ResNet-20 on CIFAR-100",
+    paper_values=[PaperValue(0.22, 0.22, "figure S6", network="resnet20_v1", dataset="cifar100")],
 )
-def exponent(fit: Callable[[np.ndarray], tuple[float, float]], targets: np.ndarray) -> Statistic:
-    """Exponent e of the best member of the family, above 0 by its definition.
+def exponent(fit: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], solutions: np.ndarray) -> Estimate:
+    """Exponent e of the member of the family that fits half of the samples, geometric mean over runs.
 
-    `fit`: what `family_fit` gives.
+    It is above 0 by its definition. `fit`: what `family_fit` gives.
     """
-    return Statistic(lambda images: fit(images)[0], images=len(targets))
+    count, images = solutions.shape
+    return interval(
+        lambda members, images: np.exp(np.log(fit(images)[0][members]).mean()),
+        members=count,
+        images=images,
+        log=True,
+        resamples=FITTED_RESAMPLES,
+    )
 
 
 def matched_table(
@@ -201,8 +249,3 @@ def family_table(points: Mapping[str, Points]) -> pd.DataFrame:
         rows.append([network, f"{best:.2f}", *(f"{error:.3f}" for error in distances_from_curves(own, best))])
     columns = ["network", "best e", "RMSE of the family", "RMSE of the lower limit", "RMSE of the upper limit"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def _mean(values: np.ndarray) -> float:
-    """Mean of the values that are finite."""
-    return float(values[np.isfinite(values)].mean())

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib.data.datasets import Dataset, Split
+from lib.data.datasets import Split
 from lib.data.shift import Shift
 from lib.data.streaming import imagenet_c
 from lib.findings.claim import Finding
@@ -19,16 +19,14 @@ FINDING = Finding(
     "09_harder", settings={"reference": {"architectures": ["medium_cnn"], "num_members": 4, "epochs": 15}}
 )
 
+#: Data of at least so many classes are harder than those of page 4; only there the claims are judged.
+MANY_CLASSES = 100
+
 #: Runs in an ensemble: those of figure 10.
 SIZES = (1, 2, 4)
 
 #: Ensembles of each size whose scores are averaged, at most.
 ENSEMBLES = 50
-
-
-def is_evidence(dataset: Dataset, name: str | None) -> bool:
-    """Whether the claims are judged: on CIFAR-100 and on streamed images, where the page was given their `name`."""
-    return name is not None and (dataset.is_streamed or dataset.name == "cifar100")
 
 
 def corrupted(shift: Shift, severity: int, imagenet_c_dir: str | Path | None = None) -> Split:

@@ -1,15 +1,25 @@
-"""A claim judged by arrays: its statistic, the interval of it, and the verdict."""
+"""A claim judged by arrays: its estimate, and the verdict in words."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lib.config import canonical_json
 from lib.errors import unknown
-from lib.findings.claim import CLAIMS, Claim, Criterion
-from lib.metrics.intervals import Estimate, bootstrap
+from lib.findings.claim import CLAIMS, DESCRIPTION, IDENTITY, INFERENCE, Claim, Criterion
+from lib.metrics.intervals import Estimate
+from lib.metrics.power import holm, p_above, p_below
 
-VERDICTS = REPRODUCED, INCONCLUSIVE, NOT_REPRODUCED = "reproduced", "inconclusive", "not reproduced"
+#: Of an inference: on the paper's data with a network of the paper, anywhere else, and where the interval decides
+#: nothing; of a description; of an identity.
+REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
+HOLDS, FAILS, INCONCLUSIVE = "holds here", "does not hold here", "inconclusive"
+MET, NOT_MET, IDENTICAL = "met by these runs", "not met by these runs", "true by construction"
+VERDICTS = (REPRODUCED, HOLDS, INCONCLUSIVE, FAILS, NOT_REPRODUCED)
+
+PAPERS_DATA = ("cifar10", "cifar10_holdout", "cifar100", "imagenet")
+PAPERS_NETWORKS = ("small_cnn", "medium_cnn", "resnet20_v1", "resnet18", "resnet50_v2")
 
 
 @dataclass(frozen=True)
@@ -19,7 +29,6 @@ class Result:
     Attributes:
         claim: what was claimed.
         estimate: its statistic with the interval.
-        verdict: one of `VERDICTS`.
         context: of which run: dataset, architecture, preset, and whatever else JSON can hold.
         commit: of the package that judged it, empty if not known.
         folder: that its record was found in, as a sweep has one for each run; empty where there is none.
@@ -27,41 +36,97 @@ class Result:
 
     claim: Claim
     estimate: Estimate
-    verdict: str
     context: dict[str, Any]
     commit: str = ""
     folder: str = ""
 
+    @property
+    def verdict(self) -> str:
+        """In words: one of `VERDICTS` for an inference, otherwise `MET`, `NOT_MET`, `INCONCLUSIVE` or `IDENTICAL`."""
+        if self.claim.kind == IDENTITY:
+            return IDENTICAL
+        met = decided(self.estimate, self.claim.criterion)
+        if met is None:
+            return INCONCLUSIVE
+        if self.claim.kind == DESCRIPTION:
+            return MET if met else NOT_MET
+        papers = self.context["dataset"] in PAPERS_DATA and self.context["architecture"] in PAPERS_NETWORKS
+        if papers:
+            return REPRODUCED if met else NOT_REPRODUCED
+        return HOLDS if met else FAILS
+
+    @property
+    def in_size(self) -> bool | None:
+        """Whether the interval, widened by the error of reading, holds the paper's number; None where there is none."""
+        data = str(self.context["dataset"]).replace("cifar10_holdout", "cifar10")
+        here = self.context["architecture"], data
+        numbers = [one for one in self.claim.paper_values if (one.network, one.dataset) == here]
+        low, high = self.estimate.low, self.estimate.high
+        if not numbers or not math.isfinite(low + high):
+            return None
+        return any(low - one.error <= one.high and high + one.error >= one.low for one in numbers)
+
 
 def judge(claim_id: str, context: Mapping[str, Any], commit: str = "", **arrays: Any) -> Result:
     """The claim of that name, judged by the arrays that its statistic takes; `ValueError` for an unknown one."""
-    statistic = _known(claim_id).statistic(**arrays)
-    estimate = bootstrap(statistic.function, members=statistic.members, images=statistic.images)
-    return judge_estimate(claim_id, estimate, context, commit)
+    claim = known(claim_id)
+    return Result(claim, claim.statistic(**arrays), dict(context), commit)
 
 
-def judge_estimate(claim_id: str, estimate: Estimate, context: Mapping[str, Any], commit: str = "") -> Result:
-    """The claim of that name with the verdict on an estimate."""
-    claim = _known(claim_id)
-    return Result(claim, estimate, verdict(estimate, claim.criterion), dict(context), commit)
-
-
-def _known(claim_id: str) -> Claim:
+def known(claim_id: str) -> Claim:
+    """The claim of that name; `ValueError` for an unknown one."""
     if claim_id not in CLAIMS:
         raise ValueError(unknown("claim", claim_id, CLAIMS))
     return CLAIMS[claim_id]
 
 
-def verdict(estimate: Estimate, criterion: Criterion) -> str:
-    """`REPRODUCED` when the whole interval meets the criterion, `NOT_REPRODUCED` when all of it fails.
-
-    `INCONCLUSIVE` in between, and where there is no value or no interval.
-    """
+def decided(estimate: Estimate, criterion: Criterion) -> bool | None:
+    """Whether the whole interval meets the criterion, or fails it; None in between and without value or interval."""
     low, high = estimate.low, estimate.high
     if not all(map(math.isfinite, (estimate.value, low, high))):
-        return INCONCLUSIVE
-    met = [criterion.met(low), criterion.met(high)]
-    if all(met):
-        return REPRODUCED
-    inside = criterion.operator == "==" and low <= criterion.threshold <= high
-    return INCONCLUSIVE if any(met) or inside else NOT_REPRODUCED
+        return None
+    met = criterion.met(low), criterion.met(high)
+    inside = low <= criterion.threshold <= high and low < high
+    return None if any(met) != all(met) or (criterion.operator == "==" and inside) else all(met)
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence of the paper with all results on it from one run: those of several methods are one sentence."""
+
+    results: list[Result]
+
+    @property
+    def words(self) -> str:
+        """The sentence, without the method."""
+        claim = self.results[0].claim
+        method = claim.id.removeprefix(claim.family.partition("{")[0]).partition("/")[0]
+        return claim.sentence.replace(f" ({method})", "").replace(f"; {method})", ")")
+
+    @property
+    def p(self) -> float:
+        """The smallest p of "a method fails its criterion", adjusted for their number by Holm; nan without interval."""
+        criterion = self.results[0].claim.criterion
+        p_failing = p_below if criterion.operator.startswith(">") else p_above
+        found = [p_failing(result.estimate, criterion.threshold) for result in self.results]
+        adjusted = [value for value in holm(found) if math.isfinite(value)]
+        return min(adjusted, default=math.nan)
+
+    @property
+    def verdict(self) -> str:
+        """That of its methods where they agree: it holds when all do, and fails when any does at Holm's level."""
+        first, *others = [result.verdict for result in self.results]
+        if all(verdict == first for verdict in others):
+            return first
+        failing = [result.verdict for result in self.results if result.verdict in (NOT_REPRODUCED, FAILS)]
+        return failing[0] if failing and self.p <= (1 - self.results[0].estimate.level) / 2 else INCONCLUSIVE
+
+
+def sentences(results: Iterable[Result]) -> list[Sentence]:
+    """The inferences among the results, those of one sentence and run together, in their order."""
+    groups: dict[tuple[str, str, str], list[Result]] = {}
+    for result in results:
+        if result.claim.kind == INFERENCE:
+            place = result.claim.family, canonical_json(result.context), result.folder
+            groups.setdefault(place, []).append(result)
+    return [Sentence(own) for own in groups.values()]

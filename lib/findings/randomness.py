@@ -14,16 +14,16 @@ import pandas as pd
 
 from lib.config import Experiment
 from lib.errors import ConfigError
-from lib.findings.claim import Criterion, Finding, Statistic, claim
+from lib.findings.claim import DESCRIPTION, Criterion, Finding, claim
 from lib.metrics.comparison import Pairs
-from lib.metrics.intervals import bootstrap, distinct_pairs, mean_over
+from lib.metrics.intervals import Estimate, count, interval, pairs
 
 #: Many runs, and so, at `quick`, short ones.
 FINDING = Finding(
     "10_randomness",
     settings={
         "smoke": {"architectures": ["small_cnn"]},
-        "quick": {"architectures": ["small_cnn"], "num_members": 3, "epochs": 2},
+        "quick": {"architectures": ["small_cnn"], "num_members": 4, "epochs": 2},
         "full": {"architectures": ["small_cnn"], "num_members": 5},
         "paper": {"architectures": ["small_cnn"], "num_members": 5},
         "reference": {"architectures": ["small_cnn"], "num_members": 4, "epochs": 20},
@@ -52,7 +52,7 @@ MEASURES: dict[str, Measure] = {
     figure="S4",
     criterion=Criterion(">", 0),
 )
-def initialisation(labels: np.ndarray, targets: np.ndarray) -> Statistic:
+def initialisation(labels: np.ndarray, targets: np.ndarray) -> Estimate:
     """Normalised diversity: different initialisation, same order, minus same initialisation, different order; mean over
     learning rates.
     """
@@ -65,7 +65,7 @@ def initialisation(labels: np.ndarray, targets: np.ndarray) -> Statistic:
     figure="S4",
     criterion=Criterion(">", 0),
 )
-def both(labels: np.ndarray, targets: np.ndarray) -> Statistic:
+def both(labels: np.ndarray, targets: np.ndarray) -> Estimate:
     """Normalised diversity: both differ minus initialisation alone; mean over learning rates."""
     return _margin("both", "initialization", labels, targets)
 
@@ -76,7 +76,7 @@ def both(labels: np.ndarray, targets: np.ndarray) -> Statistic:
     figure="S4",
     criterion=Criterion(">", 0),
 )
-def rate(labels: np.ndarray, targets: np.ndarray) -> Statistic:
+def rate(labels: np.ndarray, targets: np.ndarray) -> Estimate:
     """Normalised diversity from order alone, highest learning rate minus lowest."""
     lowest, *_, highest = _at_each_rate(labels, targets)
 
@@ -84,7 +84,7 @@ def rate(labels: np.ndarray, targets: np.ndarray) -> Statistic:
         pairs = of_source("order", members, labels.shape[2])
         return float(highest.diversities(images)[pairs].mean()) - float(lowest.diversities(images)[pairs].mean())
 
-    return Statistic(growth, members=labels.shape[2], images=len(targets))
+    return interval(growth, members=labels.shape[2], images=len(targets))
 
 
 @claim(
@@ -92,12 +92,15 @@ def rate(labels: np.ndarray, targets: np.ndarray) -> Statistic:
     "the same initialisation and the same order give the same function",
     figure="S4",
     criterion=Criterion("==", 0),
-    paper_value="so on TPU, not on GPU",
+    kind=DESCRIPTION,
 )
-def deterministic(twice: np.ndarray) -> Statistic:
-    """Disagreement of two such runs, CPU."""
+def deterministic(twice: np.ndarray) -> Estimate:
+    """Disagreement of two such runs, CPU.
+
+    The paper finds none on a TPU, and some on a GPU.
+    """
     first, second = twice
-    return Statistic(lambda: float(mean_over(first != second, np.arange(len(first)))))
+    return count(np.mean(first != second))
 
 
 def _at_each_rate(labels: np.ndarray, targets: np.ndarray) -> Iterator[Pairs]:
@@ -105,7 +108,7 @@ def _at_each_rate(labels: np.ndarray, targets: np.ndarray) -> Iterator[Pairs]:
     return (Pairs(own.reshape(-1, len(targets)), targets) for own in labels)
 
 
-def _margin(more: str, less: str, labels: np.ndarray, targets: np.ndarray) -> Statistic:
+def _margin(more: str, less: str, labels: np.ndarray, targets: np.ndarray) -> Estimate:
     """Normalised diversity from one source minus that from another, mean over learning rates."""
     compared = list(_at_each_rate(labels, targets))
 
@@ -114,7 +117,7 @@ def _margin(more: str, less: str, labels: np.ndarray, targets: np.ndarray) -> St
         diversities = [own.diversities(images) for own in compared]
         return np.mean([float(own[larger].mean()) - float(own[smaller].mean()) for own in diversities])
 
-    return Statistic(margin, members=labels.shape[2], images=len(targets))
+    return interval(margin, members=labels.shape[2], images=len(targets))
 
 
 def of_source(source: str, members: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -127,7 +130,7 @@ def of_source(source: str, members: np.ndarray, count: int) -> tuple[np.ndarray,
     if source == "both":
         moved = members[members > 0]
         return np.repeat(moved, len(moved)), np.tile(moved + count, len(moved))
-    first, second = distinct_pairs(members)
+    first, second = pairs(members)
     start = {"initialization": 0, "order": count}[source]
     return first + start, second + start
 
@@ -151,15 +154,15 @@ def differences(rates: Sequence[float], labels: np.ndarray, twice: np.ndarray, t
     Columns `measure`, of `MEASURES`; `series`, of `SOURCES`; `learning rate`; `value`, the mean over pairs; and `low`
     and `high`, the ends of its interval from members and images.
     """
-    count, size = labels.shape[2], len(targets)
+    members_each, size = labels.shape[2], len(targets)
     compared, repeated = list(_at_each_rate(labels, targets)), Pairs(twice, targets)
     rows = []
     for name, measure in MEASURES.items():
         for source in ("both", "initialization", "order"):
             for rate, own in zip(rates, compared, strict=True):
-                found = bootstrap(partial(_mean, measure, own, source, count), members=count, images=size)
+                found = interval(partial(_mean, measure, own, source, members_each), members=members_each, images=size)
                 rows.append([name, SOURCES[source], rate, found.value, found.low, found.high])
-        same = bootstrap(lambda images, measure=measure: measure(repeated, images)[0, 1], images=size)
+        same = interval(lambda images, measure=measure: measure(repeated, images)[0, 1], images=size)
         rows.append([name, SOURCES["none"], rates[-1], same.value, same.low, same.high])
     return pd.DataFrame(rows, columns=["measure", "series", "learning rate", "value", "low", "high"])
 

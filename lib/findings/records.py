@@ -13,7 +13,7 @@ import pandas as pd
 
 from lib.config import canonical_json
 from lib.findings.claim import CLAIMS
-from lib.findings.judging import Result, judge_estimate
+from lib.findings.judging import Result, known
 from lib.metrics.intervals import Estimate
 from lib.run.files import DamagedRun, read_json, write_atomically
 
@@ -25,7 +25,7 @@ def write_result(judged: Result, folder: Path) -> Path:
     """
     context, claim = _null_for_nan(judged.context), judged.claim
     record = {
-        "claim": {name: getattr(claim, name) for name in ("id", "sentence", "figure", "measure", "paper_value")}
+        "claim": {name: getattr(claim, name) for name in ("id", "sentence", "figure", "measure", "kind")}
         | {"criterion": asdict(claim.criterion)},
         "estimate": _null_for_nan(asdict(judged.estimate)),
         "verdict": judged.verdict,
@@ -64,7 +64,7 @@ def numbers(results: Iterable[Result]) -> pd.DataFrame:
     rows = []
     for judged in results:
         claim, context = judged.claim, judged.context
-        row = {"claim": claim.id, "verdict": judged.verdict}
+        row = {"claim": claim.id, "kind": claim.kind, "verdict": judged.verdict, "in size": judged.in_size}
         row |= {name: context.get(name) for name in ("dataset", "architecture", "preset", "seed")}
         row |= {"run": judged.folder} | asdict(judged.estimate) | asdict(claim.criterion)
         rows.append(row | {"figure": claim.figure, "sentence": claim.sentence, "statistic": claim.measure})
@@ -74,8 +74,9 @@ def numbers(results: Iterable[Result]) -> pd.DataFrame:
 def _read_result(path: Path, folder: Path) -> Result:
     try:
         record = read_json(path)
-        values = {name: math.nan if value is None else value for name, value in record["estimate"].items()}
-        judged = judge_estimate(record["claim"]["id"], Estimate(**values), record["context"], record["commit"])
+        found = record["estimate"]
+        found |= {name: math.nan for name in ("value", "low", "high", "from_images") if found[name] is None}
+        judged = Result(known(record["claim"]["id"]), Estimate(**found), record["context"], record["commit"])
         said = record["verdict"], record["claim"]["criterion"]
     except (DamagedRun, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:500]

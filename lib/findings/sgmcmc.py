@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from lib import metrics
-from lib.findings.claim import Criterion, Finding, Statistic, claim
+from lib.findings.claim import Criterion, Finding, claim
 from lib.metrics.comparison import Pairs
-from lib.metrics.intervals import distinct_pairs, mean_over
+from lib.metrics.intervals import Estimate, interval, mean_over
+from lib.metrics.intervals import pairs as all_pairs
 
 #: cSGLD, as in the code of Zhang and colleagues that the paper's appendix C refers to. SGD without BatchNorm takes a
 #: lower rate than theirs.
@@ -32,7 +33,7 @@ FINDING = Finding(
     networks="architectures",
     settings={
         "smoke": _CHAIN | {"num_members": 3, "epochs": 6},
-        "quick": _CHAIN | {"num_members": 3, "epochs": 9},
+        "quick": _CHAIN | {"epochs": 9},
         "full": _CHAIN | {"epochs": 120, "noise_epochs": 4},
         "paper": _CHAIN | {"architectures": ["resnet18"], "epochs": 150, "learning_rate": 0.5, "noise_epochs": 5},
         # SGD needs pixels of unit variance where there is no BatchNorm.
@@ -47,7 +48,7 @@ FINDING = Finding(
     figure="S5",
     criterion=Criterion(">", 0),
 )
-def less_diverse(labels: np.ndarray) -> Statistic:
+def less_diverse(labels: np.ndarray) -> Estimate:
     """Disagreement between independent runs minus between cycles of a chain."""
     chains, cycles, images = labels.shape
     networks = labels.reshape(-1, images)  # chain after chain
@@ -58,7 +59,7 @@ def less_diverse(labels: np.ndarray) -> Statistic:
         between, within = between_chains(members, cycles), within_chains(members, cycles)
         return float(disagreements[between].mean()) - float(disagreements[within].mean())
 
-    return Statistic(gap, members=chains, images=images)
+    return interval(gap, members=chains, images=images)
 
 
 def within_chains(chains: np.ndarray, cycles: int) -> tuple[np.ndarray, np.ndarray]:
@@ -70,7 +71,7 @@ def within_chains(chains: np.ndarray, cycles: int) -> tuple[np.ndarray, np.ndarr
 
 def between_chains(chains: np.ndarray, cycles: int) -> tuple[np.ndarray, np.ndarray]:
     """All pairs of different chains after the same number of cycles: of one age, from other first weights."""
-    first, second = (one[:, None] * cycles + np.arange(cycles) for one in distinct_pairs(chains))
+    first, second = (one[:, None] * cycles + np.arange(cycles) for one in all_pairs(chains))
     return first.ravel(), second.ravel()
 
 

@@ -12,22 +12,27 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from lib.findings.claim import Criterion, Finding, Statistic, claim
+from lib.findings.claim import Criterion, Finding, PaperValue, claim
 from lib.metrics import area_under_roc, jensen_shannon_by_example, predictive_entropy
-from lib.metrics.ensembles import of_distinct, scores_by_example
+from lib.metrics.ensembles import scores_by_example
+from lib.metrics.intervals import Estimate, equal_sizes, extreme, interval, mean_over
 
 FINDING = Finding(
     "08_shift",
+    min_members=3,
     settings={"reference": {"architectures": ["medium_cnn"]}},
     ranges={"num_foreign": (1, math.inf)},
 )
 
 
 @claim("shift/ensemble", "the ensemble stays ahead under shift", figure="9 left, middle", criterion=Criterion(">", 0))
-def stays_ahead(probs: np.ndarray, targets: np.ndarray, pictures: np.ndarray) -> Statistic:
-    """Smallest accuracy advantage of the ensemble over one network over severities 1 to 5."""
+def stays_ahead(probs: np.ndarray, targets: np.ndarray, pictures: np.ndarray) -> Estimate:
+    """Smallest accuracy advantage of the ensemble over one network over severities 1 to 5.
+
+    The ensemble is of one run fewer than there are: so it is of one size when a run is left out.
+    """
     advantage = _advantage(probs, targets, 0, pictures)
-    return _over(lambda members, images: advantage(members, images)[1:].min(), probs, pictures)
+    return extreme(lambda **chosen: advantage(**chosen)[1:], "smallest", **_sizes(probs, pictures))
 
 
 @claim(
@@ -36,10 +41,10 @@ def stays_ahead(probs: np.ndarray, targets: np.ndarray, pictures: np.ndarray) ->
     figure="9 left, middle",
     criterion=Criterion(">", 0),
 )
-def grows(probs: np.ndarray, targets: np.ndarray, pictures: np.ndarray) -> Statistic:
+def grows(probs: np.ndarray, targets: np.ndarray, pictures: np.ndarray) -> Estimate:
     """Slope of (single Brier score - ensemble Brier score) on severity."""
     advantage = _advantage(probs, targets, 1, pictures)
-    return _over(lambda members, images: _slope(-advantage(members, images)), probs, pictures)
+    return interval(lambda **chosen: _slope(-advantage(**chosen)), **_sizes(probs, pictures))
 
 
 @claim(
@@ -48,17 +53,16 @@ def grows(probs: np.ndarray, targets: np.ndarray, pictures: np.ndarray) -> Stati
     figure="9 right",
     criterion=Criterion(">", 0),
 )
-def diverse(probs: np.ndarray, within: Mapping[str, np.ndarray], size: int, pictures: np.ndarray) -> Statistic:
+def diverse(probs: np.ndarray, within: Mapping[str, np.ndarray], size: int, pictures: np.ndarray) -> Estimate:
     """Smallest margin of their Jensen-Shannon divergence over every within-run method, severities 0 to 5."""
-    between = _divergence(probs, size)
+    between = _divergence(probs, size, pictures)
     inside = np.stack(list(within.values()))  # (methods, S, M, n)
 
-    def margin(members: np.ndarray, images: np.ndarray) -> float:
-        own = weights(pictures, images)
-        best = (inside @ own)[..., members].mean(axis=-1).max(axis=0)  # (S,)
-        return np.min(between(members) @ own - best)
+    def margins(members: np.ndarray, images: np.ndarray) -> np.ndarray:
+        own = (inside @ weights(pictures, images))[..., members].mean(axis=-1)  # (methods, S)
+        return between(members, images) - own
 
-    return _over(margin, probs, pictures)
+    return extreme(margins, "smallest", "smallest", **_sizes(probs, pictures))
 
 
 @claim(
@@ -67,10 +71,10 @@ def diverse(probs: np.ndarray, within: Mapping[str, np.ndarray], size: int, pict
     figure="9 right",
     criterion=Criterion(">", 0),
 )
-def diversity_grows(probs: np.ndarray, size: int, pictures: np.ndarray) -> Statistic:
+def diversity_grows(probs: np.ndarray, size: int, pictures: np.ndarray) -> Estimate:
     """Slope of their Jensen-Shannon divergence on severity."""
-    between = _divergence(probs, size)
-    return _over(lambda members, images: _slope(between(members) @ weights(pictures, images)), probs, pictures)
+    between = _divergence(probs, size, pictures)
+    return interval(lambda **chosen: _slope(between(**chosen)), **_sizes(probs, pictures))
 
 
 @claim(
@@ -78,21 +82,21 @@ def diversity_grows(probs: np.ndarray, size: int, pictures: np.ndarray) -> Stati
     "independent members disagree more out of distribution than within-run samples",
     figure="Sec. 5",
     criterion=Criterion(">", 0),
-    paper_value="0.384 against at most 0.155, CIFAR-10 and SVHN",
+    paper_values=[PaperValue(0.229, 0.229, "text: 0.384 against at most 0.155, SVHN", "medium_cnn")],
 )
-def out_of_distribution(probs: np.ndarray, within: Mapping[str, np.ndarray], size: int) -> Statistic:
+def out_of_distribution(probs: np.ndarray, within: Mapping[str, np.ndarray], size: int) -> Estimate:
     """Margin of their Jensen-Shannon divergence on out-of-distribution images over the best within-run method.
 
     All on these images, without severities: `probs (M, n, K)`, and `(M, n)` by method.
     """
-    between = of_distinct(lambda members: jensen_shannon_by_example(probs[members]), most=size)
+    count, images, _ = probs.shape
+    between = equal_sizes(lambda members: jensen_shannon_by_example(probs[members]), count, size=size)
     inside = np.stack(list(within.values()))  # (methods, M, n)
 
-    def margin(members: np.ndarray, images: np.ndarray) -> float:
-        best = inside[:, members[:, None], images].mean(axis=(1, 2)).max()
-        return between(members)[images].mean() - best
+    def margins(members: np.ndarray, images: np.ndarray) -> np.ndarray:
+        return between(members, images) - mean_over(inside, images)[:, members].mean(axis=1)
 
-    return Statistic(margin, members=len(probs), images=probs.shape[1])
+    return extreme(margins, "smallest", members=count, images=images)
 
 
 def weights(pictures: np.ndarray, images: np.ndarray) -> np.ndarray:
@@ -109,9 +113,9 @@ def _slope(values: np.ndarray) -> float:
     return np.polyfit(np.arange(len(values)), values, 1)[0]
 
 
-def _over(function: Callable[[np.ndarray, np.ndarray], float], probs: np.ndarray, pictures: np.ndarray) -> Statistic:
-    """A statistic over runs and test images."""
-    return Statistic(function, members=probs.shape[1], images=int(pictures.max()) + 1)
+def _sizes(probs: np.ndarray, pictures: np.ndarray) -> dict[str, int]:
+    """How many runs and test images there are."""
+    return {"members": probs.shape[1], "images": int(pictures.max()) + 1}
 
 
 def _advantage(
@@ -122,15 +126,24 @@ def _advantage(
     `score` is a place in `scores_by_example`.
     """
     alone = np.stack([scores_by_example(own, targets)[score] for own in probs])  # (S, M, n)
-    ensemble = of_distinct(  # (S, n)
-        lambda members: np.stack([scores_by_example(own[members].mean(axis=0), targets)[score] for own in probs])
+
+    def together(members: np.ndarray) -> np.ndarray:
+        return np.stack([scores_by_example(own[members].mean(axis=0), targets)[score] for own in probs])  # (S, n)
+
+    ensemble = _of_ensembles(together, probs, pictures, None)
+    return lambda members, images: ensemble(members, images) - (alone @ weights(pictures, images))[:, members].mean(-1)
+
+
+def _divergence(probs: np.ndarray, size: int, pictures: np.ndarray) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """The divergence of `size` different members, a function of members and images: `(S,)`."""
+    return _of_ensembles(
+        lambda members: np.stack([jensen_shannon_by_example(own[members]) for own in probs]), probs, pictures, size
     )
-    return lambda members, images: (ensemble(members) - alone[:, members].mean(axis=1)) @ weights(pictures, images)
 
 
-def _divergence(probs: np.ndarray, size: int) -> Callable[[np.ndarray], np.ndarray]:
-    """The divergence of the first `size` different members, a function of members: `(S, n)`."""
-    return of_distinct(lambda members: np.stack([jensen_shannon_by_example(own[members]) for own in probs]), most=size)
+def _of_ensembles(prepare: Callable, probs: np.ndarray, pictures: np.ndarray, size: int | None) -> Callable:
+    """What is `(S, n)` of an ensemble of members, as a function of members and test images: `(S,)`."""
+    return equal_sizes(prepare, probs.shape[1], lambda own, images: own @ weights(pictures, images), size)
 
 
 # Pictures and tables

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from lib.findings.claim import Criterion, Finding, Statistic, claim
-from lib.metrics.intervals import distinct_pairs, mean_over
+from lib.findings.claim import Criterion, Finding, claim
+from lib.metrics.intervals import Estimate, interval, mean_over, pairs, share
 from lib.subspaces.methods import METHOD_NAMES, METHODS
 
 FINDING = Finding("03_subspaces")
@@ -44,14 +44,12 @@ def squared_distances(probs: np.ndarray, solutions: np.ndarray) -> np.ndarray:
     return distances
 
 
-def stayed(distances: np.ndarray, images: np.ndarray | None = None) -> np.ndarray:
+def stayed(distances: np.ndarray) -> np.ndarray:
     """Whether the nearest solution of each sample is that of its own run: bool `(M, S)`.
 
-    `distances` are `squared_distances`, `images` indices of those that count, which may repeat; all when left out. At
-    equal distances the first run is the nearest.
+    `distances` are `squared_distances`. At equal distances the first run is the nearest.
     """
-    images = np.arange(distances.shape[-1]) if images is None else images
-    return mean_over(distances, images).argmin(axis=-1) == np.arange(len(distances))[:, None]
+    return distances.mean(axis=-1).argmin(axis=-1) == np.arange(len(distances))[:, None]
 
 
 def _differ(labels: np.ndarray, solutions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -67,7 +65,7 @@ def relative_disagreement(labels: np.ndarray, solutions: np.ndarray) -> np.ndarr
     0 or more; at 1 a sample differs from its base as much as another run does.
     """
     from_base, between = _differ(labels, solutions)
-    return from_base.mean(axis=-1) / between[distinct_pairs(np.arange(len(solutions)))].mean()
+    return from_base.mean(axis=-1) / between[pairs(np.arange(len(solutions)))].mean()
 
 
 @claim(
@@ -77,18 +75,41 @@ def relative_disagreement(labels: np.ndarray, solutions: np.ndarray) -> np.ndarr
     criterion=Criterion(">=", 0.99),
     methods=METHODS,
 )
-def stays(distances: np.ndarray, near: np.ndarray) -> Statistic:
+def stays(distances: np.ndarray, near: np.ndarray) -> Estimate:
     """Share of samples within 2 points of the base's validation accuracy whose nearest final solution in `probs` is
     their own.
 
-    `distances (M, S, M, n)` are `squared_distances`. The solutions that a sample may be near to are always those of all
-    runs.
+    `distances (M, S, M, n)` are `squared_distances`.
     """
+    kept = np.where(near, stayed(distances), np.nan)
+    return share([np.nanmean(own) if some.any() else np.nan for own, some in zip(kept, near, strict=True)])
 
-    def share(members: np.ndarray, images: np.ndarray) -> float:
-        return stayed(distances, images)[members][near[members]].mean()
 
-    return Statistic(share, members=len(distances), images=distances.shape[-1])
+# Ours, added because a share of few runs decides little.
+@claim(
+    "subspaces/{method}/nearer",
+    "samples of a subspace are nearer to their own run than to any other (our addition; {method})",
+    figure="4",
+    criterion=Criterion(">", 0),
+    methods=METHODS,
+)
+def nearer(distances: np.ndarray, near: np.ndarray) -> Estimate:
+    """Mean over samples within 2 points of the base's validation accuracy of log(distance to the nearest foreign
+    solution / to their own), in `probs`.
+
+    `distances (M, S, M, n)` are `squared_distances`. The solutions that a sample may be near to are always those of all
+    runs. A sample that predicts what its base does is left out.
+    """
+    own_run = np.eye(len(distances), dtype=bool)[:, None]  # (M, 1, M)
+
+    def ratio(members: np.ndarray, images: np.ndarray) -> float:
+        apart = mean_over(distances, images)  # (M, S, M), squares
+        own = np.where(own_run, apart, 0).sum(axis=-1)
+        foreign = np.where(own_run, np.inf, apart).min(axis=-1)
+        counted = near[members] & (own[members] > 0)
+        return np.log(foreign[members][counted] / own[members][counted]).mean() / 2
+
+    return interval(ratio, members=len(distances), images=distances.shape[-1])
 
 
 @claim(
@@ -98,20 +119,19 @@ def stays(distances: np.ndarray, near: np.ndarray) -> Statistic:
     criterion=Criterion("<", 1),
     methods=METHODS,
 )
-def closer(labels: np.ndarray, solutions: np.ndarray, near: np.ndarray) -> Statistic:
+def closer(labels: np.ndarray, solutions: np.ndarray, near: np.ndarray) -> Estimate:
     """Mean disagreement of samples within 2 points of the base's validation accuracy with the base / mean between-run
     disagreement.
 
-    Undefined where no sample counts, no two different runs do, or these do not differ.
+    Undefined where no sample counts, or runs do not differ. The interval is that of the logarithm.
     """
     from_base, between = _differ(labels, solutions)
 
     def ratio(members: np.ndarray, images: np.ndarray) -> float:
         own = mean_over(from_base, images)[members][near[members]].mean()
-        runs = mean_over(between, images)[distinct_pairs(members)].mean()
-        return np.divide(own, runs, dtype=np.float64)
+        return np.divide(own, mean_over(between, images)[pairs(members)].mean(), dtype=np.float64)
 
-    return Statistic(ratio, members=len(labels), images=labels.shape[-1])
+    return interval(ratio, members=len(labels), images=labels.shape[-1], log=True)
 
 
 def samples_table(scales: Mapping[str, np.ndarray], near: Mapping[str, np.ndarray]) -> pd.DataFrame:

@@ -5,9 +5,9 @@ Of all T checkpoints of M runs: `weights (M, T, P)`, `probs (M, T, n, K)` and to
 
 import numpy as np
 
-from lib.findings.claim import Criterion, Finding, Statistic, claim
-from lib.metrics import cosine_similarity, euclidean_distances, neighbor_purity
-from lib.metrics.intervals import distinct_pairs
+from lib.findings.claim import DESCRIPTION, Criterion, Finding, claim
+from lib.metrics import cosine_similarity, euclidean_distances
+from lib.metrics.intervals import Estimate, count, interval, mean_over, pairs, share
 
 FINDING = Finding("01_trajectories")
 
@@ -22,11 +22,30 @@ def late(checkpoints: int) -> slice:
     "late checkpoints of one run point in nearly the same direction",
     figure="2 left",
     criterion=Criterion(">=", 0.8),
+    kind=DESCRIPTION,
 )
-def weights_align(weights: np.ndarray) -> Statistic:
+def weights_align(weights: np.ndarray) -> Estimate:
     """Smallest cosine of a late checkpoint with the final one, worst run."""
-    smallest = np.array([cosine_similarity(run[late(len(run))])[-1].min() for run in weights])
-    return Statistic(lambda members: smallest[members].min(), members=len(weights))
+    return count(_smallest_cosines(weights).min())
+
+
+# Ours, added because a smallest of the runs at hand says nothing about other runs.
+@claim(
+    "trajectories/weights-align-mean",
+    "late checkpoints of one run point in nearly the same direction, on average over runs (our addition)",
+    figure="2 left",
+    criterion=Criterion(">=", 0.8),
+)
+def weights_align_mean(weights: np.ndarray) -> Estimate:
+    """Mean over runs of the smallest cosine of a late checkpoint with the final one."""
+    smallest = _smallest_cosines(weights)
+    return interval(lambda members: smallest[members].mean(), members=len(weights))
+
+
+def _smallest_cosines(weights: np.ndarray) -> np.ndarray:
+    """Of each run's late checkpoints with its final one: `(M,)`, nan where that is the only late one."""
+    runs = [run[late(len(run))] for run in weights]
+    return np.array([cosine_similarity(run)[-1, :-1].min() if len(run) > 1 else np.nan for run in runs])
 
 
 @claim(
@@ -35,10 +54,10 @@ def weights_align(weights: np.ndarray) -> Statistic:
     figure="2 middle",
     criterion=Criterion("<", 1),
 )
-def functions_stay(labels: np.ndarray) -> Statistic:
+def functions_stay(labels: np.ndarray) -> Estimate:
     """Mean late within-run disagreement / mean between-run disagreement.
 
-    Between runs it is their final checkpoints that are compared.
+    Between runs it is their final checkpoints that are compared. The interval is that of the logarithm.
     """
     runs, checkpoints, images = labels.shape
     own = labels[:, late(checkpoints)]
@@ -47,9 +66,9 @@ def functions_stay(labels: np.ndarray) -> Statistic:
     between = labels[:, None, -1] != labels[None, :, -1]  # (M, M, n)
 
     def ratio(members: np.ndarray, images: np.ndarray) -> float:
-        return within[np.ix_(members, images)].mean() / between[distinct_pairs(members)][:, images].mean()
+        return mean_over(within, images)[members].mean() / mean_over(between, images)[pairs(members)].mean()
 
-    return Statistic(ratio, members=runs, images=images)
+    return interval(ratio, members=runs, images=images, log=True)
 
 
 @claim(
@@ -58,10 +77,37 @@ def functions_stay(labels: np.ndarray) -> Statistic:
     figure="2 right",
     criterion=Criterion(">=", 0.99),
 )
-def modes(probs: np.ndarray) -> Statistic:
+def modes(probs: np.ndarray) -> Estimate:
     """Share of late checkpoints whose nearest neighbour in `probs` (Euclidean, before t-SNE) is of their own run."""
+    own, foreign = _nearest(probs)
+    return share((own < foreign).mean(axis=1) if np.isfinite(own).all() else np.full(len(own), np.nan))
+
+
+# Ours, added because a share of few runs decides little.
+@claim(
+    "trajectories/modes-apart",
+    "late checkpoints of other runs are farther away than those of the same run (our addition)",
+    figure="2 right",
+    criterion=Criterion(">", 0),
+)
+def modes_apart(probs: np.ndarray) -> Estimate:
+    """Mean over late checkpoints of log(distance to the nearest of another run / of their own run), in `probs`."""
+    own, foreign = _nearest(probs)
+    farther = np.log(foreign / own)
+    return interval(lambda members: farther[members].mean(), members=len(farther))
+
+
+def _nearest(probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far each late checkpoint is from the nearest other one of its own run, and of other runs: `(M, late)` each.
+
+    Infinite where there is none.
+    """
     runs, checkpoints = probs.shape[:2]
     chosen = probs[:, late(checkpoints)]
     owners = np.repeat(np.arange(runs), chosen.shape[1])
     distances = euclidean_distances(chosen.reshape(-1, *probs.shape[2:]))
-    return Statistic(lambda members: neighbor_purity(distances, owners, members), members=runs)
+    np.fill_diagonal(distances, np.inf)
+    of_own = owners[:, None] == owners
+    nearest = [np.where(which, distances, np.inf).min(axis=1) for which in (of_own, ~of_own)]
+    own, foreign = (one.reshape(runs, -1) for one in nearest)
+    return own, foreign

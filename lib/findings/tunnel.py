@@ -9,8 +9,8 @@ from math import inf
 import numpy as np
 import pandas as pd
 
-from lib.findings.claim import Criterion, Finding, Statistic, claim
-from lib.metrics.intervals import mean_over
+from lib.findings.claim import Criterion, Finding, claim
+from lib.metrics.intervals import Estimate, extreme, mean_over
 
 FINDING = Finding(
     "06_tunnel",
@@ -25,13 +25,13 @@ FINDING = Finding(
     figure="S2",
     criterion=Criterion(">=", 10),
 )
-def linear_barrier(labels: np.ndarray, targets: np.ndarray) -> Statistic:
+def linear_barrier(labels: np.ndarray, targets: np.ndarray) -> Estimate:
     """Accuracy of the ends minus the worst on the line, points.
 
     It is of the pair where that is least.
     """
     lost = _lost(labels, targets)
-    return Statistic(lambda images: 100 * mean_over(lost, images).max(axis=-1).min(), images=len(targets))
+    return extreme(lambda images: 100 * mean_over(lost, images), "smallest", "largest", images=len(targets))
 
 
 @claim(
@@ -40,13 +40,13 @@ def linear_barrier(labels: np.ndarray, targets: np.ndarray) -> Statistic:
     figure="S2",
     criterion=Criterion("<=", 2),
 )
-def connector(labels: np.ndarray, targets: np.ndarray) -> Statistic:
+def connector(labels: np.ndarray, targets: np.ndarray) -> Estimate:
     """Accuracy of the ends minus the worst on the connector, points.
 
     It is of the pair where that is most.
     """
     lost = _lost(labels, targets)
-    return Statistic(lambda images: 100 * mean_over(lost, images).max(axis=-1).max(), images=len(targets))
+    return extreme(lambda images: 100 * mean_over(lost, images), "largest", "largest", images=len(targets))
 
 
 def _lost(labels: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -61,7 +61,7 @@ def _lost(labels: np.ndarray, targets: np.ndarray) -> np.ndarray:
     figure="S2, S3",
     criterion=Criterion(">=", 0.4),
 )
-def functions_change(labels: np.ndarray) -> Statistic:
+def functions_change(labels: np.ndarray) -> Estimate:
     """Disagreement of the connector's middle with the nearer end / disagreement of the ends.
 
     It is of the pair where that is least; N is odd.
@@ -70,10 +70,10 @@ def functions_change(labels: np.ndarray) -> Statistic:
     from_middle = (labels[:, [labels.shape[1] // 2]] != ends).astype(np.float32)  # (pairs, ends, n)
     apart = (ends[:, 0] != ends[:, 1]).astype(np.float32)  # (pairs, n)
 
-    def ratio(images: np.ndarray) -> float:
-        return (mean_over(from_middle, images).min(axis=-1) / mean_over(apart, images)).min()
+    def ratios(images: np.ndarray) -> np.ndarray:
+        return mean_over(from_middle, images) / mean_over(apart, images)[:, None]  # (pairs, ends)
 
-    return Statistic(ratio, images=labels.shape[2])
+    return extreme(ratios, "smallest", "smallest", images=labels.shape[2])
 
 
 def along_paths(pairs: Sequence[Sequence[int]], losses: np.ndarray, accuracies: np.ndarray) -> pd.DataFrame:

@@ -8,14 +8,17 @@ float32: so a resample of the images, given as indices that may repeat, costs on
 up to 2^24 of them.
 """
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import chi2
 
+from lib.metrics.checks import valid_labels
 from lib.metrics.diversity import fit_flip_exponent, per_error, perturbed_limit, uncorrelated_limit
-from lib.metrics.intervals import mean_over
+from lib.metrics.intervals import LEAST_MEMBERS, Estimate, mean_over
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,3 +108,54 @@ class Pairs:
         errors = mean_over(self._wrong, images)
         inverse = 1 / np.where(errors > 0, errors, np.nan)
         return mean_over(self._differ, images) * (inverse[:, None] + inverse) / 2
+
+
+def equidistant(labels: ArrayLike, level: float = 0.95) -> Estimate:
+    """Coefficient of variation of the true disagreement of pairs: of more runs like these, on more images like these.
+
+    `labels (M, n)`: top labels. Disagreement is μ + g_i + g_j + s_ij with random g and s, plus what few images add.
+    Mean squares between members (M-1 degrees of freedom) and of the rest (M(M-3)/2) give the variance between pairs,
+    (2 MS_g + (M-4) MS_s) / (M-2), with the bounds of Graybill and Wang; what images add to it is found from how pairs
+    vary over images, and subtracted before. 0 or more, no unit; the low end is 0 where images explain it all. Sources:
+    Griffing (1956), Graybill and Wang (1980).
+    """
+    labels = valid_labels("labels", labels, "M n")
+    members, images = labels.shape
+    nothing = Estimate(math.nan, math.nan, math.nan, "random effects", members, level=level)
+    if members < LEAST_MEMBERS or images < 2:
+        return nothing
+    differ = (labels[:, None] != labels).astype(np.float64)  # (M, M, n)
+    apart = differ.mean(axis=-1)
+    mean = apart.sum() / (members * (members - 1))
+    parts = _parts(apart)
+    total = parts.sum()
+    noise = _parts(differ - apart[..., None]).sum() / (images * (images - 1))
+    if not total > 0:
+        return nothing
+    df, tail = np.array([members - 1, members * (members - 3) / 2]), (1 - level) / 2
+    below = np.linalg.norm(parts * (1 - df / chi2.ppf(1 - tail, df)))
+    above = np.linalg.norm(parts * (df / chi2.ppf(tail, df) - 1))
+    ends = np.sqrt(np.maximum([total - noise, total - below - noise, total + above - noise], 0)) / mean
+    if ends[2] == 0:  # less than images alone would bring about: they were not drawn as was thought
+        ends[1:] = math.nan
+    return Estimate(*map(float, ends), "random effects", members, level=level)
+
+
+def _parts(apart: np.ndarray) -> np.ndarray:
+    """What mean squares between members and of the rest add to the variance between pairs.
+
+    `apart (M, M, ...)`, symmetric with zeros on the diagonal, gives `(2, ...)`, summed over further axes: `(2,)`.
+    Formulas of a half diallel without selfs (Griffing's method 4).
+    """
+    members = len(apart)
+    of_members, everything = apart.sum(axis=0), apart.sum(axis=(0, 1)) / 2
+    squares = np.square(of_members).sum(axis=0)
+    between = (squares - 4 * everything**2 / members) / (members - 2)
+    rest = np.square(apart).sum(axis=(0, 1)) / 2 - squares / (members - 2)
+    rest = rest + 2 * everything**2 / ((members - 1) * (members - 2))
+    return np.array(
+        [
+            2 * between.sum() / (members - 1),
+            (members - 4) * rest.sum() / (members * (members - 3) / 2),
+        ]
+    ) / (members - 2)

@@ -127,8 +127,9 @@ def fit_flip_exponent(
     """The exponent whose curve is nearest to the points: least `diversity_rmse` from `flip_family_diversity`.
 
     `accuracies (n,)` and `disagreements (n,)` with a reference of `reference_accuracy` give a float in the range of
-    `FLIP_EXPONENTS`; nan when no point has errors, or the reference is no better than chance. Below 1, wrong labels
-    flip more readily; the paper fits 0.22 to samples around a ResNet-20 on CIFAR-100. Source: appendix D.3, figure S6.
+    `FLIP_EXPONENTS`; nan when the best lies at an end of it, no point has errors, or the reference is no better than
+    chance. Below 1, wrong labels flip more readily; the paper fits 0.22 to samples around a ResNet-20 on CIFAR-100.
+    Source: appendix D.3, figure S6.
     """
     accuracies = valid_fraction("accuracies", accuracies)
     erring = accuracies < 1
@@ -144,8 +145,9 @@ def fit_flip_exponent(
     # The sum of squares may have several valleys: a grid finds the deepest, and its bottom is near.
     grid = np.log(FLIP_EXPONENTS)
     best = int(np.argmin(squares(grid)))
-    around = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    return float(np.exp(minimize_scalar(squares, bounds=around, method="bounded").x))
+    if best in (0, len(grid) - 1):
+        return float("nan")
+    return float(np.exp(minimize_scalar(squares, bounds=grid[[best - 1, best + 1]], method="bounded").x))
 
 
 def diversity_rmse(accuracies: ArrayLike, disagreements: ArrayLike, curve: ArrayLike) -> float:

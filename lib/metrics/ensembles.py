@@ -1,16 +1,14 @@
-"""Ensembles of several networks' predictions: how good they are by size, and what a resample of members makes of them.
+"""Ensembles of several networks' predictions, and how good they are by size.
 
 One prediction a member, `probs (M, n, K)`; an ensemble is the mean of its members' probabilities, all counting alike.
 """
 
 from collections.abc import Callable
-from functools import cache
 from itertools import combinations
 from math import comb
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from lib.metrics.scores import accuracy, brier_score, expected_calibration_error, negative_log_likelihood, top_labels
 
@@ -62,32 +60,3 @@ def scores_by_example(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
     right = top_labels(probs) == labels
     truth = np.eye(probs.shape[-1], dtype=np.float32)[labels]
     return np.stack([right, np.square(probs - truth).sum(axis=-1)]).astype(np.float32)
-
-
-def of_distinct(
-    score: Callable[[np.ndarray], np.ndarray], most: int | None = None
-) -> Callable[[ArrayLike], np.ndarray]:
-    """Of a score of the ensemble of some members, one for a bootstrap over members.
-
-    A member drawn twice counts once: an ensemble gains nothing from a copy. So the ensembles of a bootstrap are
-    smaller than the one that there is, about two thirds of it, and a gain from ensembling is rather understated. One
-    member alone is no ensemble: its score is all nan, and `bootstrap` draws such a resample again.
-
-    Args:
-        score: of different members, as ascending indices; each set is computed once and remembered.
-        most: the first so many different members that were drawn make the ensemble; all of them when left out.
-
-    Returns:
-        A function of members `(m,)`, drawn with replacement.
-    """
-
-    @cache
-    def of_set(members: tuple[int, ...]) -> np.ndarray:
-        return np.asarray(score(np.array(members)))
-
-    def of_resample(members: ArrayLike) -> np.ndarray:
-        different = list(dict.fromkeys(np.asarray(members).tolist()))[:most]
-        result = of_set(tuple(sorted(different)))
-        return result if len(different) > 1 else np.full_like(result, np.nan, dtype=float)
-
-    return of_resample

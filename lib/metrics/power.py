@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import beta, t
 
-from lib.metrics.jackknife import LEAST_MEMBERS, Estimate, clopper_pearson
+from lib.metrics.intervals import LEAST_MEMBERS, Estimate, clopper_pearson
 
 #: How far `power` looks, in times as many as there are.
 MOST_TIMES = 100
 
 
 def p_above(estimate: Estimate, threshold: float) -> float:
-    """One-sided p of "the true number lies above `threshold`"; for "below" it is one minus this. nan without interval.
+    """One-sided p of "the true number lies above `threshold`"; nan without interval.
 
     It is at most (1 - level) / 2 exactly where `low` is at least the threshold: the end on the side of the threshold
     says how many standard errors lie between. For an interval that is not symmetric it is so near its ends only.
@@ -25,7 +25,15 @@ def p_above(estimate: Estimate, threshold: float) -> float:
         successes = estimate.value * estimate.members
         return float(beta.cdf(threshold, successes, estimate.members - successes + 1)) if successes > 0 else 1.0
     gap, reach = _gap_and_reach(estimate, threshold)
-    return float(t.sf(gap / reach * t.ppf((1 + estimate.level) / 2, estimate.df), estimate.df))
+    return float(t.sf(gap / reach * t.ppf((1 + estimate.level) / 2, _df(estimate)), _df(estimate)))
+
+
+def p_below(estimate: Estimate, threshold: float) -> float:
+    """As `p_above`, of "the true number lies below `threshold`"."""
+    if estimate.method == "Clopper-Pearson":
+        successes, runs = estimate.value * estimate.members, estimate.members
+        return float(beta.sf(threshold, successes + 1, runs - successes)) if successes < runs else 1.0
+    return 1 - p_above(estimate, threshold)
 
 
 def holm(p_values: ArrayLike) -> np.ndarray:
@@ -82,11 +90,15 @@ def _decides(estimate: Estimate, threshold: float, members: ArrayLike = 1.0, ima
         return np.asarray((low > threshold) | (high < threshold))
     of_members, of_images = (1 - estimate.from_images) / members, estimate.from_images / np.asarray(images)
     variance = of_members + of_images
-    df = math.inf
-    if math.isfinite(estimate.df):
+    df = _df(estimate)
+    if math.isfinite(df):
         df = (estimate.members * np.asarray(members) - 1) * np.square(variance / of_members)
     quantile = (1 + estimate.level) / 2
-    return reach * np.sqrt(variance) * t.ppf(quantile, df) / t.ppf(quantile, estimate.df) < abs(gap)
+    return reach * np.sqrt(variance) * t.ppf(quantile, df) / t.ppf(quantile, _df(estimate)) < abs(gap)
+
+
+def _df(estimate: Estimate) -> float:
+    return math.inf if estimate.df is None else estimate.df
 
 
 def _rounded(count: int) -> int:

@@ -27,13 +27,14 @@ from lib.findings.claim import Finding
 from lib.findings.judging import Result, judge
 from lib.findings.records import numbers, read_results, write_result
 from lib.models.networks import Network
-from lib.models.predict import predict
+from lib.models.predict import STATISTICS_VERSION, fresh_statistics, predict
+from lib.models.weights import batch_norms
 from lib.notebook.parameters import check_parameters, experiments_of
 from lib.notebook.tables import circumstances, claims_table, settings_of, settings_table, show, show_rows
 from lib.plots.downloads import take_away
 from lib.plots.style import use_style
 from lib.run.engines import check_engine, default_device
-from lib.run.files import check_writable, local_path, write_atomically
+from lib.run.files import array_digest, check_writable, local_path, write_atomically
 from lib.run.provenance import commit, others
 from lib.run.store import CLAIMS, Run, RunStore
 from lib.subspaces.methods import RANK
@@ -84,15 +85,24 @@ class Page:
         if given is not None and given > available:
             raise ConfigError(f"num_images must be from 1 to {available} for {self.dataset.name}, got {given}")
         if "num_images" in self.parameters:
-            given = given or PRESETS[self.parameters["preset"]].get("num_images", available)
+            given = given or self._preset.get("num_images", available)
         return Split(whole.images[:given], whole.labels[:given])
+
+    @property
+    def statistics_images(self) -> np.ndarray:
+        """The training images from which BatchNorm statistics come: the first ones, as many as the preset says."""
+        return self.dataset.train.images[: self._preset["statistics_images"]]
+
+    @property
+    def _preset(self) -> dict[str, Any]:
+        return PRESETS[self.parameters["preset"]]
 
     def num_samples(self, study: str) -> int:
         """How many samples each method has around a run: the parameter of that name, or as the preset says.
 
-        `study` is `ensemble` or `plane`.
+        `study` is one of a preset's `samples`: `modes`, `plane` or `ensemble`.
         """
-        return self.parameters["num_samples"] or PRESETS[self.parameters["preset"]]["num_samples"][study]
+        return self.parameters["num_samples"] or self._preset["samples"][study]["count"]
 
     def settings(self) -> None:
         """Show what was run beside what the paper ran."""
@@ -132,22 +142,43 @@ class Page:
 
     def predict(self, runs: Runs) -> np.ndarray:
         """Probabilities `(M, T, n, K)` of every checkpoint of every run on the page's test images."""
-        model = self.model(runs)
-        return np.stack([predict(model, run.weights, self.test.images, run.statistics) for run in runs])
+        return np.stack([self.predict_weights(runs, run.weights) for run in runs])
 
     def predict_final(self, runs: Runs, images: np.ndarray | None = None) -> np.ndarray:
         """Probabilities `(M, n, K)` of the final solution of every run, on the page's test images or on other ones."""
-        images = self.test.images if images is None else images
-        return predict(self.model(runs), runs.final, images, runs.final_statistics)
+        return self.predict_weights(runs, runs.final, images)
 
-    def sampler(self, runs: Runs) -> Sampler:
-        """What draws samples around these runs, by the page's parameters."""
-        rank, epochs = self.parameters["rank"], runs[0].member.epochs
+    def predict_weights(self, runs: Runs, weights: np.ndarray, images: np.ndarray | None = None) -> np.ndarray:
+        """Probabilities `(N, n, K)` of any weights `(N, P)` of these runs' network, on the test images or other ones.
+
+        BatchNorm statistics are those of the page's `statistics_images`, whatever the weights; the store keeps them.
+        """
+        model, images = self.model(runs), self.test.images if images is None else images
+        if not batch_norms(model):
+            return predict(model, weights, images)
+        recipe = {
+            "version": STATISTICS_VERSION,
+            "member": runs[0].member.key,
+            "weights": array_digest(weights),
+            "images": len(self.statistics_images),
+        }
+
+        def fresh() -> dict[str, np.ndarray]:
+            return {"statistics": fresh_statistics(model, weights, self.statistics_images)}
+
+        return predict(model, weights, images, self.store.cached("statistics", recipe, fresh)["statistics"])
+
+    def sampler(self, runs: Runs, study: str) -> Sampler:
+        """What draws samples around these runs, by the page's parameters or as the preset says for a `study`."""
+        names = ("rank", "standardized", "margin")
+        given = {name: self.parameters.get(name) for name in names}
+        settings = {name: value for name, value in self._preset["samples"][study].items() if name != "count"}
+        settings |= {name: value for name, value in given.items() if value is not None}
+        settings["scales"] = settings.get("scales", {}) | given_scales(self.parameters.get("scales"))
         # A run of few epochs has few late iterates, and they span fewer directions than the authors'.
-        rank = max(1, min(RANK, epochs - 1)) if rank is None else rank
-        scales = given_scales(self.parameters.get("scales"))
-        standardized = self.parameters["standardized"]
-        return Sampler(self.model(runs), self.dataset, rank, standardized, runs[0].member.seed, scales, self.store)
+        settings["rank"] = max(1, min(settings.get("rank", RANK), runs[0].member.epochs - 1))
+        seed, count = runs[0].member.seed, len(self.statistics_images)
+        return Sampler(self.model(runs), self.dataset, count, seed=seed, store=self.store, **settings)
 
     def judge(self, claim: str, network: str | None = None, **arrays: Any) -> None:
         """Judge a claim by the arrays that its statistic in `lib.findings` takes, by name, and write the record."""
@@ -170,8 +201,7 @@ class Page:
 
     def verdicts(self) -> None:
         """Show the claims of this page with their verdicts and intervals."""
-        columns = ["verdict", "the paper says", "architecture", "value", "95 % interval", "criterion"]
-        show(claims_table(self.results)[columns], "claims", verdicts=True)
+        show(claims_table(self.results).drop(columns=["claim", "statistic"]), "claims", verdicts=True)
 
     def provenance(self) -> None:
         """Show where these results come from, and how much of them other commits than this page's have made."""

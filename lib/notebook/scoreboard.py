@@ -1,31 +1,42 @@
-"""Page 12: all verdicts counted, over seeds, with what their pages say of them, and where they come from."""
+"""Page 12: all verdicts counted, over seeds, and where they come from."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pandas as pd
-from IPython.display import Markdown, display
 
 from lib.config import canonical_json
-from lib.findings import FINDINGS
-from lib.findings.judging import REPRODUCED, VERDICTS, Result
+from lib.findings.claim import INFERENCE
+from lib.findings.judging import INCONCLUSIVE, VERDICTS, Result, sentences
 from lib.findings.records import parameters_of
+from lib.metrics.power import expected_false
 from lib.notebook.tables import circumstances, claims_table, number_text, show_rows
 from lib.run.provenance import others
 
 
 def counts(results: Iterable[Result]) -> pd.DataFrame:
-    """How many claims have each verdict, one row a dataset, network and preset."""
+    """How many sentences of the paper have each verdict, one row a dataset, network and preset.
+
+    Only inferences count, and several methods of one sentence count once.
+    """
     kinds = ("dataset", "architecture", "preset")
-    found = Counter((*(judged.context[kind] for kind in kinds), judged.verdict) for judged in results)
+    judged = [(one.results[0].context, one.verdict) for one in sentences(results)]
+    found = Counter((*(context[kind] for kind in kinds), verdict) for context, verdict in judged)
     rows = []
-    for dataset, network, preset in dict.fromkeys(key[:3] for key in found):
-        numbers = {verdict: found[dataset, network, preset, verdict] for verdict in VERDICTS}
-        rows.append({"dataset": dataset, "network": network, "preset": preset} | numbers)
-    return pd.DataFrame(rows)
+    for place in dict.fromkeys(key[:3] for key in found):
+        numbers = {verdict: found[*place, verdict] for verdict in VERDICTS}
+        rows.append(dict(zip(kinds, place, strict=True)) | {name: one for name, one in numbers.items() if one})
+    return pd.DataFrame(rows).fillna(0).rename(columns={"architecture": "network"})
+
+
+def false_verdicts(results: Iterable[Result]) -> str:
+    """How many verdicts among those that an interval decides are false to expect at most."""
+    decided = sum(one.claim.kind == INFERENCE and one.verdict != INCONCLUSIVE for one in results)
+    return (
+        f"Of the {decided} verdicts that an interval decided, at most {expected_false(decided):.1f} are false to "
+        "expect: each errs with a chance of at most one in forty."
+    )
 
 
 def verdicts(results: Sequence[Result]) -> pd.DataFrame:
@@ -38,17 +49,16 @@ def verdicts(results: Sequence[Result]) -> pd.DataFrame:
         "seed": [judged.context.get("seed", "") for judged in results],
     }
     several = {name: values for name, values in telling.items() if len(set(values)) > 1}
-    columns = ["verdict", "claim", "the paper says", "architecture", *several, "value", "95 % interval", "criterion"]
-    return table.assign(**several)[columns]
+    return table.drop(columns="statistic").assign(**several)
 
 
 def over_seeds(results: Iterable[Result]) -> pd.DataFrame:
     """One row a claim and setting with several seeds: mean and deviation of the value, and how many verdicts agree.
 
-    Verdicts that are not the same with every seed are marked by "flips".
+    Inferences alone; verdicts that are not the same with every seed are marked by "flips".
     """
     groups: dict[tuple, list[Result]] = {}
-    for judged in results:
+    for judged in (one for one in results if one.claim.kind == INFERENCE):
         others = {name: value for name, value in judged.context.items() if name not in ("seed", "members")}
         groups.setdefault((judged.claim.id, canonical_json(others), parameters_of(judged)), []).append(judged)
     columns = ["claim", "dataset", "architecture", "preset", "parameters", "seeds", "mean", "deviation", "agree", ""]
@@ -64,33 +74,6 @@ def over_seeds(results: Iterable[Result]) -> pd.DataFrame:
             numbers = [number_text(values.mean()), number_text(values.std())]
             rows.append([claim, *where, parameters, len(seeds), *numbers, agree, flips + said])
     return pd.DataFrame(rows, columns=columns)
-
-
-def remarks(page: Path) -> list[str]:
-    """What a page says of how to read it: the items of that section, as Markdown, in their order."""
-    cells = json.loads(page.read_text(encoding="utf-8"))["cells"]
-    sections = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
-    section = next((text for text in sections if text.startswith("## How to read it")), "")
-    _, *items = section.split("\n- ")
-    return [" ".join(item.split()) for item in items]
-
-
-def show_remarks(results: Iterable[Result]) -> None:
-    """Display, for each page with a claim that was not reproduced, these claims and what the page says of them.
-
-    The pages are those of the checkout that this package lies in; without one their names stand alone.
-    """
-    folder = Path(__file__).parents[2] / "notebooks"
-    unmet: dict[str, list[str]] = {}
-    for judged in results:
-        if judged.verdict != REPRODUCED:
-            unmet.setdefault(FINDINGS[judged.claim.finding].notebook, []).append(f"`{judged.claim.id}`")
-    parts = []
-    for notebook, claims in unmet.items():
-        page = folder / f"{notebook}.ipynb"
-        items = [f"- {item}\n" for item in remarks(page)] if page.is_file() else []
-        parts.append(f"**Page {int(notebook[:2])}**: {', '.join(dict.fromkeys(claims))}\n\n{''.join(items)}")
-    display(Markdown("\n".join(parts) or "All claims were reproduced."))
 
 
 def show_origins(results: Sequence[Result]) -> None:

@@ -12,8 +12,19 @@ from IPython.display import HTML, display
 
 from lib.config import Experiment
 from lib.findings.claim import Finding
-from lib.findings.judging import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Result
+from lib.findings.judging import (
+    FAILS,
+    HOLDS,
+    IDENTICAL,
+    INCONCLUSIVE,
+    MET,
+    NOT_MET,
+    NOT_REPRODUCED,
+    REPRODUCED,
+    Result,
+)
 from lib.metrics.intervals import Estimate
+from lib.metrics.power import power
 from lib.run.engines import default_device
 from lib.run.provenance import commit
 
@@ -39,7 +50,16 @@ SETTINGS = {
 }
 CHAIN_SETTINGS = ("cycles", "noise_epochs", "temperature")
 
-SIGNS = {REPRODUCED: "✓", NOT_REPRODUCED: "✗", INCONCLUSIVE: "?"}
+SIGNS = {
+    REPRODUCED: "✓",
+    HOLDS: "✓",
+    INCONCLUSIVE: "?",
+    FAILS: "✗",
+    NOT_REPRODUCED: "✗",
+    MET: "·",
+    NOT_MET: "·",
+    IDENTICAL: "=",
+}
 
 
 def show(table: pd.DataFrame, name: str, verdicts: bool = False) -> None:
@@ -74,22 +94,30 @@ def settings_table(finding: Finding, experiments: Sequence[Experiment], dataset:
 
 
 def claims_table(results: Iterable[Result]) -> pd.DataFrame:
-    """Judged claims as text for a page, one row a result."""
-    columns = ["verdict", "claim", "the paper says", "architecture", "value", "95 % interval", "criterion", "statistic"]
+    """Judged claims as text for a page, one row a result; columns in which nothing stands are left out."""
     rows = [
-        [
-            judged.verdict,
-            judged.claim.id,
-            judged.claim.sentence + (f" ({judged.claim.paper_value})" if judged.claim.paper_value else ""),
-            judged.context["architecture"],
-            number_text(judged.estimate.value),
-            interval_text(judged.estimate),
-            str(judged.claim.criterion),
-            judged.claim.measure.replace("`", ""),
-        ]
+        {
+            "verdict": judged.verdict,
+            "claim": judged.claim.id,
+            "the paper says": judged.claim.sentence,
+            "architecture": judged.context["architecture"],
+            "value": number_text(judged.estimate.value),
+            "95 % interval": interval_text(judged.estimate),
+            "criterion": str(judged.claim.criterion),
+            "class": judged.claim.kind,
+            "in size": size_text(judged),
+            "to decide": power(judged.estimate, judged.claim.criterion.threshold) * (judged.verdict == INCONCLUSIVE),
+            "statistic": judged.claim.measure,
+        }
         for judged in results
     ]
-    return pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows)
+    return table.loc[:, (table != "").any()]
+
+
+def size_text(judged: Result) -> str:
+    """Whether the paper's number lies in the interval, in words; empty where the paper has none for this network."""
+    return {None: "", True: "agrees with the paper's number", False: "another size than the paper's"}[judged.in_size]
 
 
 def number_text(value: float) -> str:
@@ -103,7 +131,7 @@ def number_text(value: float) -> str:
 
 def interval_text(estimate: Estimate) -> str:
     """Both ends of an interval; a dash for a count, and where none can be given."""
-    if estimate.unit == "none" or not math.isfinite(estimate.low) or not math.isfinite(estimate.high):
+    if not estimate.method or not math.isfinite(estimate.low + estimate.high):
         return "–"
     return f"{number_text(estimate.low)} to {number_text(estimate.high)}"
 

@@ -10,16 +10,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lib.findings.judging import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Result
+from lib.findings.claim import INFERENCE
+from lib.findings.judging import FAILS, HOLDS, INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Result
 from lib.findings.records import numbers, parameters_of
 from lib.plots.downloads import with_data
 from lib.plots.style import INK
 
 #: Colour and marker of each verdict, distinguishable in grey.
+_MET, _FAILED = {"color": "#00805e", "marker": "o"}, {"color": "#c04a00", "marker": "X"}
 LOOKS = {
-    REPRODUCED: {"color": "#00805e", "marker": "o"},
+    REPRODUCED: _MET,
+    HOLDS: _MET,
     INCONCLUSIVE: {"color": "#6b7583", "marker": "s", "markerfacecolor": "white"},
-    NOT_REPRODUCED: {"color": "#c04a00", "marker": "X"},
+    FAILS: _FAILED,
+    NOT_REPRODUCED: _FAILED,
 }
 
 
@@ -66,9 +70,10 @@ def forest(results: Sequence[Result]) -> Figure:
     """One row a verdict: its value with its interval, on a scale of its own, beside the line of its criterion.
 
     Right of the line a criterion is met. Where a claim was tested in more than one run, each row says of which, and
-    several seeds share it; there is one panel for each first part of the claims' names. Of at least one result, as
-    `lib.findings.records.read_results` gives them.
+    several seeds share it; there is one panel for each first part of the claims' names. Only inferences are shown, of
+    which there must be one; `lib.findings.records.read_results` gives the results.
     """
+    results = [one for one in results if one.claim.kind == INFERENCE]
     table = _placed(numbers(results))
     names, findings = _named(table, results), table["claim"].str.partition("/")[0]
     panels = {finding: list(own.groupby(names, sort=False)) for finding, own in table.groupby(findings, sort=False)}
@@ -80,7 +85,8 @@ def forest(results: Sequence[Result]) -> Figure:
         axes.set_title(finding, loc="left", fontsize="medium")
     axes.set_xlabel("fails its criterion  ←  |  →  meets it")
     look = {"linestyle": "none", "markersize": 8, "markeredgewidth": 1.5}
-    handles = [Line2D([], [], **look, **own, label=verdict) for verdict, own in LOOKS.items()]
+    shown = [verdict for verdict in LOOKS if verdict in set(table["verdict"])]
+    handles = [Line2D([], [], **look, **LOOKS[verdict], label=verdict) for verdict in shown]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     sns.despine(figure, left=True, bottom=True)
     return with_data(figure, table)
