@@ -21,10 +21,11 @@ EXECUTED := $(NOTEBOOKS:%=$(BUILD)/%)
 PAGES := _config.yml $(shell find book benchmarks -type f -not -path '*/__pycache__/*')
 LIB := $(shell find lib -type f -not -path '*/__pycache__/*')
 
-.PHONY: FORCE help book pdf test lint lint-workflows format setup serve lock clean
+.PHONY: FORCE help book reference pdf test lint lint-workflows format setup serve lock clean
 
 help:
-	@echo "make book    execute the notebooks and build the book (PRESET=smoke|quick|full|paper, or PARAMS=file.yaml)"
+	@echo "make book    execute the notebooks and build the book (PRESET=smoke|quick|full|paper|reference, or PARAMS=file.yaml)"
+	@echo "make reference  make what is missing of the reference run (ONLY=\"01 02\"; TRAINED=1 trains nothing); hours"
 	@echo "make pdf     print the book as one PDF; needs Chromium"
 	@echo "make test    run the tests"
 	@echo "make lint    check style; make format mends it"
@@ -34,6 +35,10 @@ help:
 book: $(SETUP)
 	@$(MAKE) --no-print-directory --jobs=$(AT_ONCE) $(BUILD)/html/index.html
 	@echo "The book is at $(BUILD)/html/index.html; make serve shows it."
+
+# Its run store is apart from that of books, unless $RUNS_DIR is given.
+reference: $(SETUP)
+	RUNS_DIR=$${RUNS_DIR:-runs/reference} $(BIN)/python book/reference.py $(if $(ONLY),--only '$(ONLY)') $(if $(TRAINED),--trained)
 
 pdf: book
 	$(BIN)/python book/pdf.py --build-dir $(BUILD)

@@ -21,7 +21,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from book import colab, explore, figures, fragments, landing, verdicts  # noqa: E402
+from book import beside, colab, explore, figures, fragments, landing, reference, verdicts  # noqa: E402
 from lib.errors import OneLineError  # noqa: E402
 
 #: Cells that papermill adds to its copy: the given parameters, and banners above a cell that failed.
@@ -89,13 +89,18 @@ def _notebook_problems(source: Path, copy: Path) -> Iterator[str]:
 
 
 def check_claims(root: Path, folder: Path) -> dict[Path, list[verdicts.Result]]:
-    """Source notebook → its verdicts, those in `folder/<name>`; `BookError` where that is missing, or one is broken."""
-    judged = {}
+    """Source notebook → its verdicts: of the reference run, else those in `folder/<name>`.
+
+    Raises:
+        BookError: the folder is missing, or a record is broken.
+    """
+    run, judged = reference.read_run(root / reference.KEPT), {}
     for stem in toc_notebooks(root):
-        if not (folder / stem).is_dir():
-            raise BookError(f"{folder / stem} is missing: execute notebooks/{stem}.ipynb again")
+        own = root / reference.KEPT / "claims" / stem if stem in run else folder / stem
+        if not own.is_dir():
+            raise BookError(f"{own} is missing: execute notebooks/{stem}.ipynb again")
         try:
-            judged[root / "notebooks" / f"{stem}.ipynb"] = verdicts.read_results(folder / stem)
+            judged[root / "notebooks" / f"{stem}.ipynb"] = verdicts.read_results(own)
         except ValueError as error:
             raise BookError(str(error)) from None
     return judged
@@ -108,7 +113,7 @@ def stage(root: Path, build_dir: Path, judged: dict[Path, list[verdicts.Result]]
     """Make `<build_dir>/site` anew: the repository's paths, with executed notebooks and the computed fragments."""
     site = build_dir / "site"
     shutil.rmtree(site, ignore_errors=True)
-    shutil.copytree(root / "book", site / "book", ignore=shutil.ignore_patterns("*.py", "__pycache__", "results"))
+    shutil.copytree(root / "book", site / "book", ignore=shutil.ignore_patterns("*.py", "__pycache__", "results", "reference"))
     shutil.copy(root / "_config.yml", site)
     for folder in ("notebooks", "generated"):
         (site / folder).mkdir()
@@ -116,8 +121,9 @@ def stage(root: Path, build_dir: Path, judged: dict[Path, list[verdicts.Result]]
     for source in judged:
         executed = nbformat.read(build_dir / "notebooks" / source.name, as_version=4)
         seconds[source.stem] = executed.metadata.get("papermill", {}).get("duration", 0.0)
-        figures.save(executed, site / "figures")
-        linked = figures.with_links(executed, "../figures")
+        page = beside.page(root, source, executed)
+        figures.save(page, site / "figures")
+        linked = figures.with_links(page, "../figures")
         nbformat.write(linked, site / "notebooks" / source.name)
     parts = fragments.fragments(root, list(judged), seconds) | verdicts.fragments(judged)
     for name, text in parts.items():

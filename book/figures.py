@@ -51,11 +51,16 @@ def save(notebook: NotebookNode, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for name, cell, output in figures(notebook):
-        for kind, suffix, _ in FORMS:
+        for kind, suffix, _ in _forms(output):
             content = output.data[kind]
             files.append(folder / f"{name}.{suffix}")
             files[-1].write_bytes(base64.b64decode(content) if kind == PNG else _described(content, cell).encode())
     return files
+
+
+def _forms(output: NotebookNode) -> list[tuple[str, str, str]]:
+    """The forms that a figure has; the reference run keeps none as SVG, and no large data."""
+    return [form for form in FORMS if form[0] in output.data]
 
 
 def _described(content: str, cell: NotebookNode) -> str:
@@ -69,12 +74,13 @@ def _described(content: str, cell: NotebookNode) -> str:
 def with_links(notebook: NotebookNode, folder: str) -> NotebookNode:
     """The notebook with links to the files in a folder, relative to it, below captions, and without what they hold."""
     for name, cell, output in figures(notebook):
+        forms = _forms(output)
         for kind in (SVG, CSV):
             output.data.pop(kind, None)
         # A link's name says whose it is, to those who hear it; others see where it stands.
         links = [
             f'[{text}<span class="visually-hidden"> of figure {name}</span>]({folder}/{name}.{suffix})'
-            for _, suffix, text in FORMS
+            for _, suffix, text in forms
         ]
         # What follows the first paragraph of a caption is shown below it.
         described = cell.metadata.mystnb.figure

@@ -8,6 +8,7 @@ from pathlib import Path
 import nbformat
 from PIL import Image, ImageOps
 
+from book import beside
 from book.verdicts import FINDINGS, VERDICTS, Result, badge, count, page_title
 
 #: The tag of the cell whose figure stands for its page; without one it is the last figure.
@@ -41,6 +42,7 @@ def thumbnail(notebook: Path) -> tuple[Image.Image, str]:
     figures = [
         (TAG in cell.metadata.get("tags", []), output.data["image/png"], cell.metadata.mystnb.image.alt)
         for cell in nbformat.read(notebook, as_version=4).cells
+        if beside.TAG not in cell.metadata.get("tags", [])
         for output in cell.get("outputs", [])
         if "image/png" in output.get("data", {})
     ]

@@ -1,0 +1,63 @@
+"""The reference run where there is one, and beneath it what this build computed; otherwise that alone."""
+
+import re
+from copy import deepcopy
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell
+
+from book.figures import PNG
+from book.reference import KEPT, code_hash, read_run
+
+#: Tag of the cells beneath.
+TAG = "this-build"
+
+#: Tables that are shown beneath too, by how their HTML begins.
+TABLES = ('class="dataframe claims"', 'class="dataframe provenance"')
+
+
+def page(root: Path, source: Path, executed: NotebookNode) -> NotebookNode:
+    """What the book shows for a notebook, of which `executed` is the copy that this build made."""
+    how, now = read_run(root / KEPT).get(source.stem), code_hash(source)
+    if how is None:
+        return executed
+    shown, changed = nbformat.read(root / KEPT / "notebooks" / source.name, as_version=4), ""
+    if how["hash"] != now:
+        changed = (
+            f" **This notebook has changed since**: its code was {how['hash'][:8]} (SHA-256), and is {now[:8]} now."
+        )
+    else:
+        # Prose and captions are those of now; what the code gave is that of the reference run.
+        kept = [cell for cell in shown.cells if cell.cell_type == "code"]
+        shown = deepcopy(executed)
+        for mine, theirs in zip((one for one in shown.cells if one.cell_type == "code"), kept, strict=True):
+            mine.source, mine.outputs, mine.execution_count = theirs.source, theirs.outputs, theirs.execution_count
+    made = f"**Reference run**, made on {how['finished']} in {how['minutes']:.0f} minutes"
+    given = executed.metadata.get("papermill", {}).get("parameters", {}).get("preset")
+    preset = f", preset `{given}`" if given else ""
+    anchor = f"{TAG}-{source.stem}"
+    top = f"{made}; [what this build computed](#{anchor}) stands beneath it.{changed}"
+    here = f"**This build**{preset}: the same figures and verdicts, by the notebook as it is now."
+    shown.cells[1:1] = [new_markdown_cell(top)]
+    shown.cells += [new_markdown_cell(f"({anchor})=\n## Computed by this build\n\n{here}"), *_results(executed)]
+    return shown
+
+
+def _results(executed: NotebookNode) -> list[NotebookNode]:
+    """Figures, verdicts and provenance of a copy, without code, under names of their own."""
+    cells = []
+    for cell in deepcopy(executed.cells):
+        data = [one.data for one in cell.get("outputs", []) if "data" in one]
+        if not any(PNG in one or any(table in one.get("text/html", "") for table in TABLES) for one in data):
+            continue
+        cell.metadata.tags = ["remove-input", TAG]
+        if figure := cell.metadata.get("mystnb", {}).get("figure"):
+            figure.name += "-build"
+        for one in data:
+            if "text/html" in one:
+                one["text/html"] = re.sub(r'(id="|#)T_', r"\1T_build_", one["text/html"])
+        cell.id = f"{TAG}-{len(cells)}"
+        cells.append(cell)
+    return cells

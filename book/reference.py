@@ -1,0 +1,203 @@
+"""The reference run: trained and executed once, in hours, and kept in book/reference/ for every build of the book.
+
+notebooks/*.ipynb → _build/reference/{notebooks,claims} → slim → book/reference/{notebooks,claims}, run.json
+
+`make reference` says what is left and can be stopped at any moment: the run store keeps every epoch, and a page is made
+again only where its code or its parameters have changed.
+"""
+
+import base64
+import hashlib
+import io
+import itertools
+import json
+import shutil
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import nbformat
+import pandas as pd
+import typer
+import yaml
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.report import commit, machine, versions  # noqa: E402
+from book.execute import execute  # noqa: E402
+from book.figures import PNG  # noqa: E402
+from lib.config import Experiment  # noqa: E402
+from lib.data.datasets import load_dataset  # noqa: E402
+from lib.errors import OneLineError  # noqa: E402
+from lib.findings import FINDINGS, randomness  # noqa: E402
+from lib.metrics import accuracy  # noqa: E402
+from lib.models.predict import predict  # noqa: E402
+from lib.notebook.parameters import NotebookSource, experiments_of  # noqa: E402
+from lib.plots.downloads import CSV  # noqa: E402
+from lib.run.engines import usable_cores  # noqa: E402
+from lib.run.store import RunStore  # noqa: E402
+from lib.training.ensemble import train_ensemble  # noqa: E402
+from lib.training.trainer import build_member_model  # noqa: E402
+
+#: Its preset, what it leaves for the book, and where pages are executed.
+PRESET, KEPT, BUILD = "reference", Path("book/reference"), Path("_build/reference-run")
+
+#: Parameters of pages beside the preset. Every test image stands under one of the 19 corruptions.
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "05_radial": {"exaggeration": 100.0},
+    "08_shift": {"num_corrupted": 526},
+    "09_harder": {"dataset": "data/tiny_imagenet_32.npz"},
+    "12_scoreboard": {"records_dir": str(KEPT / "claims")},
+}
+
+#: The paper's own split of CIFAR-10, with the first 1,000 of its test images; and how many are trained on it.
+OFFICIAL, OFFICIAL_MEMBERS = "data/cifar10_official_1000.npz", {"small_cnn": 2, "medium_cnn": 1}
+
+#: Milliseconds that a training image takes on one core with AVX2, forward and backward.
+MILLISECONDS = {"small_cnn": 0.36, "medium_cnn": 4.5, "resnet20_v1": 5.7}
+
+#: What is kept of an output; most bytes of a notebook, and of the data behind a figure.
+KINDS = {PNG, CSV, "text/html", "text/markdown", "text/plain"}
+NOTEBOOK_BYTES, CSV_BYTES = 600_000, 60_000
+
+
+def code_hash(notebook: Path) -> str:
+    """SHA-256 of a notebook's code, without the cells that only Colab needs and that papermill adds."""
+    cells, others = nbformat.read(notebook, as_version=4).cells, {"remove-cell", "injected-parameters"}
+    code = [one.source for one in cells if one.cell_type == "code" and not others & set(one.metadata.get("tags", []))]
+    return hashlib.sha256("\n\n".join(code).encode()).hexdigest()
+
+
+def read_run(kept: Path = KEPT) -> dict[str, dict]:
+    """By notebook, how it was made: `hash`, `parameters`, `minutes`, `finished`, `commit`, `machine`, `versions`."""
+    path = kept / "run.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def left(experiment: Experiment, store: RunStore) -> dict[str, float]:
+    """The members that a store lacks, by key, and how many hours of one core they still take."""
+    data = load_dataset(experiment.dataset, None, experiment.validation_size)
+    hours = len(data.train.labels) * MILLISECONDS[experiment.architecture] / 3.6e6  # of an epoch
+    runs = [store.run(member) for member in experiment.members(data.name, data.content_hash)]
+    lacking = [run for run in runs if not run.is_complete()]
+    return {run.config.key: (experiment.epochs - run.finished_epochs()) * hours for run in lacking}
+
+
+def choose(source: Path, store: RunStore, trained: bool) -> tuple[dict[str, Any] | None, dict[str, float]]:
+    """The parameters of a page, and what is `left` to train for it.
+
+    With `trained` only networks count all of whose members are there; where there are none, the parameters are None.
+    """
+    name, parameters = source.stem.partition("_")[2], PARAMETERS.get(source.stem, {})
+    given = NotebookSource.read(source).defaults | {"preset": PRESET} | parameters
+    every, lacking, ready = experiments_of(FINDINGS[name], given) if name in FINDINGS else [], {}, []
+    for one in every:
+        parts = [one]
+        if name == "randomness":  # which trains families at several rates
+            ways = itertools.product(randomness.learning_rates(one, None), ("initialization", "order"))
+            parts = [replace(one, learning_rate=rate, varied=way) for rate, way in ways]
+        own = {key: hours for part in parts for key, hours in left(part, store).items()}
+        lacking |= own
+        ready += [] if own else [one.architecture]
+    if trained and len(ready) < len(every):
+        parameters = parameters | {"architectures": ready} if ready else None
+    return parameters, lacking
+
+
+def slim(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """An executed notebook as it is kept: figures as PNG of 256 colours, with their data where these are few."""
+    notebook.metadata.papermill = {"duration": notebook.metadata.papermill.duration}
+    outputs = [output.data for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
+    for shrink in (1, 2):
+        for data in outputs:
+            for kind in set(data) - KINDS | ({CSV} if len(data.get(CSV, "")) > CSV_BYTES else set()):
+                del data[kind]
+            if PNG in data:
+                picture = Image.open(io.BytesIO(base64.b64decode(data[PNG]))).convert("RGBA").reduce(shrink)
+                stream = io.BytesIO()
+                picture.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
+                    stream, "png", optimize=True
+                )
+                data[PNG] = base64.b64encode(stream.getvalue()).decode()
+        if len(nbformat.writes(notebook)) <= NOTEBOOK_BYTES:
+            break
+    return notebook
+
+
+def make(source: Path, parameters: dict[str, Any]) -> None:
+    """Execute a page, and keep what it shows, its records, and how it was made."""
+    target, given, started = BUILD / "notebooks" / source.name, BUILD / f"{source.stem}.yaml", time.monotonic()
+    given.parent.mkdir(parents=True, exist_ok=True)
+    given.write_text(yaml.safe_dump(parameters), encoding="utf-8")
+    execute(source, target, PRESET, given)
+    for folder in ("notebooks", "claims"):
+        (KEPT / folder).mkdir(parents=True, exist_ok=True)
+    nbformat.write(slim(nbformat.read(target, as_version=4)), KEPT / "notebooks" / source.name)
+    shutil.rmtree(KEPT / "claims" / source.stem, ignore_errors=True)
+    shutil.copytree(BUILD / "claims" / source.stem, KEPT / "claims" / source.stem)
+    how = {"hash": code_hash(source), "parameters": parameters, "minutes": round((time.monotonic() - started) / 60, 1)}
+    how |= {
+        "finished": f"{datetime.now(UTC):%Y-%m-%d}",
+        "commit": commit(),
+        "machine": machine(),
+        "versions": versions(),
+    }
+    every = dict(sorted((read_run() | {source.stem: how}).items()))
+    (KEPT / "run.json").write_text(json.dumps(every, indent=1) + "\n", encoding="utf-8")
+
+
+def official(store: RunStore, trained: bool) -> None:
+    """Write the test accuracy of every member on the paper's own split to `claims/official.csv`."""
+    rows = []
+    for network, members in OFFICIAL_MEMBERS.items():
+        given = {"architecture": network, "num_members": members, "dataset": OFFICIAL}
+        experiment = Experiment.from_preset(PRESET, **given)
+        if not (trained and left(experiment, store)):
+            runs, data = (
+                train_ensemble(experiment, store=store),
+                load_dataset(OFFICIAL, None, experiment.validation_size),
+            )
+            probs = predict(
+                build_member_model(runs[0].member, data), runs.final, data.test.images, runs.final_statistics
+            )
+            rows += [[network, value, len(data.test.labels)] for value in accuracy(probs, data.test.labels)]
+    table = pd.DataFrame(rows, columns=["network", "accuracy", "images"])
+    table.to_csv(KEPT / "claims" / "official.csv", index=False, float_format="%.4f")
+
+
+def main(
+    only: Annotated[str, typer.Option(help='numbers of pages, as in "01 02"; all when left out')] = "",
+    trained: Annotated[bool, typer.Option(help="train nothing: pages and networks that the run store has")] = False,
+) -> None:
+    """Make what is missing of the reference run, in this checkout, with the run store of $RUNS_DIR."""
+    done, store, todo, hours = read_run(), RunStore(), {}, {}
+    for source in sorted(Path("notebooks").glob("*.ipynb")):
+        if only and source.stem[:2] not in only.split():
+            continue
+        parameters, lacking = choose(source, store, trained)
+        kept = {name: done.get(source.stem, {}).get(name) for name in ("hash", "parameters", "minutes")}
+        said = f"waits for {len(lacking)} members"
+        if parameters is not None and kept | {"hash": code_hash(source), "parameters": parameters} == kept:
+            said = "is there"
+        elif parameters is not None:
+            todo[source], hours = parameters, hours | ({} if trained else lacking)
+            said = f"to be made, {len(lacking)} members to train; last time {kept['minutes'] or '?'} minutes"
+        print(f"{source.stem}: {said}")
+    cores, work = usable_cores(), sum(hours.values())
+    print(f"{len(hours)} members to train, about {work / cores:.1f} hours on {cores} cores; then the pages", flush=True)
+    try:
+        for source, parameters in todo.items():
+            make(source, parameters)
+        if not only:
+            official(store, trained)
+    except OneLineError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    typer.run(main)
