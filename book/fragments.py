@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import tomllib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import papermill
@@ -11,6 +12,10 @@ import papermill
 from benchmarks.report import circumstances, number, table
 from book.verdicts import FINDINGS, code, markdown_table
 from lib.config import PRESETS, PROTOCOLS, Experiment
+from lib.plots import coverage as plots
+from lib.plots.downloads import svg
+from lib.plots.style import use_style
+from lib.subspaces.methods import METHOD_NAMES, RANK
 from lib.training.schedules import SCHEDULES
 
 
@@ -22,11 +27,19 @@ def fragments(root: Path, notebooks: list[Path], seconds: dict[str, float]) -> d
         "parameters.md": parameters(notebooks),
         "api.md": api(root),
         "times.md": times(seconds),
+        "coverage.svg": coverage(root),
         **{
             f"performance_{name}.md": measured(root / "benchmarks" / "results" / f"{name}.json")
             for name in re.findall(r"performance_(\w+)\.md", (root / "book" / "performance.md").read_text("utf-8"))
         },
     }
+
+
+def coverage(root: Path) -> str:
+    """The picture of the study of intervals."""
+    study = json.loads((root / "benchmarks" / "results" / "intervals.json").read_text(encoding="utf-8"))
+    use_style()
+    return svg(plots.coverage(study["rows"]))
 
 
 # The protocol page
@@ -41,14 +54,17 @@ def presets() -> str:
     def ours(preset: dict, name: str) -> str:
         return code(preset[name]) if name in preset else "the paper's, by network"
 
+    def sampled(study: str) -> Callable[[dict], str]:
+        return lambda preset: samples_in_words(**preset["samples"][study])
+
     choices = {
         "for": lambda preset: preset["purpose"],
         "dataset": lambda preset: code(preset["dataset"]),
         "networks compared": lambda preset: ", ".join(map(code, preset["architectures"])),
         "networks sampled around": lambda preset: ", ".join(map(code, preset["sampled_architectures"])),
         "members": lambda preset: preset["num_members"],
-        "samples of a method around a run": lambda preset: preset["num_samples"]["ensemble"],
-        "the same, diversity–accuracy plane": lambda preset: preset["num_samples"]["plane"],
+        "images for BatchNorm statistics": lambda preset: f"{preset['statistics_images']:,}",
+        **{f"samples of a method around a run, {study}": sampled(study) for study in ("modes", "plane", "ensemble")},
         "validation images": lambda preset: preset.get("validation_size", "the dataset's rule, see below"),
         "pixel scaling": lambda preset: ours(preset, "pixel_scaling"),
         "sampling": lambda preset: ours(preset, "sampling"),
@@ -61,6 +77,15 @@ def presets() -> str:
             [f"{name}: members, epochs", *(f"{code(r.architecture)}: {r.num_members}, {r.epochs}" for r in runs)]
         )
     return markdown_table(["", *map(code, PRESETS)], rows)
+
+
+def samples_in_words(
+    count: int, rank: int = RANK, standardized: bool = True, scales: Mapping[str, float] | None = None
+) -> str:
+    """How a preset samples around a run, in a few words; the fields of `lib.subspaces.samples.Sampler`."""
+    given = "; ".join(f"{METHOD_NAMES[method]} {scale:g}" for method, scale in (scales or {}).items())
+    directions = "their deviation" if standardized else "1"
+    return f"{count}, rank {rank}, directions of length {directions}" + (f", scales up to: {given}" if given else "")
 
 
 def settings() -> str:
