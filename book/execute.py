@@ -10,7 +10,7 @@ import papermill
 import typer
 from papermill.exceptions import PapermillExecutionError
 
-from lib.config import PRESETS
+from lib.config import PRESETS, SETTINGS
 from lib.errors import ConfigError, unknown
 from lib.sweep.execute import QUIET
 from lib.sweep.grid import read_yaml
@@ -25,8 +25,8 @@ def parameters_for(notebook: Path, params: Path | None, defaults: dict[str, str]
     given = {} if params is None else read_yaml(params) or {}
     if not isinstance(given, dict):
         raise ConfigError(f"{params} must hold lines `name: value`, got a {type(given).__name__}")
-    own = papermill.inspect_notebook(str(notebook))
-    every = set(own).union(*(papermill.inspect_notebook(str(other)) for other in notebook.parent.glob("*.ipynb")))
+    own = _accepted(notebook)
+    every = own.union(*map(_accepted, notebook.parent.glob("*.ipynb")))
     for name in given:
         if name not in every:
             raise ConfigError(unknown("parameter", name, sorted(every)))
@@ -34,6 +34,12 @@ def parameters_for(notebook: Path, params: Path | None, defaults: dict[str, str]
     if isinstance(given["preset"], list) or given["preset"] not in PRESETS:
         raise ConfigError(unknown("preset", given["preset"], PRESETS))
     return {name: value for name, value in given.items() if name in own}
+
+
+def _accepted(notebook: Path) -> set[str]:
+    """The parameters that a notebook takes: its own, and where it has a preset every setting of an experiment."""
+    own = set(papermill.inspect_notebook(str(notebook)))
+    return own | set(SETTINGS if "preset" in own else ())
 
 
 def execute(
@@ -62,6 +68,8 @@ def execute(
         papermill.execute_notebook(str(source), str(unfinished), parameters, stderr_file=sys.stderr, **QUIET)
     except ConfigError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
     except PapermillExecutionError as error:
         sys.exit(f"{source}: {error.ename}: {error.evalue} (cell {error.exec_count}; see {unfinished})")
     unfinished.replace(target)

@@ -128,7 +128,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "num_members": (1, 10_000),
     "epochs": (1, 100_000),
     "batch_size": (1, 1_000_000),
-    "seed": (0, math.inf),
+    "seed": (0, 2**32 - 1),  # as scikit-learn takes it
     "learning_rate": (0, math.inf),
     "dropout": (0, 0.99),
     "weight_decay": (0, math.inf),
@@ -294,3 +294,11 @@ class Experiment:
             MemberConfig(**settings, initialization=member if initialization else 0, order=member if order else 0)
             for member in range(self.num_members)
         ]
+
+
+#: Settings of an experiment, with their types, that every page takes as parameters, whether it has them or not.
+SETTINGS = {
+    field.name: getattr(field.type, "__name__", "int")  # or None
+    for field in fields(Experiment)
+    if field.name not in ("architecture", "preset", "varied")
+}

@@ -143,6 +143,7 @@ def test_preset_override_wins():
         ({"dropout": True}, "dropout must be a number"),
         ({"epochs": 100_001}, "epochs must be an integer at most 100,000, got 100001"),
         ({"seed": -1}, "seed must be an integer at least 0, got -1"),
+        ({"seed": 2**32}, "seed must be an integer at most 4,294,967,295, got 4294967296"),
         ({"seed": 0.0}, "seed must be an integer"),
         ({"varied": "initialisation"}, "unknown varied 'initialisation'; did you mean 'initialization'"),
         ({"varied": "none", "num_members": 2}, "num_members must be 1 where varied is 'none', got 2 of the same"),

@@ -5,11 +5,11 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lib.config import PRESETS, Experiment
+from lib.config import PRESETS, SETTINGS, Experiment
 from lib.errors import ConfigError, unknown
 from lib.findings.claim import Finding
 from lib.subspaces.samples import given_scales
@@ -17,8 +17,8 @@ from lib.subspaces.samples import given_scales
 #: Python's types of the annotations that a parameters cell may have.
 KINDS = {"str": str, "int": int, "float": (int, float), "bool": bool, "list": list}
 
-#: Parameters that are settings of an experiment, where a page has them.
-SETTINGS = [field.name for field in fields(Experiment) if field.name not in ("architecture", "preset", "varied")]
+#: Counts of which None means all, although it is not the default.
+ALL = ("num_corrupted", "num_foreign")
 
 #: The smallest and the largest value of parameters that several pages have.
 RANGES = {"num_images": (1, math.inf), "num_samples": (1, math.inf), "margin": (0, 1), "floor": (0, 1)}
@@ -31,8 +31,13 @@ def declared_by(source: str) -> tuple[dict[str, str], dict[str, Any]]:
     return annotations, {one.target.id: ast.literal_eval(one.value) for one in lines}
 
 
+def accepted(annotations: Mapping[str, str]) -> dict[str, str]:
+    """The parameters that a notebook which declares these takes, with their types."""
+    return dict(annotations) | (SETTINGS if "preset" in annotations else {})
+
+
 def check_names(names: Iterable[str], annotations: Mapping[str, str]) -> None:
-    """Raise a `ConfigError` for the first name that is not declared."""
+    """Raise a `ConfigError` for the first name that is not one of these parameters."""
     for name in names:
         if name not in annotations:
             raise ConfigError(unknown("parameter", name, annotations))
@@ -41,21 +46,32 @@ def check_names(names: Iterable[str], annotations: Mapping[str, str]) -> None:
 def check_types(values: Mapping[str, Any], annotations: Mapping[str, str], defaults: Mapping[str, Any]) -> None:
     """Raise a `ConfigError` for the first value of another type than its annotation.
 
-    None is allowed where it is the default, and for counts, of which it means all; the parameter's comment says so.
+    None is allowed where it is the default, as of a setting that is not declared, and where the parameter's comment
+    says that it means all.
     """
     for name, value in values.items():
         annotation = annotations[name]
-        if value is None and defaults[name] is not None and annotation != "int":
+        if value is None and defaults.get(name) is not None and name not in ALL:
             raise ConfigError(f"parameter {name!r} must be {annotation}, got None")
         if annotation not in KINDS:
             raise ConfigError(f"the type of parameter {name!r} must be one of {', '.join(KINDS)}, got {annotation}")
         wrong_bool = isinstance(value, bool) and annotation != "bool"
         if value is not None and (wrong_bool or not isinstance(value, KINDS[annotation])):
-            hint = f"; with papermill: -y '{name}: [first, second]'" if annotation == "list" else ""
             got = f"{value!r:.80} ({type(value).__name__})"
-            raise ConfigError(f"parameter {name!r} must be {annotation}, got {got}{hint}")
+            raise ConfigError(f"parameter {name!r} must be {annotation}, got {got}{_hint(name, value, annotation)}")
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"parameter {name!r} must be finite, got {value}")
+
+
+def _hint(name: str, value: Any, annotation: str) -> str:
+    """How papermill, which reads YAML, is given what was probably meant."""
+    if annotation == "list":
+        return f"; with papermill: -y '{name}: [first, second]'"
+    if annotation == "str" and not isinstance(value, list | dict):
+        return f"; with papermill: -r {name} {value}"
+    if annotation == "float" and re.fullmatch(r"[-+.\d]+e[-+\d]+", str(value), re.IGNORECASE):
+        return "; in YAML a number has a point, and its exponent a sign: 1.0e-2"
+    return ""
 
 
 def check_parameters(cells: Iterable[str], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,9 +89,10 @@ def check_parameters(cells: Iterable[str], values: Mapping[str, Any]) -> dict[st
     if not declared:
         raise ConfigError("this notebook has no parameters cell before its set-up: run the cells from the top")
     annotations, defaults = declared_by(declared)
-    check_names((ast.unparse(name) for one in passed for name in getattr(one, "targets", [one])), annotations)
-    given = {name: values[name] for name in annotations}
-    check_types(given, annotations, defaults)
+    names = [ast.unparse(name) for one in passed for name in getattr(one, "targets", [one])]
+    check_names(names, accepted(annotations))
+    given = {name: values[name] for name in [*annotations, *names]}
+    check_types(given, accepted(annotations), defaults)
     return given
 
 
@@ -96,7 +113,10 @@ def experiments_of(finding: Finding, given: Mapping[str, Any]) -> list[Experimen
         )
     # So that what is not allowed stops the notebook here, and not after an hour of training.
     given_scales(given.get("scales"))
-    ranges = RANGES | {"rank": (1, first.epochs - 1)} | dict(finding.ranges)
+    epochs = min(one.epochs for one in experiments)
+    if "rank" in given and epochs < 2:
+        raise ConfigError(f"epochs must be at least 2 on this page, which looks at the end of each run, got {epochs}")
+    ranges = RANGES | {"rank": (1, epochs - 1)} | dict(finding.ranges)
     for name, (low, high) in ranges.items():
         value = given.get(name)
         if value is not None and not low <= value <= high:

@@ -16,14 +16,14 @@ from typing import Any
 
 import pandas as pd
 
-from lib.config import TRAINING_VERSION, Experiment, canonical_json
+from lib.config import SETTINGS, TRAINING_VERSION, Experiment, canonical_json
 from lib.data.datasets import DATASETS, load_dataset
 from lib.data.sources import SOURCES, data_root, locate
 from lib.errors import ConfigError, unknown
 from lib.findings import FINDINGS
 from lib.findings.judging import Result
 from lib.findings.records import read_results
-from lib.notebook.parameters import NotebookSource, check_types, experiments_of
+from lib.notebook.parameters import NotebookSource, accepted, check_types, experiments_of
 from lib.run.engines import check_engine
 from lib.run.files import DamagedRun, local_path, read_file, sha256, write_atomically
 from lib.run.store import RunStore
@@ -135,7 +135,8 @@ class Sweep:
         """One row a verdict: its numbers, every parameter that varies, and which run it is of."""
         given = [cell.given for cell in self.cells]
         names = dict.fromkeys(name for one in given for name in one)
-        varied = [name for name in names if len({value_text(one[name]) for one in given if name in one}) > 1]
+        texts = {name: {value_text(one.get(name)) for one in given if name in {**one, **SETTINGS}} for name in names}
+        varied = [name for name, found in texts.items() if len(found) > 1]
         rows = []
         for cell in self.cells:
             for result in self.results(cell) or []:
@@ -181,7 +182,7 @@ def plan(
     if find_spec("papermill") is None:
         raise ConfigError("sweeps need papermill: install ensemble-landscapes[book]")
     sources = [NotebookSource.read(path) for path in notebooks]
-    declared = dict.fromkeys(name for source in sources for name in source.annotations)
+    declared = dict.fromkeys(name for source in sources for name in accepted(source.annotations))
     for name in (name for mapping in grid for name in mapping):
         if name not in declared:
             raise ConfigError(unknown("parameter", name, declared))
@@ -191,21 +192,23 @@ def plan(
     cells: dict[str, Cell] = {}
     for source in sources:
         for mapping in grid:
-            for parameters in combinations(mapping, source.annotations):
+            for parameters in combinations(mapping, accepted(source.annotations)):
                 cell = _cell(source, parameters, content_hash)
                 cells.setdefault(cell.name, cell)
     return Sweep(list(cells.values()), local_path(folder, "output"), engine, jobs, scheduler)
 
 
 def _cell(source: NotebookSource, parameters: Mapping[str, Any], content_hash: Callable[..., str | None]) -> Cell:
-    check_types(parameters, source.annotations, source.defaults)
-    given = source.defaults | dict(parameters)
+    check_types(parameters, accepted(source.annotations), source.defaults)
+    # A setting that is not declared is as in the preset where it is None.
+    parameters = {name: value for name, value in parameters.items() if value is not None or name in source.defaults}
+    given = source.defaults | parameters
     check_engine(given.get("engine"), given.get("jobs"), given.get("scheduler"))
     finding = FINDINGS.get(re.sub(r"^\d+_", "", source.path.stem))
     experiments = experiments_of(finding, given) if finding else []
     # 1 for 1.0 is the same cell, and so is one that says what the notebook says by itself.
-    floats = [name for name, annotation in source.annotations.items() if annotation == "float"]
-    content = given | {name: float(given[name]) for name in floats if given[name] is not None}
+    floats = [name for name, annotation in accepted(source.annotations).items() if annotation == "float"]
+    content = given | {name: float(given[name]) for name in floats if given.get(name) is not None}
     recipe = {
         "code": source.cells,
         "parameters": content,
@@ -213,12 +216,13 @@ def _cell(source: NotebookSource, parameters: Mapping[str, Any], content_hash: C
         "data": content_hash(given.get("dataset"), given.get("data_dir")),
     }
     key = hashlib.sha256(canonical_json(recipe).encode()).hexdigest()[:KEY_LENGTH]
-    said = {name: value for name, value in content.items() if value != source.defaults[name] and name not in UNNAMED}
+    usual = {name: source.defaults.get(name) for name in content}
+    said = {name: value for name, value in content.items() if value != usual[name] and name not in UNNAMED}
     # Of a path its end: the rest says more of the machine than of the cell.
     words = [f"{name}_{value_text(value).rstrip('/').rpartition('/')[2]}" for name, value in said.items()]
     # Nothing that a shell, an address or LaTeX's \input would have to quote.
     readable = re.sub(r"[^A-Za-z0-9._+-]+", "_", "-".join([source.path.stem, *words]))
-    return Cell(f"{readable[:NAME_LENGTH]}-{key}", source, dict(parameters), given, experiments)
+    return Cell(f"{readable[:NAME_LENGTH]}-{key}", source, parameters, given, experiments)
 
 
 def _content_hash(dataset: str | None, data_dir: str | None) -> str | None:

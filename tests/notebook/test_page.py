@@ -31,7 +31,6 @@ data_dir: str = None  # data
 engine: str = None  # engine
 scheduler: str = None  # scheduler
 jobs: int = None  # jobs
-rank: int = None  # directions
 scales: list = None  # scales
 num_samples: int = None  # samples
 num_images: int = None  # images
@@ -56,8 +55,9 @@ def open_with(monkeypatch, tmp_path):
 
     def open_page_with(finding: str = "trajectories", **parameters):
         namespace: dict = {}
-        exec(NOTEBOOK_CELL, namespace)
-        namespace |= {"runs_dir": str(tmp_path / "runs")} | parameters | {"In": [NOTEBOOK_CELL]}
+        cell = NOTEBOOK_CELL + ("rank: int = None  # directions\n" if "rank" in parameters else "")
+        exec(cell, namespace)
+        namespace |= {"runs_dir": str(tmp_path / "runs")} | parameters | {"In": [cell]}
         shell = Shell(namespace)
         monkeypatch.setattr(page_module, "get_ipython", lambda: shell)
         with plt.rc_context():

@@ -80,9 +80,50 @@ def test_names_and_types_that_are_not_allowed():
         check_types({"seed": "1"}, {"seed": "int"}, {"seed": None})
     with pytest.raises(ConfigError, match=r"^the type of parameter 'seed' must be one of str, int,.* got dict"):
         check_types({"seed": None}, {"seed": "dict"}, {"seed": None})
-    with pytest.raises(ConfigError, match=r"^parameter 'rate' must be float, got None$"):
-        check_types({"rate": None}, {"rate": "float"}, {"rate": 0.5})
+    for value, annotation in ((0.5, "float"), (11, "int")):
+        with pytest.raises(ConfigError, match=rf"^parameter 'rate' must be {annotation}, got None$"):
+            check_types({"rate": None}, {"rate": annotation}, {"rate": value})
     check_types({"seed": None, "rate": 1}, {"seed": "int", "rate": "float"}, {"seed": None, "rate": 0.5})
+    check_types({"num_corrupted": None}, {"num_corrupted": "int"}, {"num_corrupted": 40})
+
+
+def test_values_that_yaml_reads_otherwise_are_told_how_to_give_them():
+    for name, kind, value, hint in (
+        ("rate", "float", "1e-2", "in YAML a number has a point, and its exponent a sign: 1.0e-2"),
+        ("dataset", "str", 2024, "with papermill: -r dataset 2024"),
+        ("scales", "list", "[1]", "with papermill: -y 'scales: [first, second]'"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            check_types({name: value}, {name: kind}, {name: None})
+        assert str(caught.value).endswith(f"; {hint}")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_none_is_refused_where_it_says_nothing(path):
+    source = NotebookSource.read(path)
+    comments = dict(re.findall(r"^(\w+): .*  # (.*)", "\n".join(source.cells), re.MULTILINE))
+    for name, value in source.defaults.items():
+        if value is not None:
+            try:
+                check_types({name: None}, source.annotations, source.defaults)
+            except ConfigError:
+                assert "None" not in comments[name]
+            else:
+                assert "None: all" in comments[name]
+
+
+def test_pages_that_look_at_the_end_of_runs_refuse_a_single_epoch():
+    for path in PAGES:
+        source = NotebookSource.read(path)
+        if "rank" in source.annotations:
+            with pytest.raises(ConfigError, match=r"^epochs must be at least 2 on this page"):
+                experiments_of(finding_of(source), source.defaults | {"epochs": 1})
+
+
+def test_network_that_is_given_twice_counts_once():
+    source = NotebookSource.read(NOTEBOOKS[1])
+    given = source.defaults | {"architectures": ["medium_cnn", "small_cnn", "medium_cnn"]}
+    assert [one.architecture for one in experiments_of(finding_of(source), given)] == ["medium_cnn", "small_cnn"]
 
 
 # In a notebook that runs
@@ -130,6 +171,21 @@ def test_check_parameters_wrong_type(name, value, kind):
 def test_check_parameters_unknown_name_from_papermill():
     with pytest.raises(ConfigError, match=r"^unknown parameter 'num_member'; did you mean 'num_members'\?"):
         check_parameters([CELL, "# Parameters\nnum_member = 3\n"], VALUES)
+
+
+def test_every_setting_of_an_experiment_is_a_parameter():
+    passed = "# Parameters\noptimizer = 'sgd'\nweight_decay = 1\nvalidation_size = 9\n"
+    given = check_parameters([CELL, passed], VALUES | {"optimizer": "sgd", "weight_decay": 1, "validation_size": 9})
+    (experiment,) = experiments_of(FINDINGS["trajectories"], given | {"architecture": None})
+    assert (experiment.optimizer, experiment.weight_decay, experiment.validation_size) == ("sgd", 1, 9)
+    assert set(given) == {*VALUES, "optimizer", "weight_decay", "validation_size"}
+    for line in ("architecture = 'small_cnn'", "varied = 'order'"):
+        with pytest.raises(ConfigError, match=r"^unknown parameter"):
+            check_parameters([CELL, f"# Parameters\n{line}"], VALUES)
+    with pytest.raises(ConfigError, match=r"^parameter 'weight_decay' must be float, got 'high'"):
+        check_parameters([CELL, "# Parameters\nweight_decay = 'high'"], VALUES | {"weight_decay": "high"})
+    with pytest.raises(ConfigError, match=r"^unknown parameter 'optimizer'"):
+        check_parameters(["runs_dir: str = None", "# Parameters\noptimizer = 'sgd'"], {"runs_dir": None})
 
 
 def test_check_parameters_known_name_from_papermill():

@@ -78,6 +78,12 @@ def test_each_notebook_takes_the_parameters_that_it_has(tmp_path):
     ]
 
 
+def test_every_setting_of_an_experiment_can_vary(tmp_path):
+    planned = plan([NOTEBOOKS[0]], [SMALL, SMALL | {"optimizer": ["sgd", None]}], tmp_path)
+    assert [cell.name.rpartition("-")[0].rpartition("epochs_1")[2] for cell in planned.cells] == ["", "-optimizer_sgd"]
+    assert [cell.experiments[0].optimizer for cell in planned.cells] == ["adam", "sgd"]
+
+
 @pytest.mark.parametrize(
     ("more", "line"),
     [
@@ -87,6 +93,8 @@ def test_each_notebook_takes_the_parameters_that_it_has(tmp_path):
         ({"num_members": ["two"]}, "parameter 'num_members' must be int, got 'two'"),
         ({"num_members": [[2], [3]]}, r"parameter 'num_members' must be int, got [2] (list)"),
         ({"architecture": {"a": 1}}, "parameter 'architecture' must be str, got {'a': 1}"),
+        ({"optimizer": ["sgd", "sdg"]}, "unknown optimizer 'sdg'; did you mean 'sgd'?"),
+        ({"weight_decay": "high"}, "parameter 'weight_decay' must be float, got 'high'"),
         ({"num_members": [2, 0]}, "num_members must be an integer at least 1, got 0"),
         ({"num_members": [2, 1]}, "num_members must be at least 2 on this page"),
         ({"architecture": "small"}, "unknown architecture 'small'; did you mean 'small_cnn'?"),
