@@ -55,9 +55,11 @@ _OURS = {"pixel_scaling": "standardize", "sampling": "permutation"}
 
 #: The sizes of the project. `architectures` are those of pages that compare networks, `sampled_architectures` of
 #: those that sample around them, which costs more. `num_images` is on how many test images pages evaluate many
-#: networks: on all where it is not said; `num_samples` how many samples a method has around a run, on pages about
-#: ensembles and in the plane of diversity and accuracy; `by_network` has settings of some networks alone. What else a
-#: preset does not say (and `epochs` of an architecture it does not name) is as in `PROTOCOLS`.
+#: networks: on all where it is not said; `statistics_images` from how many training images, the first ones, all
+#: BatchNorm statistics come. `samples` is how pages sample around a run: in `modes` (page 3), in the `plane` of
+#: diversity and accuracy (4 and 9), for an `ensemble` (5, 7 and 8): how many samples of a method, and the fields of
+#: `lib.subspaces.samples.Sampler` that are not at their defaults. `by_network` has settings of some networks alone.
+#: What else a preset does not say (and `epochs` of an architecture it does not name) is as in `PROTOCOLS`.
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": _OURS
     | {
@@ -66,7 +68,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "architectures": ["small_cnn", "resnet8_v1"],
         "sampled_architectures": ["small_cnn", "resnet8_v1"],
         "num_members": 3,
-        "num_samples": {"ensemble": 4, "plane": 6},
+        "samples": {"modes": {"count": 4}, "plane": {"count": 6}, "ensemble": {"count": 4}},
+        "statistics_images": 2000,
         "epochs": dict.fromkeys(PROTOCOLS, 4),
     },
     "quick": _OURS
@@ -76,7 +79,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "architectures": ["small_cnn", "resnet8_v1"],
         "sampled_architectures": ["small_cnn"],
         "num_members": 6,
-        "num_samples": {"ensemble": 5, "plane": 12},
+        "samples": {"modes": {"count": 5}, "plane": {"count": 12}, "ensemble": {"count": 5}},
+        "statistics_images": 2000,
         "epochs": dict.fromkeys(PROTOCOLS, 4) | {"small_cnn": 10, "medium_cnn": 10, "resnet8_v1": 2},
         "num_images": 2000,
     },
@@ -87,7 +91,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "architectures": ["small_cnn", "resnet20_v1"],
         "sampled_architectures": ["small_cnn", "resnet20_v1"],
         "num_members": 10,
-        "num_samples": {"ensemble": 10, "plane": 50},
+        "samples": {"modes": {"count": 10}, "plane": {"count": 50}, "ensemble": {"count": 10}},
+        "statistics_images": 10_000,
         "epochs": {},
     },
     "paper": {
@@ -96,7 +101,19 @@ PRESETS: dict[str, dict[str, Any]] = {
         "architectures": ["small_cnn", "resnet20_v1"],
         "sampled_architectures": ["small_cnn", "medium_cnn", "resnet20_v1"],
         "num_members": 10,
-        "num_samples": {"ensemble": 10, "plane": 50},
+        # Figure 4 has rank 4, and as many samples as the notebook, where scales are not stated. The plane is that of
+        # the notebook and of figure 6, whose ranks are 4; figure 8 has ten samples, of the notebook's scales and rank.
+        "samples": {
+            "modes": {"count": 30, "rank": 4, "standardized": False},
+            "plane": {
+                "count": 50,
+                "rank": 4,
+                "standardized": False,
+                "scales": {"random": 70.0, "dropout": 0.1, "diagonal-gaussian": 10.0, "low-rank-gaussian": 6.0},
+            },
+            "ensemble": {"count": 10, "rank": 5, "standardized": False, "scales": {"random": 10.0}},
+        },
+        "statistics_images": 10_000,
         "epochs": {},
         "validation_size": 500,
     },

@@ -92,7 +92,7 @@ def test_preset_every_architecture_is_valid(preset, architecture):
 def test_preset_names_known_architectures_and_its_purpose(preset):
     for kind in ("architectures", "sampled_architectures"):
         assert set(PRESETS[preset][kind]) <= set(PROTOCOLS)
-    assert all(count >= 1 for count in PRESETS[preset]["num_samples"].values())
+    assert all(study["count"] >= 1 for study in PRESETS[preset]["samples"].values())
     assert Experiment.from_preset(preset).architecture == PRESETS[preset]["architectures"][0]
     assert PRESETS[preset]["purpose"]
 

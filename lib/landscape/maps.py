@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lib.data.datasets import Dataset, Split
+from lib.data.datasets import Split
 from lib.metrics import negative_log_likelihood, top_labels
 from lib.models.networks import Network
 from lib.models.predict import fresh_statistics, predict
 from lib.run.progress import PATIENCE, progress
-from lib.subspaces.samples import STATISTICS_IMAGES
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,17 +38,17 @@ class Survey:
 
 
 def survey(
-    model: Network, blocks: Iterable[np.ndarray], num_blocks: int, dataset: Dataset, splits: Sequence[Split]
+    model: Network, blocks: Iterable[np.ndarray], num_blocks: int, training: np.ndarray, splits: Sequence[Split]
 ) -> list[Survey]:
     """One `Survey` for each of the labelled `splits`, of all networks of the `blocks`.
 
     The `num_blocks` blocks are weights `(k, P)` each; made by a generator, only one is in memory. BatchNorm statistics
-    of every network come from the first training images of the `dataset`. The weights of `model` are overwritten.
+    of every network come from `training` images `(n, H, W, C)`. The weights of `model` are overwritten.
     """
     parts: list[list[tuple]] = [[] for _ in splits]
     with progress("evaluating", num_blocks, "block", delay=PATIENCE) as tell:
         for number, block in enumerate(blocks, 1):
-            statistics = _statistics(model, block, dataset)
+            statistics = fresh_statistics(model, block, training)
             for part, split in zip(parts, splits, strict=True):
                 probs = predict(model, block, split.images, statistics)
                 labels = top_labels(probs).astype(np.int16)
@@ -57,12 +56,3 @@ def survey(
                 part.append((labels, right, negative_log_likelihood(probs, split.labels)))
             tell(number)
     return [Survey(*map(np.stack, zip(*part, strict=True))) for part in parts]
-
-
-def predict_anywhere(model: Network, weights: np.ndarray, dataset: Dataset, images: np.ndarray) -> np.ndarray:
-    """Probabilities `(N, n, K)` of networks without BatchNorm statistics of their own, as `survey` has them."""
-    return predict(model, weights, images, _statistics(model, weights, dataset))
-
-
-def _statistics(model: Network, weights: np.ndarray, dataset: Dataset) -> np.ndarray:
-    return fresh_statistics(model, weights, dataset.train.images[:STATISTICS_IMAGES])

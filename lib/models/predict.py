@@ -21,6 +21,9 @@ BATCH_SIZE = {"cpu": 128, "cuda": 4096}
 #: Pixels of an image up to which these batches are meant; larger images come in smaller ones.
 IMAGE_PIXELS = 32 * 32
 
+#: Raise it whenever `fresh_statistics` would give something else: what a store keeps of them is computed again.
+STATISTICS_VERSION = 1
+
 #: Bytes of pixels on the device at a time, at most: what is more is read piece by piece.
 CHUNK_BYTES = 2**30
 

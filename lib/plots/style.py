@@ -30,6 +30,7 @@ METHOD_LOOKS = {
     "dropout": (RUN_COLORS[1], "s"),
     "diagonal-gaussian": (RUN_COLORS[2], "^"),
     "low-rank-gaussian": (RUN_COLORS[4], "D"),
+    "random-pca": (RUN_COLORS[9], "v"),
     "weight-average": (RUN_COLORS[3], "P"),
 }
 METHOD_COLORS = {way: color for way, (color, _) in METHOD_LOOKS.items()}

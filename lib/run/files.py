@@ -102,6 +102,11 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def array_digest(array: np.ndarray) -> str:
+    """The checksum of an array's bytes, in hex."""
+    return sha256(np.ascontiguousarray(array))
+
+
 def read_arrays(content: bytes, name: str) -> dict[str, np.ndarray]:
     """The arrays of a safetensors file of that name; raises `DamagedRun` for any other file."""
     try:

@@ -15,37 +15,25 @@ from lib import metrics
 from lib.models.networks import Network
 from lib.models.predict import predict
 from lib.run.progress import PATIENCE, progress
-from lib.subspaces.methods import METHODS, NATURAL_SCALES
 from lib.subspaces.samples import Sampler, Samples
 from lib.training.trainer import Trajectory
 
 
-def checkpoints(run: Trajectory, count: int) -> Samples:
-    """The last `count` checkpoints of a run as samples of it, the final solution last; with 1 that one alone.
-
-    Raises `ValueError` for more than a run has epochs: weights before training are no solution.
-    """
-    epochs = len(run.weights) - 1
-    if not 1 <= count <= epochs:
-        raise ValueError(f"count: expected from 1 to the {epochs} epochs of the run, received {count}")
-    accuracies = run.history["val_accuracy"].to_numpy()[-count:]
-    return Samples("trajectory", np.zeros(count), run.weights[-count:], run.statistics[-count:], accuracies)
-
-
 def samples_of_runs(
-    sampler: Sampler, runs: Sequence[Trajectory], methods: Iterable[str], count: int, margin: float
+    sampler: Sampler, runs: Sequence[Trajectory], methods: Iterable[str], count: int
 ) -> dict[str, list[Samples]]:
     """Up to `count` samples of each method around each run, drawn and rejected by `Sampler.near`.
 
     The largest scale of random directions and of dropout is found around the first run and serves all of them, as the
     authors have one scale for all runs; each run rejects by its own validation accuracy.
     """
+    floor = sampler.base_accuracy(runs[0]) - sampler.margin
+    of_another = {"random": "random", "dropout": "dropout", "random-pca": "random"}
 
     def around_all(method: str) -> Iterator[Samples]:
-        largest = None
-        if method in METHODS and method not in NATURAL_SCALES:
-            largest = sampler.scale_at(runs[0], method, sampler.base_accuracy(runs[0]) - margin)
-        return (sampler.near(run, method, count, largest, margin) for run in runs)
+        scaled = of_another.get(method)
+        largest = sampler.scale_at(runs[0], scaled, floor) if scaled else None
+        return (sampler.near(run, method, count, largest) for run in runs)
 
     return _shown(around_all, methods, len(runs))
 

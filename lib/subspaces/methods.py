@@ -1,4 +1,4 @@
-"""Weights around the end of one run: four ways to sample them, how far to go, and their average.
+"""Weights around the end of one run: five ways to sample them, how far to go, and their average.
 
     late_iterates → subspace → sample → predict
 
@@ -21,8 +21,7 @@ from lib.errors import ConfigError, unknown
 #: Columns of the iterates taken to float64 at a time.
 BLOCK = 1 << 16
 
-#: Principal directions of a low-rank Gaussian. The authors' notebook has 5; figures 4 and 6 and the low-rank
-#: approximation of random samples have 4.
+#: Principal directions of low-rank Gaussians, as in the authors' notebook.
 RANK = 5
 
 #: Late iterates are the last of this many equal parts of a run: epochs 30 to 39 of 40 in the authors' notebook.
@@ -30,11 +29,11 @@ LATE_PART = 4
 
 #: The scale at which a method means what its name says; random directions and dropout have none. 1 is also what the
 #: authors' notebook samples with for its ensembles.
-NATURAL_SCALES = {"diagonal-gaussian": 1.0, "low-rank-gaussian": 1.0}
+NATURAL_SCALES = {"diagonal-gaussian": 1.0, "low-rank-gaussian": 1.0, "random-pca": 1.0}
 
-#: The ends of the scales in the authors' diversity–accuracy plane, tuned to their MediumCNN: each sample's scale is
-#: uniform between 0 and this. That of the low-rank Gaussian is for directions of unit length.
-AUTHORS_SCALES = {"random": 70.0, "dropout": 0.1, "diagonal-gaussian": 10.0, "low-rank-gaussian": 6.0}
+#: Accepted random samples of which `random-pca` has the principal components: as many as the paper's figure 8 has of
+#: each method (the notebook: up to 30).
+PCA_SAMPLES = 10
 
 #: Samples of the diversity–accuracy plane run from the base's validation accuracy down to this share of it (ours).
 PLANE_FLOOR = 0.5
@@ -143,7 +142,8 @@ class DiagonalGaussian(Subspace):
 class LowRankGaussian(Subspace):
     """The iterates' mean and scale times a standard normal along each of the `directions (rank, P)`.
 
-    The directions are principal and of the length that the samples' standard deviation is to have.
+    The directions are principal and of the length that the samples' standard deviation is to have. Of a run's late
+    iterates it is `low-rank-gaussian`, of accepted random samples around its end `random-pca`.
     """
 
     directions: np.ndarray
@@ -162,10 +162,11 @@ SUBSPACES: dict[str, type[Subspace]] = {
     "dropout": ParameterDropout,
     "diagonal-gaussian": DiagonalGaussian,
     "low-rank-gaussian": LowRankGaussian,
+    "random-pca": LowRankGaussian,
 }
 METHODS = tuple(SUBSPACES)
 
-#: What can be done with one run instead of training more: the four subspaces, and the average of its late weights.
+#: What can be done with one run instead of training more: the subspaces, and the average of its late weights.
 WITHIN_RUN = (*METHODS, "weight-average")
 
 #: The names in print of all ways to get networks.
@@ -177,20 +178,21 @@ METHOD_NAMES = {
     "dropout": "dropout of weights",
     "diagonal-gaussian": "diagonal Gaussian",
     "low-rank-gaussian": "low-rank Gaussian",
+    "random-pca": "PCA of random samples",
     "weight-average": "weight average",
 }
 
 
 def subspace(method: str, iterates: ArrayLike, rank: int = RANK, standardized: bool = True) -> Subspace:
-    """One of the four subspaces around the end of a run.
+    """One of `SUBSPACES` around the end of a run.
 
     `random` and `dropout` start from the final solution, the last of the `iterates (T, P)`, and look at that one alone;
-    the Gaussians start from the mean of the iterates, as from `late_iterates`. A low-rank Gaussian needs `rank` + 1 of
-    them and has that many principal directions, those of the largest variance first. `standardized` ones are scaled by
-    the iterates' standard deviation along them, which is what makes it a Gaussian fit of the iterates; otherwise they
-    have length one, as in the paper's formula and the authors' notebook. Standard deviations are those of the T
-    iterates themselves (divided by T, not T - 1), as there. Raises `ConfigError` for a method that does not exist, and
-    for too few iterates.
+    the others start from the mean of the iterates: those of `late_iterates`, for `random-pca` accepted random samples.
+    The last two need `rank` + 1 of them and have that many principal directions, those of the largest variance first.
+    `standardized` ones are scaled by the iterates' standard deviation along them, which is what makes it a Gaussian fit
+    of the iterates; otherwise they have length one, as in the paper's formula and the authors' notebook. Standard
+    deviations are those of the T iterates themselves (divided by T, not T - 1), as there. Raises `ConfigError` for a
+    method that does not exist, and for too few iterates.
     """
     if method not in SUBSPACES:
         raise ConfigError(unknown("method", method, METHODS))
@@ -203,9 +205,9 @@ def largest_scale(accuracy_at: Callable[[float], float], floor: float, start: fl
     Bisection between a scale that is small enough and one that is not, which steps by a factor of 4 from `start` find.
     It takes accuracy to fall with scale; where that goes up and down, the answer is one of the places where it crosses
     the floor. `accuracy_at` gives the mean validation accuracy, a fraction, of a few samples at a scale above 0, with
-    one seed always the same; `floor` is the accuracy that is still enough. `start`, where to look first, can be of
-    `AUTHORS_SCALES`. Where accuracy never falls below the floor it is `upper`, or 4096 times `start`; where it is below
-    it even at a 4096th of `start`, 0.
+    one seed always the same; `floor` is the accuracy that is still enough; `start` is where to look first. Where
+    accuracy never falls below the floor it is `upper`, or 4096 times `start`; where it is below it even at a 4096th of
+    `start`, 0.
     """
     low, high = (start, math.inf) if accuracy_at(start) >= floor else (0.0, start)
     for _ in range(BRACKET_STEPS):

@@ -2,7 +2,7 @@
 
     run → lib.subspaces.methods → weights → validation accuracy → kept or rejected → predictions
 
-Test images choose nothing here. Networks with BatchNorm get fresh statistics for each sample.
+Test images choose nothing here. Networks with BatchNorm get fresh statistics, a run's own checkpoints as its samples.
 """
 
 import math
@@ -11,16 +11,18 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from lib.config import PRESETS
 from lib.data.datasets import Dataset, Split
 from lib.errors import ConfigError
 from lib.metrics import accuracy
 from lib.models.networks import Network
 from lib.models.predict import fresh_statistics, predict
+from lib.run.files import array_digest
 from lib.run.store import RunStore
 from lib.subspaces.methods import (
-    AUTHORS_SCALES,
     METHODS,
     NATURAL_SCALES,
+    PCA_SAMPLES,
     RANK,
     REJECTION_MARGIN,
     SUBSPACES,
@@ -33,7 +35,7 @@ from lib.subspaces.methods import (
 from lib.training.trainer import Trajectory
 
 #: Raise it whenever the same settings would give other samples: what a store keeps of them is computed again.
-VERSION = 1
+VERSION = 2
 
 #: Samples that are evaluated at each scale while `scale_at` looks for one.
 SAMPLES_AT_A_SCALE = 3
@@ -41,11 +43,11 @@ SAMPLES_AT_A_SCALE = 3
 #: Validation images, the first ones, that are looked at meanwhile: what is then made of the scale has them all.
 SEARCH_IMAGES = 500
 
+#: Where the search begins: at the ends of the scales in the authors' plane, tuned to their MediumCNN.
+FIRST_SCALES = PRESETS["paper"]["samples"]["plane"]["scales"] | {"random-pca": 1.0}
+
 #: `Sampler.near` draws this many times the samples it was asked for, at most: the authors try 5 times each.
 ATTEMPTS = 5
-
-#: Training images from which a sample's BatchNorm statistics come.
-STATISTICS_IMAGES = 2000
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,9 +91,11 @@ class Sampler:
     Attributes:
         model: the network of the runs, see `lib.training.trainer.build_member_model`; its weights are overwritten.
         dataset: validation images choose, training images give BatchNorm statistics.
-        rank: of the low-rank Gaussian.
-        standardized: whether its directions are scaled by their standard deviation, see
+        statistics_images: from how many of these, the first ones.
+        rank: of the low-rank Gaussians.
+        standardized: whether their directions are scaled by their standard deviation, see
             `lib.subspaces.methods.subspace`.
+        margin: how much less validation accuracy than their run's random samples and dropout for an ensemble may have.
         seed: of all draws; runs and methods draw independently.
         scales: by method, where they are not to be found by validation accuracy or natural; see `given_scales`.
         store: keeps the validation accuracies and BatchNorm statistics of samples, so that none is evaluated twice.
@@ -99,26 +103,36 @@ class Sampler:
 
     model: Network
     dataset: Dataset
+    statistics_images: int = 2000
     rank: int = RANK
     standardized: bool = True
+    margin: float = REJECTION_MARGIN
     seed: int = 0
     scales: Mapping[str, float] = field(default_factory=dict)
     store: RunStore | None = None
 
     def samples(self, run: Trajectory, method: str, scales: np.ndarray, draw: int = 0) -> Samples:
         """One sample for each of the `scales (N,)`; another `draw` gives other ones."""
-        weights = self._subspace(run, method).sample(scales, self._seed(run, method, draw))
-        return self._evaluated(run, method, np.asarray(scales, dtype=float), weights, draw)
+        return self._drawn(self._subspace(method, self._iterates(run, method)), run, method, scales, draw)
 
     def average(self, run: Trajectory) -> Samples:
         """The average of the late iterates, as a single sample."""
         average = weight_average(late_iterates(run.weights, self.rank))
         return self._evaluated(run, "weight-average", np.zeros(1), average[None])
 
+    def checkpoints(self, run: Trajectory, count: int) -> Samples:
+        """The last `count` checkpoints of a run as samples of it, the final solution last; with 1 that one alone.
+
+        Raises `ValueError` for more than a run has epochs: weights before training are no solution.
+        """
+        epochs = len(run.weights) - 1
+        if not 1 <= count <= epochs:
+            raise ValueError(f"count: expected from 1 to the {epochs} epochs of the run, received {count}")
+        return self._evaluated(run, "trajectory", np.zeros(count), run.weights[-count:])
+
     def base_accuracy(self, run: Trajectory) -> float:
         """Validation accuracy of the run's final solution."""
-        probs = predict(self.model, run.final, self.dataset.val.images, run.final_statistics)
-        return accuracy(probs, self.dataset.val.labels)
+        return float(self.checkpoints(run, 1).val_accuracies[0])
 
     def scale_at(self, run: Trajectory, method: str, floor: float) -> float:
         """The largest scale at which samples have a mean validation accuracy of at least `floor`, a fraction.
@@ -128,43 +142,49 @@ class Sampler:
         """
         if method in self.scales:
             return self.scales[method]
-
+        space = self._subspace(method, self._iterates(run, method))
         val = self.dataset.val
         few = Split(val.images[:SEARCH_IMAGES], val.labels[:SEARCH_IMAGES])
         quick = replace(self, dataset=replace(self.dataset, val=few))
 
         def accuracy_at(scale: float) -> float:
-            return float(quick.samples(run, method, np.full(SAMPLES_AT_A_SCALE, scale)).val_accuracies.mean())
+            return float(quick._drawn(space, run, method, np.full(SAMPLES_AT_A_SCALE, scale)).val_accuracies.mean())
 
-        upper = self._subspace(run, method).upper
-        return largest_scale(accuracy_at, floor, min(AUTHORS_SCALES[method], upper), upper)
+        return largest_scale(accuracy_at, floor, min(FIRST_SCALES[method], space.upper), space.upper)
 
     def spread(self, run: Trajectory, method: str, count: int, largest: float) -> Samples:
         """`count` samples whose scales are spread from 0, without it, to `largest`, the denser the smaller they are.
 
-        They are squares: most of the accuracy is lost over the larger half of the scales.
+        They are squares: most of the accuracy is lost over the larger half of the scales. Scales that were given are
+        spread as in the authors' notebook: uniformly drawn, and all the same for the low-rank Gaussian.
         """
-        return self.samples(run, method, largest * np.linspace(0, 1, count + 1)[1:] ** 2)
+        scales = largest * np.linspace(0, 1, count + 1)[1:] ** 2
+        if method in self.scales:
+            share = np.random.default_rng([self.seed, METHODS.index(method)]).uniform(size=count)
+            scales = largest * (np.ones(count) if method == "low-rank-gaussian" else share)
+        return self.samples(run, method, scales)
 
-    def near(
-        self, run: Trajectory, method: str, count: int, largest: float | None = None, margin: float = REJECTION_MARGIN
-    ) -> Samples:
+    def near(self, run: Trajectory, method: str, count: int, largest: float | None = None) -> Samples:
         """What a study of ensembles takes from one run: up to `count` samples that are nearly as accurate as the run.
 
         The Gaussians are sampled at their natural scale, or the one given, and never rejected. Random directions and
         dropout, which have none, get scales uniform between 0 and `largest`, and a sample is rejected whose validation
-        accuracy lies more than `margin` below that of the final solution; after `ATTEMPTS` times `count` draws there
-        are no more. The outcome may have no samples. There is one `weight-average`. `largest` is `scale_at` of the
-        base's accuracy minus the margin when left out.
+        accuracy lies more than the `margin` below that of the final solution; after `ATTEMPTS` times `count` draws
+        there are no more. The outcome may have no samples. There is one `weight-average`. `largest`, for `random-pca`
+        that of its random samples, is `scale_at` of the base's accuracy minus the margin when left out.
         """
         if method == "weight-average":
             return self.average(run)
         if method in NATURAL_SCALES:
-            return self.samples(run, method, np.full(count, self.scales.get(method, NATURAL_SCALES[method])))
-        floor = self.base_accuracy(run) - margin
+            iterates = self._iterates(run, method, largest)
+            if len(iterates) < 2:
+                return self._none(run, method)
+            scales = np.full(count, self.scales.get(method, NATURAL_SCALES[method]))
+            return self._drawn(self._subspace(method, iterates), run, method, scales)
+        floor = self.base_accuracy(run) - self.margin
         largest = self.scale_at(run, method, floor) if largest is None else largest
         if largest == 0:
-            return self.samples(run, method, np.zeros(1)).chosen(np.zeros(0, dtype=int))
+            return self._none(run, method)
         drawn = []
         for draw in range(ATTEMPTS):
             scales = np.random.default_rng([*self._seed(run, method, draw), 1]).uniform(0, largest, count)
@@ -178,19 +198,32 @@ class Sampler:
         last = accepted[-1] if len(accepted) == count else len(together) - 1
         return replace(kept, rejected=int(last) + 1 - len(accepted))
 
-    def _subspace(self, run: Trajectory, method: str) -> Subspace:
-        # The first two look at the final solution alone, so that runs too short for the others have them.
-        iterates = run.weights[-1:] if method in ("random", "dropout") else late_iterates(run.weights, self.rank)
-        return subspace(method, iterates, self.rank, self.standardized)
+    def _none(self, run: Trajectory, method: str) -> Samples:
+        return replace(self.checkpoints(run, 1).chosen(np.zeros(0, dtype=int)), method=method)
+
+    def _iterates(self, run: Trajectory, method: str, largest: float | None = None) -> np.ndarray:
+        """What the subspace is made from, see `lib.subspaces.methods.subspace`; `largest` as in `near`."""
+        if method == "random-pca":
+            # Without a scale that was given, as that of the authors' plane reaches far beyond what is accepted.
+            return replace(self, scales={}).near(run, "random", PCA_SAMPLES, largest).weights
+        # These two look at the final solution alone, so that runs too short for the others have them.
+        return run.weights[-1:] if method in ("random", "dropout") else late_iterates(run.weights, self.rank)
+
+    def _subspace(self, method: str, iterates: np.ndarray) -> Subspace:
+        if method == "random-pca" and len(iterates) < 2:
+            raise ConfigError("random-pca needs two random samples that are accurate enough: give a larger margin")
+        return subspace(method, iterates, min(self.rank, max(1, len(iterates) - 1)), self.standardized)
 
     def _seed(self, run: Trajectory, method: str, draw: int) -> list[int]:
         return [self.seed, METHODS.index(method), run.member.initialization, run.member.order, draw]
 
-    def _evaluated(
-        self, run: Trajectory, method: str, scales: np.ndarray, weights: np.ndarray, draw: int = 0
-    ) -> Samples:
+    def _drawn(self, space: Subspace, run: Trajectory, method: str, scales: np.ndarray, draw: int = 0) -> Samples:
+        weights = space.sample(scales, self._seed(run, method, draw))
+        return self._evaluated(run, method, np.asarray(scales, dtype=float), weights)
+
+    def _evaluated(self, run: Trajectory, method: str, scales: np.ndarray, weights: np.ndarray) -> Samples:
         def evaluate() -> dict[str, np.ndarray]:
-            statistics = fresh_statistics(self.model, weights, self.dataset.train.images[:STATISTICS_IMAGES])
+            statistics = fresh_statistics(self.model, weights, self.dataset.train.images[: self.statistics_images])
             probs = predict(self.model, weights, self.dataset.val.images, statistics)
             return {"statistics": statistics, "val_accuracies": accuracy(probs, self.dataset.val.labels)}
 
@@ -198,11 +231,9 @@ class Sampler:
             "version": VERSION,
             "member": run.member.key,
             "method": method,
-            "scales": scales.tolist(),
-            "rank": self.rank,
-            "standardized": self.standardized,
-            "seed": [self.seed, draw],
+            "weights": array_digest(weights),
             "validation_images": len(self.dataset.val.labels),
+            "statistics_images": self.statistics_images,
         }
         found = evaluate() if self.store is None else self.store.cached("samples", recipe, evaluate)
         return Samples(method, scales, weights, found["statistics"], found["val_accuracies"])

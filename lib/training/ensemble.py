@@ -45,19 +45,9 @@ class Runs(Sequence[Trajectory]):
         return np.stack([one.weights for one in self])
 
     @cached_property
-    def statistics(self) -> np.ndarray:
-        """BatchNorm running statistics at the same moments, float32 `(M, T, S)`; S is 0 without BatchNorm."""
-        return np.stack([one.statistics for one in self])
-
-    @cached_property
     def final(self) -> np.ndarray:
         """The last weights, float32 `(M, P)`."""
         return np.stack([one.final for one in self])
-
-    @cached_property
-    def final_statistics(self) -> np.ndarray:
-        """The last BatchNorm statistics, float32 `(M, S)`."""
-        return np.stack([one.final_statistics for one in self])
 
     @cached_property
     def val_accuracies(self) -> np.ndarray:

@@ -51,11 +51,6 @@ class Trajectory:
         """The last weights, `(P,)`."""
         return self.weights[-1]
 
-    @property
-    def final_statistics(self) -> np.ndarray:
-        """The last BatchNorm statistics, `(S,)`."""
-        return self.statistics[-1]
-
 
 def load_trajectory(run: Run) -> Trajectory:
     """Read a complete run; raises `DamagedRun` where a file is not what was written."""

@@ -5,7 +5,7 @@ import pytest
 from helpers import subset
 
 from lib.landscape import maps
-from lib.landscape.maps import Survey, predict_anywhere, survey
+from lib.landscape.maps import Survey, survey
 from lib.metrics import accuracy, negative_log_likelihood, top_labels
 from lib.models.networks import build_model
 from lib.models.predict import fresh_statistics, predict
@@ -28,7 +28,7 @@ def networks(architecture="small_cnn", count=4):
 def test_survey_is_what_predict_says_with_fresh_statistics(architecture):
     network, weights = model(architecture), networks(architecture)
     splits = [DATASET.test, DATASET.val]
-    outcomes = survey(network, [weights[:2], weights[2:]], 2, DATASET, splits)
+    outcomes = survey(network, [weights[:2], weights[2:]], 2, DATASET.train.images, splits)
     statistics = fresh_statistics(network, weights, DATASET.train.images)
     for outcome, split in zip(outcomes, splits, strict=True):
         probs = predict(network, weights, split.images, statistics)
@@ -36,7 +36,6 @@ def test_survey_is_what_predict_says_with_fresh_statistics(architecture):
         np.testing.assert_array_equal(outcome.labels.reshape(4, 40), top_labels(probs))
         np.testing.assert_array_equal(outcome.accuracies.ravel(), accuracy(probs, split.labels))
         np.testing.assert_allclose(outcome.losses.ravel(), negative_log_likelihood(probs, split.labels), rtol=1e-6)
-        np.testing.assert_array_equal(predict_anywhere(network, weights, DATASET, split.images), probs)
     assert not np.array_equal(outcomes[0].labels, outcomes[1].labels)
 
 
@@ -50,7 +49,7 @@ def test_survey_evaluates_a_block_before_the_next_is_made(monkeypatch):
         yield networks(count=3)
         assert evaluated == [3, 3]
 
-    (outcome,) = survey(model(), blocks(), 2, DATASET, [DATASET.test])
+    (outcome,) = survey(model(), blocks(), 2, DATASET.train.images, [DATASET.test])
     assert outcome.labels.shape[:2] == outcome.losses.shape == (2, 3)
 
 

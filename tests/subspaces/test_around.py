@@ -1,9 +1,10 @@
 """Samples around several runs, and what they predict together: means that are known on paper."""
 
+from dataclasses import replace
+
 import numpy as np
-import pandas as pd
 import pytest
-from helpers import member, subset, train
+from helpers import subset, train
 
 from lib import metrics
 from lib.models.networks import build_model
@@ -12,7 +13,6 @@ from lib.models.weights import flatten, flatten_statistics
 from lib.plots.style import METHOD_NAMES
 from lib.subspaces.around import (
     across_runs,
-    checkpoints,
     complete,
     samples_of_runs,
     samples_table,
@@ -20,7 +20,7 @@ from lib.subspaces.around import (
     within_runs,
 )
 from lib.subspaces.samples import Sampler, Samples
-from lib.training.trainer import Trajectory, build_member_model
+from lib.training.trainer import build_member_model
 
 DATASET = subset(30)
 
@@ -38,6 +38,8 @@ def sampler(runs):
 
 class Recorder:
     """A sampler of which it is known what it was asked for."""
+
+    margin = 0.1
 
     def __init__(self):
         self.asked = []
@@ -74,43 +76,22 @@ def around(network, count, seed):
     return Samples("random", np.ones(count), weights, moved, np.zeros(count))
 
 
-def trajectory(epochs=3):
-    """Weights and statistics that say after which epoch they are."""
-    after = np.arange(epochs + 1, dtype=np.float32)[:, None]
-    history = pd.DataFrame({"epoch": np.arange(epochs) + 1, "val_accuracy": np.arange(1, epochs + 1) / 10})
-    return Trajectory(member(), np.tile(after, 5), np.tile(-after, 2), history)
-
-
-@pytest.mark.parametrize(("count", "epochs"), [(1, [3]), (2, [2, 3]), (3, [1, 2, 3])])
-def test_checkpoints_are_the_last_ones(count, epochs):
-    found = checkpoints(trajectory(), count)
-    assert (found.method, len(found), found.rejected) == ("trajectory", count, 0)
-    np.testing.assert_array_equal(found.weights[:, 0], epochs)
-    np.testing.assert_array_equal(found.statistics[:, 1], np.negative(epochs))
-    np.testing.assert_allclose(found.val_accuracies, np.array(epochs) / 10)
-    np.testing.assert_array_equal(found.scales, np.zeros(count))
-
-
-def test_checkpoints_of_more_epochs_than_there_are():
-    for count in (0, 4, -1):
-        with pytest.raises(ValueError, match=rf"^count: expected from 1 to the 3 epochs of the run, received {count}$"):
-            checkpoints(trajectory(), count)
-
-
 def test_samples_of_runs_share_the_scale_of_the_first():
     recorder = Recorder()
-    found = samples_of_runs(recorder, ["first", "second"], ["random", "dropout"], count=4, margin=0.1)
-    assert recorder.asked == [("first", "random", pytest.approx(0.8)), ("first", "dropout", pytest.approx(0.8))]
-    assert found == {
-        method: [(run, method, 4, 7.0, 0.1) for run in ("first", "second")] for method in ("random", "dropout")
-    }
+    methods = ["random", "diagonal-gaussian", "random-pca"]
+    found = samples_of_runs(recorder, ["first", "second"], methods, count=4)
+    # Principal components are those of the random samples.
+    assert recorder.asked == 2 * [("first", "random", pytest.approx(0.8))]
+    largest = dict(zip(methods, (7.0, None, 7.0), strict=True))
+    assert found == {method: [(run, method, 4, largest[method]) for run in ("first", "second")] for method in methods}
 
 
 def test_samples_of_runs_are_those_of_the_sampler(runs, sampler):
-    found = samples_of_runs(sampler, runs, ["random", "weight-average"], count=2, margin=0.1)
+    sampler = replace(sampler, margin=0.1)
+    found = samples_of_runs(sampler, runs, ["random", "weight-average"], count=2)
     largest = sampler.scale_at(runs[0], "random", sampler.base_accuracy(runs[0]) - 0.1)
     for run, near, average in zip(runs, found["random"], found["weight-average"], strict=True):
-        np.testing.assert_array_equal(near.weights, sampler.near(run, "random", 2, largest, 0.1).weights)
+        np.testing.assert_array_equal(near.weights, sampler.near(run, "random", 2, largest).weights)
         assert (near.val_accuracies >= sampler.base_accuracy(run) - 0.1).all()
         np.testing.assert_array_equal(average.weights, sampler.average(run).weights)
 

@@ -6,9 +6,9 @@ from helpers import subset, train
 
 from lib import metrics
 from lib.errors import ConfigError
-from lib.models.predict import predict
+from lib.models.predict import fresh_statistics, predict
 from lib.run.store import RunStore
-from lib.subspaces.methods import METHODS, late_iterates
+from lib.subspaces.methods import METHODS, PCA_SAMPLES, late_iterates, weight_average
 from lib.subspaces.samples import ATTEMPTS, Sampler, given_scales
 from lib.training.trainer import build_member_model
 
@@ -67,6 +67,14 @@ def test_spread_goes_to_the_largest_scale_by_squares(runs, sampler):
     np.testing.assert_allclose(sampler.spread(runs[0], "random", 4, 16.0).scales, [1, 4, 9, 16])
 
 
+def test_spread_of_given_scales_is_that_of_the_authors(runs, sampler):
+    given = replace(sampler, scales={"random": 16.0, "low-rank-gaussian": 6.0})
+    scales = [given.spread(run, "random", 40, 16.0).scales for run in runs]
+    np.testing.assert_array_equal(*scales)
+    np.testing.assert_allclose(np.quantile(scales[0], [0, 0.5, 1]), [0, 8, 16], atol=3)
+    np.testing.assert_array_equal(given.spread(runs[0], "low-rank-gaussian", 3, 6.0).scales, [6, 6, 6])
+
+
 def test_near_rejects_by_validation_accuracy_and_counts(runs, sampler):
     floor = sampler.base_accuracy(runs[0]) - 0.06
     wide = 3 * sampler.scale_at(runs[0], "random", floor)
@@ -88,22 +96,70 @@ def test_near_gives_nothing_where_all_are_rejected(runs, sampler):
         10,
     )
     # Nor where no scale holds the floor.
-    assert len(sampler.near(runs[0], "random", 3, margin=sampler.base_accuracy(runs[0]) - 1)) == 0
+    strict = replace(sampler, margin=sampler.base_accuracy(runs[0]) - 1)
+    # Then there is nothing to have principal components.
+    for method in ("random", "random-pca"):
+        assert len(strict.near(runs[0], method, 3)) == 0
+    with pytest.raises(ConfigError, match="^random-pca needs two random samples"):
+        strict.spread(runs[0], "random-pca", 3, 1.0)
 
 
 def test_near_takes_gaussians_as_they_are(runs, sampler):
-    samples = sampler.near(runs[0], "diagonal-gaussian", 4, margin=-1.0)
+    samples = replace(sampler, margin=-1.0).near(runs[0], "diagonal-gaussian", 4)
     np.testing.assert_array_equal(samples.scales, np.ones(4))
     assert samples.rejected == 0
 
 
-def test_samples_of_a_network_with_batch_norm_have_fresh_statistics(tmp_path):
+@pytest.fixture(scope="module")
+def with_batch_norm(tmp_path_factory):
+    """A run of a network with BatchNorm, and what samples around it."""
     dataset = subset(100)
-    (run,) = train(tmp_path, architecture="resnet8_v1", num_members=1, epochs=1)
-    sampler = Sampler(build_member_model(run.member, dataset), dataset)
-    samples = sampler.samples(run, "random", np.array([0.1, 0.2]))
-    assert samples.statistics.shape == (2, run.final_statistics.size)
-    assert np.abs(samples.statistics[0] - samples.statistics[1]).max() > 0
+    (run,) = train(tmp_path_factory.mktemp("runs"), architecture="resnet8_v1", num_members=1, epochs=2)
+    return run, Sampler(build_member_model(run.member, dataset), dataset, rank=1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_sample_at_scale_zero_predicts_what_its_base_does(method, with_batch_norm):
+    run, sampler = with_batch_norm
+    base = sampler.checkpoints(run, 1) if method in ("random", "dropout") else sampler.average(run)
+    if method == "random-pca":
+        base = sampler.samples(run, method, np.zeros(1))
+        accepted = sampler.near(run, "random", PCA_SAMPLES).weights
+        np.testing.assert_array_equal(base.weights, [weight_average(accepted)])
+    samples = sampler.samples(run, method, np.array([0.0, 0.1, 0.0]))
+    probs = samples.predict(sampler.model, sampler.dataset.test.images)
+    (expected,) = base.predict(sampler.model, sampler.dataset.test.images)
+    np.testing.assert_array_equal(probs[[0, 2]], [expected, expected])
+    assert np.abs(probs[1] - expected).max() > 0
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_checkpoints_are_the_last_ones_with_fresh_statistics(count, with_batch_norm):
+    run, sampler = with_batch_norm
+    found = sampler.checkpoints(run, count)
+    np.testing.assert_array_equal(found.weights, run.weights[-count:])
+    fresh = fresh_statistics(sampler.model, run.weights[-count:], sampler.dataset.train.images)
+    np.testing.assert_array_equal(found.statistics, fresh)
+    assert np.abs(fresh - run.statistics[-count:]).max() > 0.1
+    assert sampler.base_accuracy(run) == found.val_accuracies[-1]
+
+
+def test_checkpoints_of_more_epochs_than_there_are(with_batch_norm):
+    run, sampler = with_batch_norm
+    for count in (0, 3, -1):
+        with pytest.raises(ValueError, match=rf"^count: expected from 1 to the 2 epochs of the run, received {count}$"):
+            sampler.checkpoints(run, count)
+
+
+def test_random_pca_is_around_accepted_random_samples(runs, sampler):
+    """Samples stay in the span of the accepted ones, of which there are ten, and share their mean."""
+    accepted = sampler.near(runs[0], "random", PCA_SAMPLES, largest=2.0)
+    samples = sampler.near(runs[0], "random-pca", 4, largest=2.0)
+    center = weight_average(accepted.weights)
+    np.testing.assert_array_equal(samples.scales, np.ones(4))
+    span = np.linalg.svd(accepted.weights - center, full_matrices=False)[2][:RANK]
+    steps = samples.weights - center
+    np.testing.assert_allclose(steps @ span.T @ span, steps, atol=1e-4)
 
 
 # Scales that are given

@@ -72,11 +72,11 @@ def test_ensemble_gives_one_trajectory_a_member_in_order(trained):
 
 def test_runs_stack_their_members_and_slice_to_runs(trained):
     _, runs = trained
-    for name in ("weights", "statistics", "final", "final_statistics"):
+    for name in ("weights", "final"):
         stacked = getattr(runs, name)
         assert stacked.dtype == np.float32
         assert np.array_equal(stacked, [getattr(one, name) for one in runs])
-    assert runs.weights.ndim == runs.statistics.ndim == 3
+    assert runs.weights.ndim == 3
     assert np.array_equal(runs.val_accuracies, [one.history["val_accuracy"] for one in runs])
     assert runs.keys == [one.member.key for one in runs]
     assert runs.architecture == "small_cnn"

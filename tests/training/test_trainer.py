@@ -92,7 +92,6 @@ def test_trajectory_shapes_and_history(tmp_path):
     assert trajectory.weights.dtype == np.float32
     assert trajectory.statistics.shape == (4, 0)
     np.testing.assert_array_equal(trajectory.final, trajectory.weights[3])
-    assert trajectory.final_statistics.shape == (0,)
     columns = ["epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds"]
     assert list(trajectory.history) == columns
     assert trajectory.history["epoch"].tolist() == [1, 2, 3]
