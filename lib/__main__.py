@@ -149,7 +149,11 @@ def sweep(
     if dry_run:
         print_table(("cell", "members missing"), [(cell.name, planned.missing(cell)) for cell in planned.cells])
         return
-    failures = execute.run(planned)
+    try:
+        failures = execute.run(planned)
+    except KeyboardInterrupt:
+        typer.echo("error: stopped; the same command goes on where it was", err=True)
+        raise typer.Exit(130) from None
     complete = len(planned.cells) - len(failures)
     typer.echo(f"{complete} of {len(planned.cells)} cells are complete: {planned.folder / 'results.csv'}")
     if failures:
@@ -167,19 +171,16 @@ def datasets() -> None:
 
 def main() -> int:
     """Run the command line; every error is one line on stderr."""
-    code = 1
     try:
         return app(standalone_mode=False, prog_name="python -m lib") or 0
-    except (typer.Abort, KeyboardInterrupt) as error:
-        # Ctrl-C, and SIGTERM of a sweep, rather than an answer: 128 and the number of the signal, as shells have it.
-        stopped = isinstance(error.__cause__ or error, KeyboardInterrupt)
-        message, code = ("stopped; what was finished is kept", 130) if stopped else ("stopped", 1)
+    except (typer.Abort, KeyboardInterrupt):
+        message = "stopped"
     except (OneLineError, OSError) as error:
         message = str(error)
     except typer.BadParameter.__mro__[2] as error:  # ClickException, wherever this version of typer keeps it
         message = error.format_message()
     typer.echo(f"error: {' '.join(message.split())}", err=True)
-    return code
+    return 1
 
 
 if __name__ == "__main__":

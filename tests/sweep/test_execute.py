@@ -149,7 +149,7 @@ def test_stopped_sweep_keeps_what_is_complete_and_leaves_nothing_else(tmp_path, 
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 130
-    assert err.splitlines()[-1] == "error: stopped; what was finished is kept"
+    assert err.splitlines()[-1] == "error: stopped; the same command goes on where it was"
     assert "Traceback" not in err
     assert out == ""
     assert len(pd.read_csv(tmp_path / "out" / "results.csv")) == 1
