@@ -102,6 +102,23 @@ def interval(
     return Estimate(*ends, "jackknife", members, images, float(df), float(from_images), log, level)
 
 
+def difference(first: Estimate, second: Estimate) -> Estimate:
+    """One jackknife's number minus another's, of other members and other images: Welch's interval.
+
+    Source: Welch (1947). The ends are nan where one of the two has no interval.
+    """
+    variances, dfs = [], []
+    for one in (first, second):
+        df = math.nan if one.df is None else one.df
+        variances.append((one.half_width / t.ppf((1 + one.level) / 2, df)) ** 2)
+        dfs.append(df)
+    total = sum(variances)
+    df = float(total**2 / sum(variance**2 / df for variance, df in zip(variances, dfs, strict=True)))
+    value, half = first.value - second.value, float(t.ppf((1 + first.level) / 2, df) * math.sqrt(total))
+    members = None if first.members is None or second.members is None else min(first.members, second.members)
+    return Estimate(value, value - half, value + half, "jackknife", members, df=df, level=first.level)
+
+
 def extreme(
     function: Callable[..., ArrayLike],
     *which: Literal["smallest", "largest"],

@@ -127,6 +127,12 @@ class Page:
         with tempfile.TemporaryDirectory(prefix=".again-", dir=self.store.root) as folder:
             return self._train(replace(self.experiment, **changes), RunStore(folder))
 
+    def beside(self, finding: str) -> "Page":
+        """The page of another finding with this one's preset, network and seed, and with data of its own."""
+        other, mine = FINDINGS[finding], self.experiment
+        experiment = other.experiment(mine.preset, architecture=mine.architecture, seed=mine.seed)
+        return replace(self, finding=other, experiments=[experiment], keys={})
+
     def _of(self, network: str | None) -> Experiment:
         if network is None:
             return self.experiment
@@ -196,7 +202,9 @@ class Page:
 
     def record(self, name: str, table: pd.DataFrame) -> None:
         """Write a table of numbers beside the verdicts, `<finding>/<name>.csv`, with its data and preset."""
-        table = table.assign(dataset=self.dataset.name, preset=self.experiments[0].preset)
+        run = {"dataset": self.dataset.name, "preset": self.experiments[0].preset}
+        run |= {"network": self.networks[0]} if len(self.networks) == 1 else {}
+        table = table.assign(**run)
         write_atomically(self.folder / self.finding.name / f"{name}.csv", table.to_csv(index=False).encode())
 
     def verdicts(self) -> None:
