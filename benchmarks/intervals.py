@@ -14,6 +14,7 @@ import math
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -31,9 +32,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.report import RESULTS, Report, aligned, circumstances, say
 from lib.metrics import cosine_similarity, disagreement
-from lib.metrics.ensembles import of_distinct
-from lib.metrics.intervals import Estimate, bootstrap, distinct_pairs, mean_over
-from lib.metrics.jackknife import equal_sizes, equidistant, extreme, interval, share
+from lib.metrics.comparison import equidistant
+from lib.metrics.intervals import Estimate, equal_sizes, extreme, interval, mean_over, pairs, share
 
 CLASSES, DIRECTIONS = 4, 12
 
@@ -95,6 +95,37 @@ def right(probs: np.ndarray) -> np.ndarray:
     return (probs.argmax(axis=-1) == 0).astype(np.float32)
 
 
+# The interval before
+
+
+def bootstrap(statistic: Callable[..., float], resamples: int, **sizes: int) -> Estimate:
+    """The percentile bootstrap over `members`, or over them and `images`; a resample without a value is drawn again."""
+    rng, found = np.random.default_rng(0), []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of the empty mean where one member alone was drawn
+        while len(found) < resamples:
+            value = float(statistic(**{name: rng.integers(size, size=size) for name, size in sizes.items()}))
+            found += [value] if math.isfinite(value) else []
+    return Estimate(math.nan, *np.quantile(found, [0.025, 0.975]).tolist())
+
+
+def distinct_pairs(members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`pairs` of a resample, without those of a member that was drawn twice."""
+    first, second = pairs(members)
+    return first[first != second], second[first != second]
+
+
+def of_distinct(score: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """The score of the ensemble of a resample, in which a member counts once; nan for one member alone."""
+    score_once = cache(lambda members: score(np.array(members)))
+
+    def of_resample(members: np.ndarray) -> np.ndarray:
+        result = score_once(tuple(sorted(set(members.tolist()))))
+        return result if len(set(members.tolist())) > 1 else np.full_like(result, np.nan)
+
+    return of_resample
+
+
 # Claims: what they are judged by, the interval before and now, and the true numbers that the two estimate
 
 
@@ -105,15 +136,15 @@ def largest_cosine() -> "Row":
 
     def before(cosines, members, resamples):
         return bootstrap(
-            lambda members: cosines[distinct_pairs(members)].max(initial=-np.inf), members=members, resamples=resamples
+            lambda members: cosines[distinct_pairs(members)].max(initial=-np.inf), resamples, members=members
         )
 
     def now(cosines, members):
-        return interval(lambda members: cosines[distinct_pairs(members)].mean(), members=members)
+        return interval(lambda members: cosines[pairs(members)].mean(), members=members)
 
     def numbers(rng, members):
-        pairs = simulate(rng, members)[distinct_pairs(np.arange(members))]
-        return pairs.max(), pairs.mean()
+        cosines = simulate(rng, members)[pairs(np.arange(members))]
+        return cosines.max(), cosines.mean()
 
     return Row("largest |cosine|; now the mean", simulate, before, now, replicated(numbers))
 
@@ -126,19 +157,19 @@ def equal_distances() -> "Row":
         apart = disagreement(labels)
 
         def variation(members):
-            pairs = apart[distinct_pairs(members)]
-            return pairs.std(ddof=1) / pairs.mean()
+            distances = apart[distinct_pairs(members)]
+            return distances.std(ddof=1) / distances.mean()
 
-        return bootstrap(variation, members=members, resamples=resamples)
+        return bootstrap(variation, resamples, members=members)
 
     def now(labels, members):
         return equidistant(labels)
 
     @cache
-    def variation_of(pairs, blocks=15, images=300):
+    def variation_of(count, blocks=15, images=300):
         """Of so many pairs of runs; what these many images still add is known to be binomial, and subtracted."""
         rng = np.random.default_rng(0)
-        runs, apart = new_runs(rng, 2 * pairs), 0
+        runs, apart = new_runs(rng, 2 * count), 0
         for _ in range(blocks):
             labels = Task.drawn(rng, images, 2.0).logits(runs).argmax(axis=-1)
             apart = apart + (labels[::2] != labels[1::2]).mean(axis=-1) / blocks
@@ -163,13 +194,14 @@ def within_between() -> "Row":
         within, between = data
 
         def ratio(members, images):
-            pairs = mean_over(between, images)[distinct_pairs(members)]
-            return mean_over(within, images)[members].mean() / (pairs.mean() if len(pairs) else np.nan)
+            return (
+                mean_over(within, images)[members].mean() / mean_over(between, images)[distinct_pairs(members)].mean()
+            )
 
         return ratio
 
     def before(data, members, resamples):
-        return bootstrap(of(data), members=members, images=300, resamples=resamples)
+        return bootstrap(of(data), resamples, members=members, images=300)
 
     def now(data, members):
         return interval(of(data), members=members, images=300, log=True, resamples=RESAMPLES)
@@ -183,7 +215,7 @@ def within_between() -> "Row":
 
 def _means(data: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
     within, between = data
-    return within.mean(), between[distinct_pairs(np.arange(len(between)))].mean()
+    return within.mean(), between[pairs(np.arange(len(between)))].mean()
 
 
 def accuracy_gain() -> "Row":
@@ -212,9 +244,8 @@ def _ensemble_row(name: str, simulate: Callable, images: int) -> "Row":
     def before(by_example, members, resamples):
         of_members = of_distinct(by_example)
         return bootstrap(
-            lambda members, images: mean_over(of_members(members), images),
-            members=members, images=images, resamples=resamples,
-        )  # fmt: skip
+            lambda members, images: mean_over(of_members(members), images), resamples, members=members, images=images
+        )
 
     def now(by_example, members):
         return interval(equal_sizes(by_example, members), members=members, images=images, resamples=RESAMPLES)
@@ -246,8 +277,10 @@ def jsd_margin() -> "Row":
         of_members = of_distinct(lambda chosen: jsd(probs[chosen]))
         return bootstrap(
             lambda members, images: mean_over(of_members(members) - within[members].mean(axis=0), images).min(),
-            members=members, images=images, resamples=resamples,
-        )  # fmt: skip
+            resamples,
+            members=members,
+            images=images,
+        )
 
     def now(data, members):
         return extreme(equal_sizes(data[0], members), "smallest", members=members, images=images, resamples=RESAMPLES)
@@ -267,7 +300,7 @@ def share_of_runs() -> "Row":
         return rng.binomial(10, rng.beta(0.45, 0.05, size=members)) / 10  # samples of a run mostly agree
 
     def before(shares, members, resamples):
-        return bootstrap(lambda members: shares[members].mean(), members=members, resamples=resamples)
+        return bootstrap(lambda members: shares[members].mean(), resamples, members=members)
 
     def now(shares, members):
         return share(shares)
@@ -359,7 +392,7 @@ def main(
     if quick:
         members, rounds, resamples = [3, 4], 4, 20
     options = {"members": members, "resamples": resamples}
-    report = Report("coverage", "coverage", options, rounds)
+    report = Report("intervals", "intervals", options, rounds)
     for make in ROWS:
         row, start = make(), time.perf_counter()
         for count in members:
