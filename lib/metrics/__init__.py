@@ -31,8 +31,6 @@ from lib.metrics.similarity import (
     euclidean_distances,
     jensen_shannon_by_example,
     jensen_shannon_divergence,
-    nearest_neighbors,
-    neighbor_purity,
 )
 
 __all__ = [
@@ -50,9 +48,7 @@ __all__ = [
     "flip_family_diversity",
     "jensen_shannon_by_example",
     "jensen_shannon_divergence",
-    "nearest_neighbors",
     "negative_log_likelihood",
-    "neighbor_purity",
     "normalized_diversity",
     "perturbed_limit",
     "predictive_entropy",

@@ -77,28 +77,6 @@ def euclidean_distances(points: ArrayLike) -> np.ndarray:
     return squareform(np.sqrt(sum(pdist(block, "sqeuclidean") for block in _blocks(points.reshape(len(points), -1)))))
 
 
-def nearest_neighbors(distances: ArrayLike) -> np.ndarray:
-    """Index of the nearest other point, from `distances (N, N)`: `(N,)`; a tie goes to the lower index."""
-    distances = np.array(distances, dtype=np.float64)
-    np.fill_diagonal(distances, np.inf)
-    return distances.argmin(axis=1)
-
-
-def neighbor_purity(distances: ArrayLike, groups: ArrayLike, chosen: ArrayLike | None = None) -> float:
-    """Share of points whose nearest other point is of their own group.
-
-    `distances (N, N)` as from `euclidean_distances`, `groups (N,)` the group of each point; with `chosen`, only points
-    of those groups take part. 0 to 1; nan where fewer than two groups take part.
-    """
-    distances, groups = np.asarray(distances), np.asarray(groups)
-    taking_part = np.ones(len(groups), bool) if chosen is None else np.isin(groups, chosen)
-    groups = groups[taking_part]
-    if len(np.unique(groups)) < 2:
-        return float("nan")
-    nearest = nearest_neighbors(distances[np.ix_(taking_part, taking_part)])
-    return float(np.mean(groups[nearest] == groups))
-
-
 def _blocks(matrix: np.ndarray) -> Iterator[np.ndarray]:
     """The columns of `matrix` in float64, as many at a time as make `BLOCK_NUMBERS`: memory does not grow with it."""
     step = max(1, BLOCK_NUMBERS // len(matrix))

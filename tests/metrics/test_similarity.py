@@ -78,40 +78,9 @@ def test_euclidean_near_points_stay_exact():
     assert metrics.euclidean_distances(points)[0, 1] == pytest.approx(1e-9)
 
 
-def test_nearest_neighbors_two_clusters():
-    points = [[0.0], [1.0], [10.0], [12.0]]
-    np.testing.assert_array_equal(metrics.nearest_neighbors(metrics.euclidean_distances(points)), [1, 0, 3, 2])
-
-
-def test_nearest_neighbors_leaves_its_argument_alone():
-    distances = metrics.euclidean_distances([[0.0], [1.0]])
-    metrics.nearest_neighbors(distances)
-    np.testing.assert_array_equal(distances, [[0, 1], [1, 0]])
-
-
 def test_half_precision_probabilities_are_accepted():
     probs = random_probs(3, 20, 10).astype(np.float16)
     assert 0 <= metrics.jensen_shannon_divergence(probs) <= np.log(3)
-
-
-def test_neighbor_purity_of_two_groups():
-    distances = metrics.euclidean_distances(np.array([[0.0], [0.1], [5.0], [5.1], [0.2]]))
-    assert metrics.neighbor_purity(distances, [0, 0, 1, 1, 0]) == 1
-    assert metrics.neighbor_purity(distances, [0, 1, 0, 1, 2]) == 0
-    assert metrics.neighbor_purity(distances, [0, 0, 1, 1, 1]) == pytest.approx(4 / 5)
-
-
-def test_neighbor_purity_among_chosen_groups():
-    distances = metrics.euclidean_distances(np.array([[0.0], [1.0], [1.1], [9.0], [9.1]]))
-    groups = np.array([0, 0, 1, 2, 2])
-    assert metrics.neighbor_purity(distances, groups) == pytest.approx(3 / 5)
-    assert metrics.neighbor_purity(distances, groups, [0, 2, 2]) == 1
-
-
-def test_neighbor_purity_needs_two_groups():
-    distances = metrics.euclidean_distances(np.array([[0.0], [1.0], [2.0]]))
-    assert np.isnan(metrics.neighbor_purity(distances, [0, 0, 0]))
-    assert np.isnan(metrics.neighbor_purity(distances, [0, 0, 1], [0]))
 
 
 @pytest.mark.parametrize(
