@@ -11,7 +11,9 @@ from lib import config
 from lib.config import CHOICES, PRESETS, PROTOCOLS, Experiment, MemberConfig
 from lib.data import datasets as data
 from lib.errors import ConfigError
+from lib.findings import FINDINGS
 from lib.models import networks as models
+from lib.subspaces.methods import NATURAL_SCALES, REJECTION_MARGIN
 from lib.training import trainer as training
 
 PINNED = MemberConfig(
@@ -102,6 +104,21 @@ def test_preset_paper_follows_the_protocol_to_the_letter():
         experiment = dataclasses.asdict(Experiment.from_preset("paper", architecture=architecture))
         assert {name: experiment[name] for name in protocol} == protocol
         assert experiment["validation_size"] == 500
+
+
+def test_preset_paper_samples_as_the_authors_do():
+    """The table of samplers that the protocol page has: figures 4 and 6, figure 8, and the authors' notebook."""
+    plane = {"random": 70.0, "dropout": 0.1, "diagonal-gaussian": 10.0, "low-rank-gaussian": 6.0}
+    assert PRESETS["paper"]["samples"] == {
+        "modes": {"count": 30, "rank": 4, "standardized": False},
+        "plane": {"count": 50, "rank": 4, "standardized": False, "scales": plane},
+        "ensemble": {"count": 10, "rank": 5, "standardized": False, "scales": {"random": 10.0}},
+    }
+    # Nothing else about samples is known to differ; of the rejection see the protocol page.
+    assert (NATURAL_SCALES["low-rank-gaussian"], NATURAL_SCALES["random-pca"], REJECTION_MARGIN) == (1, 1, 0.06)
+    for finding in ("radial", "tunnel", "ensemble", "shift"):
+        assert FINDINGS[finding].architectures("paper") == ["medium_cnn"]
+    assert FINDINGS["diversity"].architectures("paper") == ["small_cnn", "medium_cnn", "resnet20_v1"]
 
 
 def test_preset_other_than_paper_scales_pixels_and_permutes():

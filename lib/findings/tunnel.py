@@ -14,7 +14,7 @@ from lib.metrics.intervals import Estimate, extreme, mean_over
 
 FINDING = Finding(
     "06_tunnel",
-    settings={"reference": {"architectures": ["medium_cnn"]}},
+    settings=dict.fromkeys(("paper", "reference"), {"architectures": ["medium_cnn"]}),
     ranges={"curve_epochs": (1, inf), "num_points": (3, inf), "num_segments": (1, inf), "num_fan_radii": (2, inf)},
 )
 
