@@ -47,8 +47,8 @@ def more_diverse(solutions: np.ndarray, samples: np.ndarray, targets: np.ndarray
     """Normalised diversity of independent solutions minus that of the method's samples at the same accuracy (isotonic
     fit, no extrapolation), every run the base in turn.
 
-    Each of two solutions is compared with the samples around the other one, where these reach its accuracy; the more
-    accurate one of two is mostly out of reach. Undefined where two solutions reach each other in neither direction.
+    Each of two solutions is compared with the samples around the other one, where these reach its accuracy; they mostly
+    do for the less accurate one. Undefined where they do for neither of two.
     """
     count = len(solutions)
     others = _compared(solutions, np.broadcast_to(solutions, (count, *solutions.shape)), targets, num_classes)
@@ -77,12 +77,21 @@ def more_diverse(solutions: np.ndarray, samples: np.ndarray, targets: np.ndarray
 def gaps(independent: Points, samples: Points, within: bool = False) -> np.ndarray:
     """How much more diverse each of N independent solutions is than samples of the same accuracy: `(N,)`.
 
-    Beyond the samples' accuracies their nearest end counts; or, `within` alone, it is nan.
+    Beyond the range of the samples' accuracies its nearest end counts; or, `within` it alone, the gap is nan.
     """
-    accuracies = independent.accuracies
-    if not within:
-        accuracies = np.clip(accuracies, samples.accuracies.min(), samples.accuracies.max())
-    return independent.diversities - diversity_at_accuracy(samples.accuracies, samples.diversities, accuracies)
+    return independent.diversities - matched(samples, independent.accuracies, within)
+
+
+def matched(samples: Points, accuracies: np.ndarray, within: bool = True) -> np.ndarray:
+    """Normalised diversity of samples at some `accuracies (N,)`, by an isotonic fit; the ends as in `gaps`.
+
+    Where the base is more accurate than all samples, it is their end: a sample that goes no way at all.
+    """
+    found, diversities = samples.accuracies, samples.diversities
+    if samples.reference_accuracy > found.max():
+        found, diversities = np.append(found, samples.reference_accuracy), np.append(diversities, 0)
+    wanted = accuracies if within else np.clip(accuracies, found.min(), found.max())
+    return diversity_at_accuracy(found, diversities, wanted)
 
 
 def share_between_limits(points: Points, standard_errors: np.ndarray) -> float:
@@ -225,15 +234,15 @@ def matched_table(
     rows = []
     for (network, method), own in scales.items():
         samples, independent = points[network, method], points[network, "independent"]
-        matched = diversity_at_accuracy(samples.accuracies, samples.diversities, independent.accuracies)
-        reached = np.isfinite(matched)
+        beside = matched(samples, independent.accuracies)
+        reached = np.isfinite(beside)
         rows.append(
             {
                 "network": network,
                 "method": METHOD_NAMES[method],
                 "largest scale": f"{own.max():.3g}",
                 "lowest accuracy": f"{samples.accuracies.min():.3f}",
-                "diversity at equal accuracy": f"{matched[reached].mean():.2f}" if reached.any() else "–",
+                "diversity at equal accuracy": f"{beside[reached].mean():.2f}" if reached.any() else "–",
                 "independent solutions": f"{independent.diversities.mean():.2f}",
                 "solutions whose accuracy is reached": f"{reached.sum()} of {len(reached)}",
             }

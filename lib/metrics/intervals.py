@@ -107,11 +107,9 @@ def difference(first: Estimate, second: Estimate) -> Estimate:
 
     Source: Welch (1947). The ends are nan where one of the two has no interval.
     """
-    variances, dfs = [], []
-    for one in (first, second):
-        df = math.nan if one.df is None else one.df
-        variances.append((one.half_width / t.ppf((1 + one.level) / 2, df)) ** 2)
-        dfs.append(df)
+    both = first, second
+    dfs = [math.nan if one.df is None else one.df for one in both]
+    variances = [(one.half_width / t.ppf((1 + one.level) / 2, df)) ** 2 for one, df in zip(both, dfs, strict=True)]
     total = sum(variances)
     df = float(total**2 / sum(variance**2 / df for variance, df in zip(variances, dfs, strict=True)))
     value, half = first.value - second.value, float(t.ppf((1 + first.level) / 2, df) * math.sqrt(total))
