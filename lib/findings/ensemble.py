@@ -19,7 +19,7 @@ from lib.subspaces.methods import METHODS, WITHIN_RUN
 
 FINDING = Finding(
     "07_ensemble",
-    settings=dict.fromkeys(("paper", "reference"), {"architectures": ["medium_cnn"]}),
+    settings={preset: {"architectures": ["medium_cnn"]} for preset in ("paper", "reference")},
     ranges={"max_subsets": (1, math.inf)},
 )
 

@@ -85,7 +85,8 @@ def decided(estimate: Estimate, criterion: Criterion) -> bool | None:
     low, high = estimate.low, estimate.high
     if not all(map(math.isfinite, (estimate.value, low, high))):
         return None
-    met = criterion.met(low), criterion.met(high)
+    # The value too, as a bootstrap interval need not hold it: no verdict against the very number that is shown.
+    met = [criterion.met(one) for one in (estimate.value, low, high)]
     inside = low <= criterion.threshold <= high and low < high
     return None if any(met) != all(met) or (criterion.operator == "==" and inside) else all(met)
 

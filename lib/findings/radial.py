@@ -17,7 +17,7 @@ from lib.subspaces.methods import NATURAL_SCALES
 
 FINDING = Finding(
     "05_radial",
-    settings=dict.fromkeys(("paper", "reference"), {"architectures": ["medium_cnn"]}),
+    settings={preset: {"architectures": ["medium_cnn"]} for preset in ("paper", "reference")},
     ranges={"num_radii": (2, inf), "num_angles": (2, inf), "num_map_images": (1, inf)},
 )
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,11 @@ from lib.metrics.intervals import Estimate
 from lib.run.files import DamagedRun, read_json, write_atomically
 
 
-def write_result(judged: Result, folder: Path) -> Path:
+def write_result(judged: Result, folder: Path, made: Mapping[str, str] | None = None) -> Path:
     """Write `<folder>/<claim id>/<dataset>-<architecture>-<preset>-<hash>.json`, whole or not at all.
 
-    The hash is of the whole context, so that the same run replaces its record and another gets its own.
+    The hash is of the whole context, so that the same run replaces its record and another gets its own. `made` says
+    when and where: for a reader of the file.
     """
     context, claim = _null_for_nan(judged.context), judged.claim
     record = {
@@ -31,6 +32,7 @@ def write_result(judged: Result, folder: Path) -> Path:
         "verdict": judged.verdict,
         "context": context,
         "commit": judged.commit,
+        "made": dict(made or {}),
     }
     digest = hashlib.sha256(canonical_json(context).encode()).hexdigest()[:8]
     name = "-".join([context["dataset"], context["architecture"], context["preset"], digest])

@@ -20,7 +20,7 @@ from lib.metrics.intervals import Estimate, equal_sizes, extreme, interval, mean
 FINDING = Finding(
     "08_shift",
     min_members=3,
-    settings=dict.fromkeys(("paper", "reference"), {"architectures": ["medium_cnn"]}),
+    settings={preset: {"architectures": ["medium_cnn"]} for preset in ("paper", "reference")},
     ranges={"num_foreign": (1, math.inf)},
 )
 

@@ -14,7 +14,7 @@ from lib.metrics.intervals import Estimate, extreme, mean_over
 
 FINDING = Finding(
     "06_tunnel",
-    settings=dict.fromkeys(("paper", "reference"), {"architectures": ["medium_cnn"]}),
+    settings={preset: {"architectures": ["medium_cnn"]} for preset in ("paper", "reference")},
     ranges={"curve_epochs": (1, inf), "num_points": (3, inf), "num_segments": (1, inf), "num_fan_radii": (2, inf)},
 )
 

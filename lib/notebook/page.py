@@ -39,7 +39,7 @@ from lib.run.provenance import commit, others
 from lib.run.store import CLAIMS, Run, RunStore
 from lib.subspaces.methods import RANK
 from lib.subspaces.samples import Sampler, given_scales
-from lib.training.ensemble import Runs, train_ensemble
+from lib.training.ensemble import Runs, check_training, train_ensemble
 from lib.training.trainer import build_member_model
 
 
@@ -192,7 +192,8 @@ class Page:
         context = settings_of(experiment) | {"dataset": self.dataset.name, "architecture": experiment.architecture}
         context |= {"preset": experiment.preset, "members": self.keys.get(experiment.architecture, [])}
         judged = judge(claim, context, self.commit, **arrays)
-        write_result(judged, self.folder)
+        made = {"date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"} | circumstances()
+        write_result(judged, self.folder, made)
         self.results.append(judged)
 
     @property
@@ -204,8 +205,8 @@ class Page:
         """Write a table of numbers beside the verdicts, `<finding>/<name>.csv`, with its data and preset."""
         run = {"dataset": self.dataset.name, "preset": self.experiments[0].preset}
         run |= {"network": self.networks[0]} if len(self.networks) == 1 else {}
-        table = table.assign(**run)
-        write_atomically(self.folder / self.finding.name / f"{name}.csv", table.to_csv(index=False).encode())
+        text = table.assign(**run).to_csv(index=False, float_format="%.6g")
+        write_atomically(self.folder / self.finding.name / f"{name}.csv", text.encode())
 
     def verdicts(self) -> None:
         """Show the claims of this page with their verdicts and intervals."""
@@ -248,8 +249,11 @@ def open_page(name: str) -> Page:
     given, finding = _given(), FINDINGS[name]
     check_engine(given["engine"], given["jobs"], given["scheduler"])
     page = Page(finding, experiments_of(finding, given), given, RunStore(given["runs_dir"]))
-    # So that data that cannot be had, or a folder that cannot be written, stop the notebook here.
+    # So that data that cannot be had, networks that cannot be trained on them, or a folder that cannot be written,
+    # stop the notebook here.
     _ = page.test
+    for experiment in page.experiments:
+        check_training(experiment, page.dataset)
     check_writable(page.folder, "results_dir")
     return page
 

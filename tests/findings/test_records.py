@@ -20,7 +20,8 @@ def interval(low, high, value=None):
 
 def test_record_round_trip(tmp_path):
     judged = judge_estimate("independent/disagree", interval(0.5, 0.7), CONTEXT)
-    path = write_result(judged, tmp_path)
+    path = write_result(judged, tmp_path, {"device": "CPU"})
+    assert json.loads(path.read_text())["made"] == {"device": "CPU"}
     assert path.parent == tmp_path / "independent" / "disagree"
     assert re.fullmatch(r"digits-small_cnn-smoke-[0-9a-f]{8}\.json", path.name)
     assert write_result(judged, tmp_path) == path
