@@ -9,7 +9,7 @@ up to 2^24 of them.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -46,10 +46,6 @@ class Points:
     def above_chance(self) -> bool:
         """Whether the reference is better than guessing; otherwise it has no labels worth flipping."""
         return self.reference_accuracy * self.num_classes > 1
-
-    def chosen(self, which: np.ndarray) -> "Points":
-        """Those that a mask `(N,)` or indices choose."""
-        return replace(self, accuracies=self.accuracies[which], disagreements=self.disagreements[which])
 
     def limits(self) -> tuple[np.ndarray, np.ndarray]:
         """The lower (perturbed) and the upper (uncorrelated) limit at the points' accuracies, each `(N,)`."""

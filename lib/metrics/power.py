@@ -21,7 +21,7 @@ def p_above(estimate: Estimate, threshold: float) -> float:
     It is at most (1 - level) / 2 exactly where `low` is at least the threshold: the end on the side of the threshold
     says how many standard errors lie between. For an interval that is not symmetric it is so near its ends only.
     """
-    if estimate.method == "Clopper-Pearson":
+    if _of_shares(estimate):
         successes = estimate.value * estimate.members
         return float(beta.cdf(threshold, successes, estimate.members - successes + 1)) if successes > 0 else 1.0
     gap, reach = _gap_and_reach(estimate, threshold)
@@ -30,7 +30,7 @@ def p_above(estimate: Estimate, threshold: float) -> float:
 
 def p_below(estimate: Estimate, threshold: float) -> float:
     """As `p_above`, of "the true number lies below `threshold`"."""
-    if estimate.method == "Clopper-Pearson":
+    if _of_shares(estimate):
         successes, runs = estimate.value * estimate.members, estimate.members
         return float(beta.sf(threshold, successes + 1, runs - successes)) if successes < runs else 1.0
     return 1 - p_above(estimate, threshold)
@@ -70,6 +70,10 @@ def power(estimate: Estimate, threshold: float) -> str:
             told += [f"{_rounded(needed['images']):,} images"] if "images" in needed else []
             return f"{words}; about {' and '.join(told)} would decide"
     return f"{words}; {MOST_TIMES} times as many would not decide"
+
+
+def _of_shares(estimate: Estimate) -> bool:
+    return estimate.method == "Clopper-Pearson" and math.isfinite(estimate.low)
 
 
 def _gap_and_reach(estimate: Estimate, threshold: float) -> tuple[float, float]:

@@ -1,10 +1,14 @@
 """Networks beside a reference and one another: points and pairs against lib.metrics, limits known on paper."""
 
+import math
+
 import numpy as np
 import pytest
 
 from lib import metrics
-from lib.metrics.comparison import Comparison, Pairs, Points
+from lib.findings.claim import Criterion
+from lib.findings.judging import decided
+from lib.metrics.comparison import Comparison, Pairs, Points, equidistant
 
 CLASSES = 5
 
@@ -53,15 +57,6 @@ def test_points_by_hand():
     np.testing.assert_array_equal(found.disagreements, [0.25, 0.75, 0.25])
     np.testing.assert_array_equal(found.diversities, [0.5, 0.75, np.nan])
     assert found.reference_accuracy == 0.75
-
-
-def test_points_chosen_by_indices_and_by_a_mask():
-    every = points([0.1, 0.2, 0.3], [0.4, 0.5, 0.6])
-    for which in (np.array([2, 0, 2]), np.array([True, False, True])):
-        chosen = every.chosen(which)
-        np.testing.assert_array_equal(chosen.accuracies, every.accuracies[which])
-        np.testing.assert_array_equal(chosen.diversities, every.diversities[which])
-        assert (chosen.reference_accuracy, chosen.num_classes) == (0.8, 2)
 
 
 # Standard errors
@@ -127,3 +122,26 @@ def test_diversities_are_the_mean_of_both_directions():
     assert np.isnan(compared[0]).all()  # without errors
     both = [metrics.normalized_diversity(LABELS[a], LABELS[b], TARGETS) for a, b in ((2, 3), (3, 2))]
     assert compared[2, 3] == pytest.approx(np.mean(both))
+
+
+# Equal distances
+
+
+def test_equidistant_of_nothing_but_noise_reaches_zero():
+    estimate = equidistant(np.random.default_rng(0).integers(10, size=(8, 300)))
+    assert estimate.low == 0
+    assert decided(estimate, Criterion("<=", 0.15))
+
+
+def test_equidistant_value_without_noise():
+    """Members that err on so many images of their own, out of very many: distances are sums, known on paper."""
+    errors = np.array([100, 200, 300, 400, 500, 600])
+    labels = np.zeros((6, 50_000), int)
+    for member, (count, end) in enumerate(zip(errors, np.cumsum(errors), strict=True)):
+        labels[member, end - count : end] = 1
+    # Variance between pairs of sums of two: twice that of one; what is not additive adds nothing.
+    expected = math.sqrt(2 * errors.var(ddof=1)) / (2 * errors.mean())
+    found = equidistant(labels)
+    assert found.value == pytest.approx(expected, rel=0.02)
+    assert (found.method, found.members) == ("random effects", 6)
+    assert found.low < found.value < found.high

@@ -162,6 +162,12 @@ def test_fit_flip_exponent_leaves_out_points_without_errors():
     assert np.isnan(metrics.fit_flip_exponent([1.0], [0.1], 0.9, 10))
 
 
+@pytest.mark.parametrize("exponent", [0.003, 40])
+def test_fit_flip_exponent_at_an_end_of_its_range_is_undefined(exponent):
+    points = metrics.flip_family(np.linspace(0.1, 0.9, 20), exponent, 0.7, 10)
+    assert np.isnan(metrics.fit_flip_exponent(*points, 0.7, 10))
+
+
 @pytest.mark.filterwarnings("ignore:Mean of empty slice")
 def test_rmse_known_and_without_errors():
     assert metrics.diversity_rmse([0.5, 0.75, 1.0], [0.5, 0.25, 0], [0.9, 0.3, 5]) == pytest.approx(0.5)

@@ -1,4 +1,4 @@
-"""Ensembles, their scores and resamples of their members: answers that are known on paper."""
+"""Ensembles, and their scores: answers that are known on paper."""
 
 from math import comb
 
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from lib import metrics
-from lib.metrics.ensembles import METRICS, of_distinct, scores_by_example, scores_by_size, subsets
+from lib.metrics.ensembles import METRICS, scores_by_example, scores_by_size, subsets
 
 
 def probabilities(*shape):
@@ -70,34 +70,3 @@ def test_scores_by_example_have_the_metrics_as_means():
     np.testing.assert_allclose(found[0].mean(axis=-1), metrics.accuracy(probs, labels), rtol=1e-6)
     np.testing.assert_allclose(found[1].mean(axis=-1), metrics.brier_score(probs, labels), rtol=1e-5)
     np.testing.assert_array_equal(scores_by_example(probs[2], labels), found[:, 2])
-
-
-# A bootstrap over members
-
-
-def test_of_distinct_counts_a_member_once_and_remembers_each_set():
-    asked = []
-
-    def score(members):
-        asked.append(members.tolist())
-        return np.array([members.sum(), len(members)])
-
-    of = of_distinct(score)
-    for members in ([2, 0, 2, 0], [0, 2], [2, 0, 0]):
-        np.testing.assert_array_equal(of(np.array(members)), [2, 2])
-    np.testing.assert_array_equal(of([1, 2, 0]), [3, 3])
-    assert asked == [[0, 2], [0, 1, 2]]
-
-
-def test_of_distinct_takes_the_first_that_were_drawn():
-    of = of_distinct(lambda members: members, most=2)
-    np.testing.assert_array_equal(of([3, 3, 1, 2]), [1, 3])
-    np.testing.assert_array_equal(of([0, 2, 1]), [0, 2])
-    np.testing.assert_array_equal(of_distinct(lambda members: members)([3, 3, 1, 2]), [1, 2, 3])
-
-
-def test_of_distinct_of_one_member_is_undefined_in_its_shape():
-    of = of_distinct(lambda members: np.ones((2, 3), int))
-    assert np.isnan(of([4, 4, 4])).all()
-    assert of([4, 4, 4]).shape == (2, 3)
-    np.testing.assert_array_equal(of([4, 4, 1]), np.ones((2, 3)))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from lib.metrics.jackknife import Estimate, equidistant, interval, share
-from lib.metrics.power import expected_false, holm, p_above, power
+from lib.metrics.comparison import equidistant
+from lib.metrics.intervals import Estimate, interval, share
+from lib.metrics.power import expected_false, holm, p_above, p_below, power
 
 NUMBERS = np.random.default_rng(0).normal(1, 1, size=8)
 OF_NUMBERS = interval(lambda members: NUMBERS[members].mean(), members=8)
@@ -17,6 +18,7 @@ OF_NUMBERS = interval(lambda members: NUMBERS[members].mean(), members=8)
 def test_p_of_a_mean_is_students(threshold):
     expected = ttest_1samp(NUMBERS, threshold, alternative="greater").pvalue
     assert p_above(OF_NUMBERS, threshold) == pytest.approx(expected)
+    assert p_below(OF_NUMBERS, threshold) == pytest.approx(1 - expected)
 
 
 @pytest.mark.parametrize(
@@ -32,16 +34,19 @@ def test_p_of_a_mean_is_students(threshold):
 )
 def test_p_is_a_fortieth_at_the_ends(estimate):
     assert p_above(estimate, estimate.low) == pytest.approx(0.025)
-    assert p_above(estimate, estimate.high) >= 0.975 - 1e-9 or estimate.method == "Clopper-Pearson"
+    assert p_below(estimate, estimate.high) == pytest.approx(0.025)
 
 
 def test_p_of_shares():
     assert p_above(share([1] * 7), 0.9) == pytest.approx(0.9**7)
-    assert p_above(share([0] * 7), 0.9) == 1
+    assert p_above(share([0] * 7), 0.9) == p_below(share([1] * 7), 0.9) == 1
+    assert p_below(share([0] * 7), 0.1) == pytest.approx(0.9**7)
 
 
 def test_p_without_an_interval():
-    assert math.isnan(p_above(interval(lambda members: 1.0, members=8), 0))
+    for estimate in (interval(lambda members: 1.0, members=8), share([1, 1, 1]), share([math.nan] * 5)):
+        assert math.isnan(p_above(estimate, 0))
+        assert math.isnan(p_below(estimate, 0.5))
 
 
 def test_holm_on_paper():
@@ -56,7 +61,7 @@ def test_expected_false():
 
 
 def estimate(value, half, **facts):
-    return Estimate(value, value - half, value + half, 400, "members", "jackknife", **facts)
+    return Estimate(value, value - half, value + half, "jackknife", **facts)
 
 
 def test_power_of_members():
