@@ -21,7 +21,7 @@ from lib.errors import ConfigError
 from lib.run.store import RunStore
 
 #: Raise it whenever `lib.data.corruptions.corrupt` would give other images: those that a store keeps are made again.
-VERSION = 1
+VERSION = 2
 
 #: Of the data root: where the published files of CIFAR-10-C are read from.
 PUBLISHED = "CIFAR-10-C"
@@ -52,7 +52,7 @@ class Shift:
     Each corruption gets test images of its own, the next `count` of them, from the first on again where they run out:
     a mean over corruptions so rests on as many different images as there are. An image meets its corruption at every
     severity. All shapes have the corruptions first, in the order of `names`. Raises ConfigError for a `count` above the
-    number of test images.
+    number of test images, and for images that `corrupt` does not take.
     """
 
     dataset: Dataset  # whose test images
@@ -61,24 +61,32 @@ class Shift:
     data_dir: str | Path | None = None  # where the folder `PUBLISHED` may lie; None: as for datasets
     seed: int = 0  # of the corruptions
 
-    names = tuple(CORRUPTIONS)
     severities = (0, *SEVERITIES)
 
     def __post_init__(self):
         available = len(self.dataset.test.labels)
         if self.count is not None and not 1 <= self.count <= available:
             raise ConfigError(f"num_corrupted must be from 1 to {available} for {self.dataset.name}, got {self.count}")
+        height, width, channels = self.dataset.image_shape
+        if min(height, width) < 8 or channels not in (1, 3):
+            size = f"{height} by {width} pixels with {channels} channels"
+            raise ConfigError(f"corruptions are of grey or RGB images of at least 8 by 8 pixels, got {size}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The corruptions: of grey images all but `saturate`, which leaves them as they are."""
+        return tuple(name for name in CORRUPTIONS if self.dataset.image_shape[2] == 3 or name != "saturate")
 
     @cached_property
     def which(self) -> np.ndarray:
-        """Indices of the test images `(19, count)`."""
+        """Indices of the test images `(C, count)` for C corruptions, 19 or 18."""
         available = len(self.dataset.test.labels)
         count = self.count or available
         return np.arange(len(self.names) * count).reshape(-1, count) % available
 
     @property
     def labels(self) -> np.ndarray:
-        """The true classes `(19, count)`."""
+        """The true classes `(C, count)`."""
         return self.dataset.test.labels[self.which]
 
     @property
@@ -88,7 +96,7 @@ class Shift:
         return folder if self.dataset.name == "cifar10" and folder.is_dir() else None
 
     def images(self, severity: int) -> np.ndarray:
-        """Images of a severity from 0, the clean ones, to 5: uint8 `(19, count, H, W, C)`.
+        """Images of a severity from 0, the clean ones, to 5: uint8 `(C, count, H, W, channels)`.
 
         Raises `DatasetError` where published files are missing, damaged, or have other labels than the test images.
         """
@@ -110,7 +118,7 @@ class Shift:
         return self.store.cached("corrupted", recipe, lambda: {"images": made()})["images"]
 
     def of_one(self, number: int = 0) -> np.ndarray:
-        """One test image, by its number, under every corruption and severity: uint8 `(19, 6, H, W, C)`."""
+        """One test image, by its number, under every corruption and severity: uint8 `(C, 6, H, W, channels)`."""
         rows = [[self._under(name, severity, [number])[0] for severity in self.severities] for name in self.names]
         return np.array(rows)
 

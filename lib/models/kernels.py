@@ -9,6 +9,8 @@ those become vector instructions. Numba compiles the loops on their first call a
 process.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numba import njit
@@ -19,7 +21,15 @@ _NONE = np.uint8(4)
 _ZERO = np.float32(0)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+def _compiled(function: Callable) -> Callable:
+    options = {"nogil": True, "error_model": "numpy"}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # neither this folder nor that of the user's caches can be written
+        return njit(**options)(function)
+
+
+@_compiled
 def _drop(row, random, threshold, scale, code, values, codes):
     """A row after dropout, and `code` where it was kept."""
     for k in range(len(row)):
@@ -28,7 +38,7 @@ def _drop(row, random, threshold, scale, code, values, codes):
         codes[k] = code if keep else _NONE
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@_compiled
 def _merge(row, random, threshold, scale, code, values, codes):
     """The larger of the values so far and a row after dropout. A NaN wins, as in PyTorch."""
     for k in range(len(row)):
@@ -40,7 +50,7 @@ def _merge(row, random, threshold, scale, code, values, codes):
         codes[k] = mark if larger else codes[k]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@_compiled
 def _pool(activations, random, threshold, scale, rectify, pooled, winners):
     """Pool `activations (n, H, W, C)` into `pooled (n, h, w, C)`, and write down the `winners`, uint8 of that shape.
 
@@ -82,7 +92,7 @@ def _pool(activations, random, threshold, scale, rectify, pooled, winners):
                 marks[k] = marks[k] if positive else _NONE
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@_compiled
 def _pool_backward(gradient, winners, scale, to):
     """Hand `gradient (n, h, w, C)`, times `scale`, to the winners in `to (n, H, W, C)`, and zero to the others."""
     n, height, width, channels = to.shape
@@ -109,7 +119,7 @@ def _pool_backward(gradient, winners, scale, to):
                 result[k] = values[k] if codes[k] == code else _ZERO
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@_compiled
 def _split_mix(words, seed):
     """Fill uint64 `words` with the numbers of SplitMix64 from `seed` on (Steele, Lea and Flood 2014)."""
     for k in range(len(words)):

@@ -32,6 +32,17 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16, which others imitate, several times slower than they compute in float32.
+
+    Also where nobody knows.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    known = getattr(torch.cpu, "get_capabilities", dict)()  # since PyTorch 2.10
+    return not known or any(there for name, there in known.items() if "bf16" in name)
+
+
 class _InProcess(Executor):
     """Runs each call at once where it is submitted."""
 

@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import as_completed
 from contextlib import ExitStack, suppress
@@ -16,7 +17,8 @@ from lib.config import TRAINING_VERSION, Experiment, MemberConfig
 from lib.data.datasets import DATASETS, Dataset, DatasetError, load_dataset
 from lib.errors import ConfigError
 from lib.models.lockstep import CannotStack
-from lib.run.engines import default_device, engine_name, open_engine
+from lib.models.networks import check_network
+from lib.run.engines import default_device, engine_name, has_bfloat16, open_engine
 from lib.run.files import appears
 from lib.run.progress import every_second, progress
 from lib.run.store import DamagedRun, Run, RunStore, StoreError
@@ -63,6 +65,13 @@ class Runs(Sequence[Trajectory]):
     def architecture(self) -> str:
         """The network that all members are."""
         return self[0].member.architecture
+
+
+def check_training(experiment: Experiment, dataset: Dataset) -> None:
+    """Raise a `ConfigError` where the experiment's network cannot be trained on these data."""
+    images, size = len(dataset.train.labels), experiment.batch_size
+    smallest = size if experiment.sampling == "replacement" else min(size, images % size or size)
+    check_network(experiment.architecture, dataset.image_shape, dataset.num_classes, smallest)
 
 
 def _train_task(
@@ -146,6 +155,7 @@ def train_ensemble(
     trajectories = [_load(run) for run in runs]
     missing = [run for run, trajectory in zip(runs, trajectories, strict=True) if trajectory is None]
     if missing:
+        check_training(experiment, dataset)
         root = None if data_root is None else os.path.abspath(os.path.expanduser(data_root))
         task = (_absolute(experiment.dataset), root, experiment.validation_size, str(store.root), batch_workers)
         description = f"{dataset.name} / {experiment.architecture}"
@@ -153,6 +163,8 @@ def train_ensemble(
         # all of its members as one network, which is for small networks: images that are streamed are large, and each
         # member would need a stream of its own.
         on_cluster = engine_name(engine, scheduler) == "dask"
+        if experiment.precision == "bf16" and not on_cluster and not has_bfloat16(default_device()):
+            print("bf16 will be slower than float32: this processor has no instructions for it", file=sys.stderr)
         alone = on_cluster or dataset.is_streamed or default_device().type == "cpu"
         together = 1 if alone else math.ceil(len(missing) / (jobs or 1))
         groups = [[asdict(run.config) for run in missing[i : i + together]] for i in range(0, len(missing), together)]

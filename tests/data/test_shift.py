@@ -14,6 +14,7 @@ from lib.errors import ConfigError
 from lib.run.store import RunStore
 
 NAMES = tuple(CORRUPTIONS)
+GREY = tuple(name for name in NAMES if name != "saturate")
 
 
 def made(name, count=4, shape=(32, 32, 3)):
@@ -47,6 +48,14 @@ def write_svhn(root, count=12):
     return images
 
 
+@pytest.mark.parametrize("shape", [(8, 7, 3), (8, 8, 4), (8, 8, 2)])
+def test_images_that_no_corruption_takes_are_told_at_once(tmp_path, shape):
+    with pytest.raises(ConfigError, match=r"^corruptions are of grey or RGB images of at least 8 by 8 pixels, got "):
+        Shift(made("own", shape=shape), RunStore(tmp_path))
+    with pytest.raises(ValueError, match="H and W at least 8 and C = 1 or 3"):
+        corrupt(made("own", shape=shape).test.images, "fog", 1)
+
+
 @pytest.fixture
 def counted(monkeypatch):
     """Names and severities for which images were corrupted, in turn."""
@@ -72,12 +81,14 @@ def is_among(images, source):
 
 def test_which_images_are_the_next_ones_and_start_again(tmp_path):
     found = Shift(subset(10), RunStore(tmp_path), count=3, data_dir=tmp_path)
-    assert found.which.shape == (19, 3)
+    # A grey has no saturation: what leaves it as it is is no corruption of it.
+    assert found.names == GREY
+    assert found.which.shape == (18, 3)
     np.testing.assert_array_equal(found.which[:4], [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 0, 1]])
     np.testing.assert_array_equal(found.labels[3], subset(10).test.labels[[9, 0, 1]])
     for count in (None, 5):
         all_of_them = Shift(subset(5), RunStore(tmp_path), count, data_dir=tmp_path).which
-        np.testing.assert_array_equal(all_of_them, np.tile(np.arange(5), (19, 1)))
+        np.testing.assert_array_equal(all_of_them, np.tile(np.arange(5), (18, 1)))
 
 
 @pytest.mark.parametrize("count", [0, 11])
@@ -94,8 +105,8 @@ def test_images_meet_their_corruption_at_every_severity(tmp_path):
     found = Shift(dataset, RunStore(tmp_path), count=2, data_dir=tmp_path, seed=3)
     for severity in (0, 1, 5):
         images = found.images(severity)
-        assert (images.shape, images.dtype) == ((19, 2, 8, 8, 1), np.uint8)
-        for name, own, which in zip(NAMES, images, found.which, strict=True):
+        assert (images.shape, images.dtype) == ((18, 2, 8, 8, 1), np.uint8)
+        for name, own, which in zip(found.names, images, found.which, strict=True):
             np.testing.assert_array_equal(own, corrupt(dataset.test.images[which], name, severity, 3))
     np.testing.assert_array_equal(found.images(0), dataset.test.images[found.which])
     assert not np.array_equal(found.images(1), found.images(5))
@@ -110,17 +121,17 @@ def test_images_are_kept_by_their_settings(tmp_path, counted, monkeypatch):
         return found, list(counted)
 
     first, calls = make()
-    assert calls == [(name, 2) for name in NAMES]
+    assert calls == [(name, 2) for name in GREY]
     again, calls = make()
     np.testing.assert_array_equal(again, first)
     assert calls == []
     for other in ({"count": 3}, {"seed": 1}, {"severity": 3}, {"images": 9}):
         images, calls = make(**other)
-        assert len(calls) == 19
+        assert len(calls) == 18
         assert not np.array_equal(images, first)
     make(severity=0)  # clean images are not kept
     monkeypatch.setattr(shift, "VERSION", shift.VERSION + 1)
-    assert len(make()[1]) == 19
+    assert len(make()[1]) == 18
     assert len(store.derived()) == 6
 
 
@@ -128,8 +139,8 @@ def test_images_of_one_under_everything(tmp_path):
     dataset = subset(10)
     found = Shift(dataset, RunStore(tmp_path), count=1, data_dir=tmp_path)
     images = found.of_one(7)
-    assert images.shape == (19, 6, 8, 8, 1)
-    np.testing.assert_array_equal(images[:, 0], np.tile(dataset.test.images[7], (19, 1, 1, 1)))
+    assert images.shape == (18, 6, 8, 8, 1)
+    np.testing.assert_array_equal(images[:, 0], np.tile(dataset.test.images[7], (18, 1, 1, 1)))
     np.testing.assert_array_equal(images[4, 5], corrupt(dataset.test.images[7:8], NAMES[4], 5)[0])
     assert not np.array_equal(images[:, 1], found.of_one(0)[:, 1])
 

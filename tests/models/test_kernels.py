@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lib.models.kernels import _split_mix, dropout_pool, random_bytes
+from lib.models.kernels import _compiled, _split_mix, dropout_pool, random_bytes
 
 SHAPES = [(3, 4, 28, 28), (2, 16, 7, 7), (2, 5, 9, 4), (1, 1, 1, 1)]
 
@@ -84,6 +84,12 @@ def test_dropout_pool_drops_what_lies_below_the_threshold():
     random = torch.tensor([9, 10, 255, 255], dtype=torch.uint8)
     assert dropout_pool(inputs, random, 10, True).item() == pytest.approx(3 * 256 / 246)
     assert dropout_pool(inputs, random, 9, True).item() == pytest.approx(4 * 256 / 247)
+
+
+def test_kernels_work_where_no_cache_can_be_written():
+    code = {}
+    exec("def double(x): return 2 * x", code)  # which numba finds no folder for, as in a checkout that is read-only
+    assert _compiled(code["double"])(4) == 8
 
 
 def test_random_bytes_are_those_of_splitmix64():

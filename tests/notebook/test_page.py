@@ -55,7 +55,7 @@ def open_with(monkeypatch, tmp_path):
 
     def open_page_with(finding: str = "trajectories", **parameters):
         namespace: dict = {}
-        cell = NOTEBOOK_CELL + ("rank: int = None  # directions\n" if "rank" in parameters else "")
+        cell = NOTEBOOK_CELL + "".join(f"{name}: int = None\n" for name in ("rank", "batch_size") if name in parameters)
         exec(cell, namespace)
         namespace |= {"runs_dir": str(tmp_path / "runs")} | parameters | {"In": [cell]}
         shell = Shell(namespace)
@@ -121,7 +121,7 @@ def test_page_predicts_every_checkpoint_and_the_final_ones(open_with):
 
 def test_page_counts_samples_and_images_by_preset_or_parameter(open_with):
     page = open_with()
-    assert page.num_samples("plane") == PRESETS["smoke"]["num_samples"]["plane"]
+    assert page.num_samples("plane") == PRESETS["smoke"]["samples"]["plane"]["count"]
     assert len(page.test.labels) == len(page.dataset.test.labels)
     page = open_with(num_samples=7, num_images=30)
     assert (page.num_samples("plane"), len(page.test.images), len(page.test.labels)) == (7, 30, 30)
@@ -141,6 +141,7 @@ def test_page_counts_samples_and_images_by_preset_or_parameter(open_with):
         ({"jobs": 0}, "jobs must be an integer at least 1, got 0"),
         ({"num_samples": 0}, "num_samples must be at least 1, got 0"),
         ({"num_images": 398}, "num_images must be from 1 to 397 for digits, got 398"),
+        ({"batch_size": 1, "architecture": "resnet18"}, "resnet18 cannot be trained on a batch of 1 of 8 by 8 pixels"),
         ({"rank": 4}, "rank must be from 1 to 3, got 4"),
         ({"rank": 0}, "rank must be from 1 to 3"),
         ({"scales": [1, 2]}, f"scales must be {len(METHODS)}, of {', '.join(METHODS)}"),

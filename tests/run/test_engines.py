@@ -9,7 +9,7 @@ from helpers import assert_same, member, run_python, train
 
 from lib.errors import ConfigError
 from lib.run import engines
-from lib.run.engines import check_engine, open_engine, usable_cores
+from lib.run.engines import check_engine, has_bfloat16, open_engine, usable_cores
 from lib.training import ensemble
 
 
@@ -52,6 +52,20 @@ def test_cores_are_no_more_than_the_environment_allows(monkeypatch):
     assert usable_cores() >= 1
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
     assert usable_cores() == 1
+
+
+@pytest.mark.parametrize(
+    ("known", "has"),
+    [
+        ({"avx512_f": True, "avx512_bf16": False, "amx_bf16": False}, False),
+        ({"avx512_f": True, "avx512_bf16": False, "amx_bf16": True}, True),
+        ({"neon": True, "bf16": True}, True),
+        ({}, True),
+    ],
+)
+def test_bfloat16_is_that_of_the_processor(monkeypatch, known, has):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
+    assert has_bfloat16(torch.device("cpu")) == has
 
 
 def test_package_is_imported_without_dask():

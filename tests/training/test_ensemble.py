@@ -52,6 +52,33 @@ def long_trained(tmp_path_factory, long):
     return train(tmp_path_factory.mktemp("long"), **long)
 
 
+def test_networks_are_checked_by_their_smallest_batch_before_anything_is_written(tmp_path, monkeypatch):
+    def check(architecture, image_shape, num_classes, batch):
+        raise ConfigError(f"{architecture} {image_shape} {num_classes} {batch}")
+
+    monkeypatch.setattr(ensemble, "check_network", check)
+    images = len(load_dataset("digits").train.labels)
+    for size, sampling, batch in (
+        (images - 1, "permutation", 1),
+        (images - 1, "replacement", images - 1),
+        (images, "permutation", images),
+        (images + 7, "permutation", images),
+        (images // 2, "permutation", images // 2),
+    ):
+        with pytest.raises(ConfigError, match=rf"^small_cnn \(8, 8, 1\) 10 {batch}$"):
+            train(tmp_path, batch_size=size, sampling=sampling)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_bf16_without_instructions_for_it_is_told_before_training(tmp_path, monkeypatch, capsys, has):
+    monkeypatch.setattr(ensemble, "has_bfloat16", lambda device: has)
+    monkeypatch.setattr(ensemble, "open_engine", None)
+    with pytest.raises(TypeError):
+        train(tmp_path, precision="bf16")
+    assert capsys.readouterr().err.startswith("bf16 will be slower than float32") != has
+
+
 def wait_for_checkpoints(root, count, process):
     """Wait until a store has so many checkpoint files."""
     deadline = time.monotonic() + 240  # importing PyTorch takes a minute on a busy machine
