@@ -1,6 +1,7 @@
 """The reference run where there is one, and beneath it what this build computed; otherwise that alone."""
 
 import re
+from collections.abc import Iterable
 from copy import deepcopy
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from nbformat.v4 import new_markdown_cell
 
 from book.figures import PNG
 from book.reference import KEPT, code_hash, read_run
+from book.verdicts import markdown_table, page_link
 
 #: Tag of the cells beneath.
 TAG = "this-build"
@@ -43,6 +45,19 @@ def page(root: Path, source: Path, executed: NotebookNode) -> NotebookNode:
     shown.cells[1:1] = [new_markdown_cell(top)]
     shown.cells += [new_markdown_cell(f"({anchor})=\n## Computed by this build\n\n{here}"), *_results(executed)]
     return shown
+
+
+def table(root: Path, sources: Iterable[Path]) -> str:
+    """How each page of the reference run was made."""
+    rows = []
+    for source in sources:
+        if how := read_run(root / KEPT).get(source.stem):
+            given = ", ".join(f"{name}: {value}" for name, value in how["parameters"].items()) or "–"
+            code = how["hash"][:8] + ("" if how["hash"] == code_hash(source) else ", **changed since**")
+            made = [how["finished"], f"{how['minutes']:.0f}", how["machine"]["processor"], how["commit"], code]
+            rows.append([page_link(source, source.stem), given, *made])
+    header = ["page", "parameters", "made on", "minutes", "processor", "commit", "code (SHA-256)"]
+    return markdown_table(header, rows) if rows else "No page of it has been made yet.\n"
 
 
 def _results(executed: NotebookNode) -> list[NotebookNode]:

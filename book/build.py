@@ -21,7 +21,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from book import beside, colab, explore, figures, fragments, landing, reference, verdicts  # noqa: E402
+from book import beside, colab, explore, figures, fragments, landing, paper_numbers, reference, verdicts  # noqa: E402
 from lib.errors import OneLineError  # noqa: E402
 
 #: Cells that papermill adds to its copy: the given parameters, and banners above a cell that failed.
@@ -113,7 +113,9 @@ def stage(root: Path, build_dir: Path, judged: dict[Path, list[verdicts.Result]]
     """Make `<build_dir>/site` anew: the repository's paths, with executed notebooks and the computed fragments."""
     site = build_dir / "site"
     shutil.rmtree(site, ignore_errors=True)
-    shutil.copytree(root / "book", site / "book", ignore=shutil.ignore_patterns("*.py", "__pycache__", "results", "reference"))
+    shutil.copytree(
+        root / "book", site / "book", ignore=shutil.ignore_patterns("*.py", "__pycache__", "results", "reference")
+    )
     shutil.copy(root / "_config.yml", site)
     for folder in ("notebooks", "generated"):
         (site / folder).mkdir()
@@ -126,6 +128,7 @@ def stage(root: Path, build_dir: Path, judged: dict[Path, list[verdicts.Result]]
         linked = figures.with_links(page, "../figures")
         nbformat.write(linked, site / "notebooks" / source.name)
     parts = fragments.fragments(root, list(judged), seconds) | verdicts.fragments(judged)
+    parts |= paper_numbers.fragments(root) | {"reference_run.md": beside.table(root, judged)}
     for name, text in parts.items():
         (site / "generated" / name).write_text(text, encoding="utf-8")
     landing.write(site, judged)

@@ -63,6 +63,7 @@ def presets() -> str:
         "networks compared": lambda preset: ", ".join(map(code, preset["architectures"])),
         "networks sampled around": lambda preset: ", ".join(map(code, preset["sampled_architectures"])),
         "members": lambda preset: preset["num_members"],
+        "other settings of some networks": other_settings,
         "images for BatchNorm statistics": lambda preset: f"{preset['statistics_images']:,}",
         **{f"samples of a method around a run, {study}": sampled(study) for study in ("modes", "plane", "ensemble")},
         "validation images": lambda preset: preset.get("validation_size", "the dataset's rule, see below"),
@@ -77,6 +78,16 @@ def presets() -> str:
             [f"{name}: members, epochs", *(f"{code(r.architecture)}: {r.num_members}, {r.epochs}" for r in runs)]
         )
     return markdown_table(["", *map(code, PRESETS)], rows)
+
+
+def other_settings(preset: dict) -> str:
+    """What a preset sets for some networks alone."""
+    every = preset.get("by_network", {}).items()
+    told = [
+        f"{code(name)}: " + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in own.items())
+        for name, own in every
+    ]
+    return "; ".join(told) or "–"
 
 
 def samples_in_words(

@@ -9,17 +9,27 @@ import nbformat
 from PIL import Image, ImageOps
 
 from book import beside
-from book.verdicts import FINDINGS, VERDICTS, Result, badge, count, page_title
+from book.verdicts import FINDINGS, VERDICTS, Result, badge, code, count, counted, found, page_link, page_title, run_of
+from lib.findings.judging import FAILS, NOT_REPRODUCED
 
 #: The tag of the cell whose figure stands for its page; without one it is the last figure.
 TAG = "thumbnail"
+
+#: What the first paragraph tells of claims, with their values.
+HEADLINES = {
+    "independent/orthogonal-mean": "The weights of two solutions have an absolute cosine of {} on average",
+    "independent/disagree": "They disagree on so many images for each that one of them gets wrong: {}",
+    "diversity/random": "At equal accuracy their normalised diversity is ahead of samples in random directions by {}",
+    "ensemble/brier-gain": "Averaging them improves the Brier score by this share of it: {}",
+    "shift/ensemble": "Under corruptions the ensemble stays ahead of one network by an accuracy of at least {}",
+}
 
 #: Pixels of a thumbnail: about twice what a card has on most screens.
 SIZE = (640, 480)
 
 
 def write(site: Path, verdicts: dict[Path, list[Result]]) -> None:
-    """Write the cards to `site/generated`; the executed notebooks are in `site/notebooks`."""
+    """Write the cards and the first paragraph to `site/generated`; the executed notebooks are in `site/notebooks`."""
     folder = site / "generated" / "thumbnails"
     folder.mkdir()
     pages = {source.stem: source for source in verdicts}
@@ -31,6 +41,32 @@ def write(site: Path, verdicts: dict[Path, list[Result]]) -> None:
         cards.append(card(place, source, verdicts[source], alt))
     grid = ":::::{grid} 1 2 2 2\n:gutter: 3\n\n" + "\n".join(cards) + "\n:::::\n"
     (site / "generated" / "cards.md").write_text(grid, encoding="utf-8")
+    (site / "generated" / "conclusion.md").write_text(conclusion(verdicts), encoding="utf-8")
+
+
+def conclusion(verdicts: dict[Path, list[Result]]) -> str:
+    """What was found, in one paragraph with its numbers: by the reference run as far as there is one."""
+    every = [(source, result) for source, own in verdicts.items() for result in own]
+    kept = [pair for pair in every if pair[1].context["preset"] == "reference"] or every
+    results = [result for _, result in kept]
+    on = ", ".join(sorted({run_of(result) for result in results}))
+    words = [
+        f"**What was found**, {on}: {counted(results)}.",
+        *(
+            f"{words.format(_numbers(results, claim))}."
+            for claim, words in HEADLINES.items()
+            if _numbers(results, claim)
+        ),
+    ]
+    failed = {source for source, result in kept if result.verdict in (NOT_REPRODUCED, FAILS)}
+    links = "; ".join(page_link(source) for source in verdicts if source in failed)
+    return " ".join(words) + (f" What does not hold, and why, is said here: {links}.\n" if links else "\n")
+
+
+def _numbers(results: Sequence[Result], claim: str) -> str:
+    """The values of a claim, network by network."""
+    own = [result for result in results if result.claim.id == claim]
+    return ", ".join(f"{found(one)} for {code(one.context['architecture'])}" for one in own)
 
 
 def thumbnail(notebook: Path) -> tuple[Image.Image, str]:

@@ -84,11 +84,21 @@ def run_of(result: Result) -> str:
 
 
 def counts(results: Sequence[Result]) -> str:
-    """How many sentences have each verdict, and what they were judged on."""
-    every = ", ".join(f"{number} {badge(verdict)}" for verdict in VERDICTS if (number := count(results, verdict)))
-    on = sorted({(code(result.context["dataset"]), code(result.context["preset"])) for result in results})
-    where = "; ".join(f"{dataset}, preset {preset}" for dataset, preset in on)
-    return f"In this copy of the book, by sentence and network: {every or 'no verdict'}. Judged on {where}.\n"
+    """How many sentences have each verdict, and what they were judged on: of the reference run, then of the others."""
+    reference = [result for result in results if result.context["preset"] == "reference"]
+    others = [result for result in results if result.context["preset"] != "reference"]
+    beside = "Pages that it does not have yet, as this build computed them" if reference else "In this copy of the book"
+    parts = []
+    for title, own in {"The reference run": reference, beside: others}.items():
+        on = sorted({(code(result.context["dataset"]), code(result.context["preset"])) for result in own})
+        where = "; ".join(f"{dataset}, preset {preset}" for dataset, preset in on)
+        parts += [f"{title}, by sentence and network: {counted(own)}. Judged on {where}.\n"] if own else []
+    return "\n".join(parts) or "In this copy of the book: no verdict.\n"
+
+
+def counted(results: Sequence[Result]) -> str:
+    """How many sentences have each verdict."""
+    return ", ".join(f"{number} {badge(verdict)}" for verdict in VERDICTS if (number := count(results, verdict)))
 
 
 def count(results: Sequence[Result], verdict: str) -> int:

@@ -1,0 +1,63 @@
+"""The paper's numbers beside ours: hollow marks, or bars, are the paper's; filled ones with intervals are ours."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from lib.plots.downloads import with_data
+from lib.plots.style import INK, METHOD_COLORS, METHOD_MARKERS, RUN_COLORS, column_of_panels, legend_below
+
+#: What is drawn of figure 9, by the names of its numbers.
+PANELS = {"accuracy": "accuracy", "Brier score": "Brier score", "divergence": "divergence (nats, average)"}
+
+#: Colours and marks of its variants, by what the rows call them; those of divergences are by method.
+VARIANTS = {
+    "one network": (INK, "o"),
+    "low-rank Gaussian, one run": (METHOD_COLORS["low-rank-gaussian"], METHOD_MARKERS["low-rank-gaussian"]),
+    "two networks": (RUN_COLORS[0], "s"),
+    "five networks": (METHOD_COLORS["independent"], METHOD_MARKERS["independent"]),
+}
+
+
+def _bars(table: pd.DataFrame) -> np.ndarray:
+    """How far the ends of the intervals are from the values, `(2, n)`."""
+    return np.abs(table[["our_low", "our_high"]].to_numpy(float).T - table["value"].to_numpy(float))
+
+
+def by_severity(table: pd.DataFrame) -> Figure:
+    """Figure 9; `table` as `book.paper_numbers.numbers` makes it."""
+    shown = table[table["severity"].isin(range(6)) & ~table["title"].str.contains("as a sum")]
+    figure, panels = column_of_panels(len(PANELS), 4.2)
+    for axes, (number, label) in zip(panels, PANELS.items(), strict=True):
+        for (what, method), line in shown[shown["number"] == number].groupby(["what", "method"], sort=False):
+            if number != "divergence" and what not in VARIANTS:
+                continue
+            color, marker = VARIANTS.get(what, (METHOD_COLORS[method], METHOD_MARKERS[method]))
+            severity, look = line["severity"].astype(int), {"color": color, "marker": marker, "markersize": 8}
+            axes.plot(severity, line["low"], linestyle=":", markerfacecolor="none", **look)
+            axes.errorbar(severity, line["value"], _bars(line), label=what, capsize=3, **look)
+        axes.set_ylabel(label)
+    panels[-1].set_xlabel("severity of the corruption")
+    legend_below(
+        figure, 2, [Line2D([], [], color=INK, linestyle=":", marker="o", markerfacecolor="none", label="the paper")]
+    )
+    sns.despine(figure)
+    return with_data(figure, shown)
+
+
+def side_by_side(table: pd.DataFrame) -> Figure:
+    """Accuracies and diversities, one line a number; `table` as in `by_severity`."""
+    chosen = table["title"].str.contains("Accuracy of a single|Figure 6|reproductions")
+    rows = table[chosen].iloc[::-1].reset_index(drop=True)
+    figure, axes = plt.subplots(figsize=(8.6, 0.42 * len(rows) + 1.2))
+    width = (rows["high"] - rows["low"]).clip(lower=0.008)
+    axes.barh(rows.index, width, left=rows["low"], height=0.6, color=RUN_COLORS[0], alpha=0.5, label="the paper")
+    axes.errorbar(rows["value"], rows.index, xerr=_bars(rows), fmt="o", color=INK, capsize=3, label="ours")
+    axes.set(yticks=rows.index, ylim=(-0.7, len(rows) - 0.3))
+    axes.set_yticklabels(rows["what"], fontsize="x-small")
+    legend_below(figure, 2)
+    sns.despine(figure)
+    return with_data(figure, rows)

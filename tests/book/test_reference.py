@@ -1,0 +1,175 @@
+"""The reference run: what it trains, what is left of it, what it keeps; and how pages show it."""
+
+import base64
+import io
+import sys
+
+import nbformat
+import numpy as np
+import pytest
+from conftest import ROOT
+from helpers import write_run
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
+
+sys.path.insert(0, str(ROOT))
+
+from book import beside, reference
+from lib.data.datasets import load_dataset
+from lib.findings import FINDINGS
+from lib.plots.downloads import CSV, SVG
+from lib.run.store import RunStore
+
+SHAPES = {
+    ("trajectories", None): ("small_cnn", 10, 40),
+    ("subspaces", None): ("small_cnn", 10, 40),
+    ("independent", "resnet20_v1"): ("resnet20_v1", 4, 20),
+    ("diversity", "medium_cnn"): ("medium_cnn", 5, 40),
+    ("radial", None): ("medium_cnn", 5, 40),
+    ("tunnel", None): ("medium_cnn", 5, 40),
+    ("ensemble", None): ("medium_cnn", 5, 40),
+    ("shift", None): ("medium_cnn", 5, 40),
+    ("harder", None): ("medium_cnn", 4, 15),
+    ("randomness", None): ("small_cnn", 4, 20),
+    ("sgmcmc", None): ("small_cnn", 4, 30),
+}
+
+
+def test_what_the_reference_run_trains():
+    for (name, network), shape in SHAPES.items():
+        one = FINDINGS[name].experiment("reference", architecture=network)
+        assert (one.architecture, one.num_members, one.epochs) == shape
+        assert (one.dataset, one.validation_size, one.batch_size) == ("cifar10_holdout", 500, 128)
+        assert one.pixel_scaling == {"resnet20_v1": "mean-image"}.get(network, "standardize" if one.cycles else "raw")
+    chains = FINDINGS["sgmcmc"].experiment("reference")
+    assert (chains.cycles, chains.noise_epochs) == (3, 1)
+
+
+def figure(color="red", **more):
+    stream = io.BytesIO()
+    Image.new("RGB", (60, 40), color).save(stream, "png")
+    data = {"image/png": base64.b64encode(stream.getvalue()).decode(), SVG: "<svg/>", CSV: "a\n1\n", **more}
+    return new_output("display_data", data)
+
+
+def notebook(code="draw()", prose="A page.", outputs=()):
+    named = {"mystnb": {"figure": {"name": "one", "caption": "A figure."}, "image": {"alt": "one"}}}
+    cells = [
+        new_markdown_cell(f"# {prose}"),
+        new_code_cell("install()", metadata={"tags": ["remove-cell"]}),
+        new_code_cell('preset: str = "quick"  # size', metadata={"tags": ["parameters"]}),
+        new_code_cell(code, outputs=list(outputs), metadata=named),
+    ]
+    return new_notebook(cells=cells, metadata={"papermill": {"duration": 60.0, "parameters": {"preset": "smoke"}}})
+
+
+def test_the_hash_is_of_code_alone(tmp_path):
+    def hashed(content):
+        nbformat.write(content, tmp_path / "one.ipynb")
+        return reference.code_hash(tmp_path / "one.ipynb")
+
+    first = hashed(notebook())
+    executed = notebook(prose="Other prose.", outputs=[figure()])
+    executed.cells[1].source = "install(again)"
+    executed.cells.insert(
+        3, new_code_cell("# Parameters\npreset = 'smoke'", metadata={"tags": ["injected-parameters"]})
+    )
+    assert hashed(executed) == first
+    assert hashed(notebook("draw(again)")) != first
+
+
+def test_what_is_kept_is_small(monkeypatch):
+    monkeypatch.setattr(reference, "CSV_BYTES", 10)
+    noise = np.random.default_rng(0).integers(0, 255, (300, 300, 3), np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(noise).save(stream, "png")
+    large = figure(**{"image/png": base64.b64encode(stream.getvalue()).decode(), CSV: "a\n" * 10})
+    kept = reference.slim(notebook(outputs=[figure(), large]))
+    first, second = [output.data for output in kept.cells[3].outputs]
+    assert set(first) == {"image/png", CSV}
+    assert set(second) == {"image/png"}
+    assert Image.open(io.BytesIO(base64.b64decode(second["image/png"]))).size == (300, 300)
+    assert "parameters" not in kept.metadata.papermill
+    monkeypatch.setattr(reference, "NOTEBOOK_BYTES", 60_000)
+    (data,) = [output.data for output in reference.slim(notebook(outputs=[large])).cells[3].outputs]
+    assert Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).size == (150, 150)
+
+
+@pytest.fixture
+def smoke(monkeypatch, tmp_path):
+    """The reference run at preset smoke, with a store of its own, in a folder with the notebooks."""
+    monkeypatch.setattr(reference, "PRESET", "smoke")
+    monkeypatch.setattr(reference, "PARAMETERS", {})
+    monkeypatch.setitem(reference.MILLISECONDS, "resnet8_v1", 1.0)
+    monkeypatch.chdir(tmp_path)
+    return RunStore(tmp_path / "runs")
+
+
+def test_networks_wait_until_all_of_their_members_are_there(smoke):
+    source = ROOT / "notebooks" / "02_independent.ipynb"
+    parameters, lacking = reference.choose(source, smoke, trained=False)
+    assert (parameters, len(lacking)) == ({}, 6)
+    assert reference.choose(source, smoke, trained=True)[0] is None
+    # Two families at three rates, of which the first member is the same one.
+    assert len(reference.choose(ROOT / "notebooks" / "10_randomness.ipynb", smoke, trained=False)[1]) == 3 * (3 + 3 - 1)
+    data = load_dataset("digits")
+    for member in FINDINGS["independent"].experiment("smoke").members(data.name, data.content_hash):
+        write_run(smoke.root, member)
+    parameters, lacking = reference.choose(source, smoke, trained=True)
+    assert (parameters, len(lacking)) == ({"architectures": ["small_cnn"]}, 3)
+
+
+def test_a_page_is_made_once_and_again_when_its_code_has_changed(smoke, monkeypatch, tmp_path, capsys):
+    source = tmp_path / "notebooks" / "12_scoreboard.ipynb"
+    source.parent.mkdir()
+    nbformat.write(notebook(), source)
+
+    def execute(source, target, preset, params):
+        for folder in (target.parent, target.parents[1] / "claims" / source.stem):
+            folder.mkdir(parents=True, exist_ok=True)
+        nbformat.write(notebook(outputs=[figure()]), target)
+
+    monkeypatch.setattr(reference, "execute", execute)
+    said = []
+    for code in ("draw()", "draw()", "draw(again)"):
+        nbformat.write(notebook(code), source)
+        reference.main("12", False)
+        said.append(capsys.readouterr().out.splitlines()[0])
+    assert ["to be made" in line for line in said] == [True, False, True]
+    how = reference.read_run()["12_scoreboard"]
+    assert how["hash"] == reference.code_hash(source)
+    assert {"minutes", "finished", "commit", "machine", "versions", "parameters"} < set(how)
+    kept = nbformat.read(tmp_path / "book" / "reference" / "notebooks" / source.name, as_version=4)
+    assert SVG not in kept.cells[3].outputs[0].data
+
+
+def test_a_page_shows_the_reference_run_and_beneath_it_this_build(tmp_path):
+    source = tmp_path / "notebooks" / "one.ipynb"
+    source.parent.mkdir()
+    nbformat.write(notebook(prose="Prose of now."), source)
+    executed = notebook(prose="Prose of now.", outputs=[figure("blue"), new_output("stream", text="said")])
+    assert beside.page(tmp_path, source, executed) == executed
+
+    kept = tmp_path / reference.KEPT
+    (kept / "notebooks").mkdir(parents=True)
+    nbformat.write(notebook(prose="Prose of then.", outputs=[figure("red")]), kept / "notebooks" / "one.ipynb")
+    made = '{{"one": {{"hash": "{}", "minutes": 90.0, "finished": "2026-11-29"}}}}'
+    (kept / "run.json").write_text(made.format(reference.code_hash(source)))
+    shown = beside.page(tmp_path, source, executed)
+    assert shown.cells[0].source == "# Prose of now."
+    assert "**Reference run**, made on 2026-11-29 in 90 minutes" in shown.cells[1].source
+    assert "changed" not in shown.cells[1].source
+    first, second = [cell for cell in shown.cells if cell.get("outputs")]
+    names = [cell.metadata.mystnb.figure.name for cell in (first, second)]
+    assert names == ["one", "one-build"]
+    pixels = [
+        Image.open(io.BytesIO(base64.b64decode(cell.outputs[0].data["image/png"]))).getpixel((0, 0))
+        for cell in (first, second)
+    ]
+    assert pixels == [(255, 0, 0), (0, 0, 255)]
+    assert "**This build**, preset `smoke`" in "".join(cell.source for cell in shown.cells)
+
+    (kept / "run.json").write_text(made.format("0" * 64))
+    shown = beside.page(tmp_path, source, executed)
+    assert shown.cells[0].source == "# Prose of then."
+    assert "**This notebook has changed since**: its code was 00000000 (SHA-256)" in shown.cells[1].source
