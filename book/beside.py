@@ -42,8 +42,9 @@ def page(root: Path, source: Path, executed: NotebookNode) -> NotebookNode:
     anchor = f"{TAG}-{source.stem}"
     top = f"{made}; [what this build computed](#{anchor}) stands beneath it.{changed}"
     here = f"**This build**{preset}: the same figures and verdicts, by the notebook as it is now."
-    shown.cells[1:1] = [new_markdown_cell(top)]
-    shown.cells += [new_markdown_cell(f"({anchor})=\n## Computed by this build\n\n{here}"), *_results(executed)]
+    shown.cells[1:1] = [new_markdown_cell(top, id=f"{TAG}-top")]
+    title = new_markdown_cell(f"({anchor})=\n## Computed by this build\n\n{here}", id=TAG)
+    shown.cells += [title, *_results(executed)]
     return shown
 
 
