@@ -7,7 +7,7 @@ import numpy as np
 
 from lib.findings.claim import DESCRIPTION, Criterion, Finding, claim
 from lib.metrics import cosine_similarity, euclidean_distances
-from lib.metrics.intervals import Estimate, count, interval, mean_over, pairs, share
+from lib.metrics.intervals import UNDEFINED, Estimate, count, interval, mean_over, pairs, share
 
 FINDING = Finding("01_trajectories")
 
@@ -62,6 +62,8 @@ def functions_stay(labels: np.ndarray) -> Estimate:
     runs, checkpoints, images = labels.shape
     own = labels[:, late(checkpoints)]
     first, second = np.triu_indices(own.shape[1], k=1)
+    if not first.size:
+        return UNDEFINED
     within = np.stack([(run[first] != run[second]).mean(axis=0) for run in own])  # (M, n)
     between = labels[:, None, -1] != labels[None, :, -1]  # (M, M, n)
 
@@ -80,7 +82,7 @@ def functions_stay(labels: np.ndarray) -> Estimate:
 def modes(probs: np.ndarray) -> Estimate:
     """Share of late checkpoints whose nearest neighbour in `probs` (Euclidean, before t-SNE) is of their own run."""
     own, foreign = _nearest(probs)
-    return share((own < foreign).mean(axis=1) if np.isfinite(own).all() else np.full(len(own), np.nan))
+    return share(np.where(np.isnan(own), np.nan, own < foreign).mean(axis=1))
 
 
 # Ours, added because a share of few runs decides little.
@@ -100,7 +102,7 @@ def modes_apart(probs: np.ndarray) -> Estimate:
 def _nearest(probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How far each late checkpoint is from the nearest other one of its own run, and of other runs: `(M, late)` each.
 
-    Infinite where there is none.
+    nan where there is none.
     """
     runs, checkpoints = probs.shape[:2]
     chosen = probs[:, late(checkpoints)]
@@ -109,5 +111,5 @@ def _nearest(probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     np.fill_diagonal(distances, np.inf)
     of_own = owners[:, None] == owners
     nearest = [np.where(which, distances, np.inf).min(axis=1) for which in (of_own, ~of_own)]
-    own, foreign = (one.reshape(runs, -1) for one in nearest)
+    own, foreign = (np.where(np.isinf(one), np.nan, one).reshape(runs, -1) for one in nearest)
     return own, foreign

@@ -1,4 +1,6 @@
-"""The statistics of figure 2 against answers known on paper."""
+"""The statistics of figure 2 against answers known on paper; of two or three runs, so without an interval."""
+
+import math
 
 import numpy as np
 import pytest
@@ -11,33 +13,46 @@ def test_late_is_the_second_half_of_the_epochs(checkpoints, first):
     assert trajectories.late(checkpoints) == slice(first, checkpoints)
 
 
-def test_weights_align_takes_the_worst_late_checkpoint_of_the_worst_run():
+def test_weights_align_takes_the_worst_late_checkpoint_of_the_worst_run_or_of_each():
     early = [[-1, 0]] * 3  # as far as can be, but early
     weights = np.array([[*early, [1, 0], [1, 1]], [*early, [2, 2], [1, 1]]], float)
-    statistic = trajectories.weights_align(weights)
-    assert statistic.members == 2
-    assert statistic.function(np.array([0, 1])) == pytest.approx(np.sqrt(0.5))
-    assert statistic.function(np.array([1])) == pytest.approx(1)
+    assert trajectories.weights_align(weights).value == pytest.approx(np.sqrt(0.5))
+    assert trajectories.weights_align_mean(weights).value == pytest.approx((np.sqrt(0.5) + 1) / 2)
 
 
 def test_functions_stay_compares_late_checkpoints_with_final_ones_of_other_runs():
     early = [[9, 9, 9, 9]] * 3
     one = [*early, [0, 0, 0, 0], [0, 0, 0, 1]]  # 1 of 4 changes
     other = [*early, [1, 1, 1, 1], [1, 1, 0, 0]]  # 2 of 4 change; 3 of 4 are not those of the first run
-    statistic = trajectories.functions_stay(np.array([one, other]))
-    assert (statistic.members, statistic.images) == (2, 4)
-    both, everything = np.arange(2), np.arange(4)
-    assert statistic.function(both, everything) == pytest.approx((3 / 8) / (3 / 4))
-    assert statistic.function(both, np.array([3, 3])) == pytest.approx(1)
+    found = trajectories.functions_stay(np.array([one, other]))
+    assert (found.members, found.images) == (2, 4)
+    assert found.value == pytest.approx((3 / 8) / (3 / 4))
 
 
-def test_modes_counts_checkpoints_nearest_to_their_own_run():
-    def probs(*runs):
-        late = np.array(runs)[..., None, None]  # (M, late, one image, 1)
-        both = np.concatenate([late, 1 - late], axis=-1)
-        return np.concatenate([np.full((len(runs), 3, 1, 2), 0.5), both], axis=1)
+def probs(*runs):
+    """Of one image and two classes: early checkpoints that are all alike, and the late ones of each run."""
+    late = np.array(runs)[..., None, None]  # (M, late, one image, 1)
+    both = np.concatenate([late, 1 - late], axis=-1)
+    return np.concatenate([np.full((len(runs), 3, 1, 2), 0.5), both], axis=1)
 
-    apart = trajectories.modes(probs([0.9, 0.8], [0.1, 0.2]))
-    mixed = trajectories.modes(probs([0.9, 0.1], [0.85, 0.05]))
-    assert apart.function(np.arange(2)) == 1
-    assert mixed.function(np.arange(2)) == 0
+
+def test_modes_are_apart_where_late_checkpoints_are_nearest_to_their_own_run():
+    apart, mixed = probs([0.9, 0.8], [0.1, 0.2]), probs([0.9, 0.1], [0.85, 0.05])
+    assert trajectories.modes(apart).value == 1
+    assert trajectories.modes(mixed).value == 0
+    assert trajectories.modes_apart(apart).value == pytest.approx((math.log(7) + math.log(6)) / 2)
+    nearest = np.array([0.05, 0.05, 0.05, 0.05]) / [0.8, 0.8, 0.8, 0.8]
+    assert trajectories.modes_apart(mixed).value == pytest.approx(np.log(nearest).mean())
+
+
+@pytest.mark.parametrize("checkpoints", [2, 3])
+def test_one_late_epoch_has_no_value(checkpoints):
+    rng = np.random.default_rng(0)
+    made = [
+        trajectories.weights_align(rng.normal(size=(5, checkpoints, 3))),
+        trajectories.weights_align_mean(rng.normal(size=(5, checkpoints, 3))),
+        trajectories.functions_stay(rng.integers(3, size=(5, checkpoints, 20))),
+        trajectories.modes(rng.random((5, checkpoints, 4, 3))),
+        trajectories.modes_apart(rng.random((5, checkpoints, 4, 3))),
+    ]
+    assert all(math.isnan(one.value) for one in made)
