@@ -32,7 +32,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.report import commit, machine, versions  # noqa: E402
 from book.execute import execute  # noqa: E402
 from book.figures import PNG  # noqa: E402
-from lib.config import Experiment  # noqa: E402
+from lib.config import Experiment, canonical_json  # noqa: E402
 from lib.data.datasets import load_dataset  # noqa: E402
 from lib.errors import OneLineError  # noqa: E402
 from lib.findings import FINDINGS, randomness  # noqa: E402
@@ -74,10 +74,11 @@ NOTEBOOK_BYTES, CSV_BYTES = 600_000, 150_000
 
 
 def code_hash(notebook: Path) -> str:
-    """SHA-256 of a notebook's code, without the cells that only Colab needs and that papermill adds."""
-    cells, others = nbformat.read(notebook, as_version=4).cells, {"remove-cell", "injected-parameters"}
+    """SHA-256 of a notebook's code and of its parameters' defaults; of no prose, and not of what only Colab needs."""
+    cells, others = nbformat.read(notebook, as_version=4).cells, {"parameters", "injected-parameters", "remove-cell"}
     code = [one.source for one in cells if one.cell_type == "code" and not others & set(one.metadata.get("tags", []))]
-    return hashlib.sha256("\n\n".join(code).encode()).hexdigest()
+    defaults = {name: value for name, value in NotebookSource.read(notebook).defaults.items() if value is not None}
+    return hashlib.sha256("\n\n".join([*code, canonical_json(defaults)]).encode()).hexdigest()
 
 
 def read_run(kept: Path = KEPT) -> dict[str, dict]:

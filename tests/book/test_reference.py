@@ -71,11 +71,14 @@ def test_the_hash_is_of_code_alone(tmp_path):
     first = hashed(notebook())
     executed = notebook(prose="Other prose.", outputs=[figure()])
     executed.cells[1].source = "install(again)"
+    executed.cells[2].source = 'preset: str = "quick"  # another comment\nnumber: int = None  # by preset'
     executed.cells.insert(
         3, new_code_cell("# Parameters\npreset = 'smoke'", metadata={"tags": ["injected-parameters"]})
     )
     assert hashed(executed) == first
     assert hashed(notebook("draw(again)")) != first
+    executed.cells[2].source = 'preset: str = "smoke"  # size'
+    assert hashed(executed) != first
 
 
 def test_what_is_kept_is_small(monkeypatch):
