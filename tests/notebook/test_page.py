@@ -170,6 +170,19 @@ def test_page_judges_shows_and_records(open_with, tmp_path, capsys):
     assert (judged.verdict, judged.commit, judged.context["architecture"]) == ("reproduced", commit(), "resnet8_v1")
 
 
+def test_page_writes_tables_of_numbers_beside_its_verdicts(open_with, tmp_path):
+    table = pd.DataFrame({"number": ["accuracy"], "value": [0.1234567]})
+    open_with(results_dir=str(tmp_path / "claims")).record("estimates", table)
+    (row,) = pd.read_csv(tmp_path / "claims" / "trajectories" / "estimates.csv").to_dict("records")
+    assert row == {
+        "number": "accuracy",
+        "value": 0.123457,
+        "dataset": "digits",
+        "preset": "smoke",
+        "network": "small_cnn",
+    }
+
+
 def test_paths_are_expanded_and_checked_before_anything_is_trained(open_with, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert open_with(results_dir="~/claims", runs_dir="~/runs").folder == tmp_path / "claims"
