@@ -53,7 +53,7 @@ def side_by_side(table: pd.DataFrame) -> Figure:
     chosen = table["title"].str.contains("Accuracy of a single|Figure 6|reproductions")
     rows = table[chosen].iloc[::-1].reset_index(drop=True)
     figure, axes = plt.subplots(figsize=(8.6, 0.42 * len(rows) + 1.2))
-    width = (rows["high"] - rows["low"]).clip(lower=0.008)
+    width = (rows["high"] - rows["low"]).clip(lower=0.015)
     axes.barh(rows.index, width, left=rows["low"], height=0.6, color=RUN_COLORS[0], alpha=0.5, label="the paper")
     axes.errorbar(rows["value"], rows.index, xerr=_bars(rows), fmt="o", color=INK, capsize=3, label="ours")
     axes.set(yticks=rows.index, ylim=(-0.7, len(rows) - 0.3))
