@@ -1,43 +1,45 @@
-"""The statistics of figure 3 against answers known on paper."""
+"""The statistics of figure 3 against answers known on paper; of two or three runs, so without an interval."""
 
 import numpy as np
 import pytest
 
 from lib.findings import independent
+from lib.metrics.comparison import equidistant
+from lib.metrics.intervals import count
 
 WEIGHTS = np.array([[1, 0, 0], [0, 1, 0], [1, -1, 0]], float)
 #: Of every four labels one, two and one differ.
 LABELS = np.array([[0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0]])
 TARGETS = np.zeros(4, int)
-ALL = np.arange(3)
 
 
-def test_orthogonal_is_the_largest_cosine_without_its_sign():
-    statistic = independent.orthogonal(WEIGHTS)
-    assert statistic.members == 3
-    assert statistic.function(ALL) == pytest.approx(np.sqrt(0.5))
-    assert statistic.function(np.array([0, 1])) == 0
-    assert statistic.function(np.array([1, 1])) == -np.inf  # no pair
+def test_orthogonal_is_the_largest_or_the_mean_cosine_without_its_sign():
+    largest = independent.orthogonal(WEIGHTS)
+    assert largest == count(largest.value)
+    assert largest.value == pytest.approx(np.sqrt(0.5))
+    assert independent.orthogonal_mean(WEIGHTS).value == pytest.approx(2 * np.sqrt(0.5) / 3)
 
 
 def test_orthogonal_kernels_leave_batch_norm_out():
-    shared = np.concatenate([WEIGHTS[:2], np.full((2, 1), 10.0)], axis=1)
+    shared = np.concatenate([WEIGHTS, np.full((3, 1), 10.0)], axis=1)
     batch_norm = np.array([False, False, False, True])
-    assert independent.orthogonal(shared).function(np.arange(2)) > 0.9
-    assert independent.orthogonal_kernels(shared, batch_norm).function(np.arange(2)) == 0
+    for statistic, of_kernels in (
+        (independent.orthogonal, independent.orthogonal_kernels),
+        (independent.orthogonal_mean, independent.orthogonal_kernels_mean),
+    ):
+        assert statistic(shared).value > 0.9
+        assert of_kernels(shared, batch_norm).value == statistic(WEIGHTS).value
 
 
-def test_equidistant_is_the_spread_of_distances_over_their_mean():
-    distances = np.array([1, 2, 1]) / 4
-    expected = distances.std(ddof=1) / distances.mean()
-    assert independent.equidistant(LABELS).function(ALL) == pytest.approx(expected)
+def test_equidistant_is_that_of_the_metrics():
+    labels = np.random.default_rng(0).integers(3, size=(5, 30))
+    assert independent.equidistant(labels) == equidistant(labels)
 
 
 def test_disagree_is_disagreement_over_error():
-    statistic = independent.disagree(LABELS, TARGETS)
-    assert (statistic.members, statistic.images) == (3, 4)
-    assert statistic.function(ALL, np.arange(4)) == pytest.approx((1 / 3) / (1 / 4))
-    assert statistic.function(np.array([1, 2]), np.array([1, 1])) == pytest.approx(1 / 0.5)
+    found = independent.disagree(LABELS, TARGETS)
+    assert (found.members, found.images) == (3, 4)
+    assert found.value == pytest.approx((1 / 3) / (1 / 4))
 
 
 def test_tables_are_by_network():

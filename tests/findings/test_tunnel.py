@@ -6,7 +6,6 @@ import pytest
 from lib.findings.tunnel import along_paths, connector, functions_change, linear_barrier
 
 TARGETS = np.zeros(10, int)
-ALL = np.arange(10)
 
 
 def wrong(*counts):
@@ -18,23 +17,19 @@ def test_lost_on_the_way_is_of_the_pair_that_speaks_most_against_the_claim():
     labels = np.stack([wrong(1, 6, 3), wrong(0, 2, 1)])  # two pairs: 4 and 1.5 of ten images are lost
     barrier, path = linear_barrier(labels, TARGETS), connector(labels, TARGETS)
     assert barrier.images == path.images == 10
-    assert barrier.function(ALL) == pytest.approx(15)
-    assert path.function(ALL) == pytest.approx(40)
-    assert path.function(np.array([5, 5, 9, 9])) == pytest.approx(50)
+    assert barrier.value == pytest.approx(15)
+    assert path.value == pytest.approx(40)
+    assert path.low < 15 < 40 < path.high
 
 
 def test_lost_on_the_way_is_nothing_where_the_ends_are_lowest():
-    assert connector(wrong(4, 2, 4)[None], TARGETS).function(ALL) == 0
+    assert connector(wrong(4, 2, 4)[None], TARGETS).value == 0
 
 
 def test_functions_change_is_the_middle_beside_its_nearer_end():
     first, second = wrong(4, 1, 0), wrong(8, 9, 0)  # the middle differs on 3 and 1, and on 1 and 9 images
-    assert functions_change(first[None]).function(ALL) == pytest.approx(1 / 4)
-    assert functions_change(second[None]).function(ALL) == pytest.approx(1 / 8)
-    both = functions_change(np.stack([first, second]))
-    assert both.images == 10
-    assert both.function(ALL) == pytest.approx(1 / 8)
-    assert both.function(np.array([0, 3, 3, 8])) == pytest.approx(1 / 3)
+    assert functions_change(first[None]).value == pytest.approx(1 / 4)
+    assert functions_change(np.stack([first, second])).value == pytest.approx(1 / 8)
 
 
 def test_along_paths_has_a_row_a_pair():
