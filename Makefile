@@ -13,15 +13,25 @@ ifdef CPU
 export PIP_EXTRA_INDEX_URL ?= https://download.pytorch.org/whl/cpu
 endif
 
+# An environment of your own that has the package and its extras `book` and `test` is used as it is: `make VENV=path book`.
+ifdef VENV
+BIN := $(VENV)/bin
+SETUP :=
+else
 BIN := .venv/bin
 SETUP := .venv/.installed
+# That of a copied or moved checkout runs the package of the other folder, and is made anew.
+FOREIGN := $(filter 0,$(shell grep -cF 'venv $(CURDIR)/.venv' .venv/pyvenv.cfg 2>/dev/null))
+endif
+$(foreach name,PARAMS VENV,$(if $(word 2,$($(name))),$(error $(name) must be a path without blanks, got $($(name)))))
+
 BUILD := _build/$(if $(PARAMS),$(basename $(notdir $(PARAMS))),$(PRESET))
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 EXECUTED := $(NOTEBOOKS:%=$(BUILD)/%)
 PAGES := _config.yml $(shell find book benchmarks -type f -not -path '*/__pycache__/*')
 LIB := $(shell find lib -type f -not -path '*/__pycache__/*')
 
-.PHONY: FORCE help book reference pdf test lint lint-workflows format setup serve lock clean
+.PHONY: FORCE help book reference pdf test lint lint-workflows format setup serve free-port lock clean
 
 help:
 	@echo "make book    execute the notebooks and build the book (PRESET=smoke|quick|full|paper|reference, or PARAMS=file.yaml)"
@@ -60,31 +70,41 @@ format: $(SETUP)
 
 setup: $(SETUP)
 
-$(SETUP): requirements.txt pyproject.toml
+ifdef SETUP
+$(SETUP): requirements.txt pyproject.toml $(if $(FOREIGN),FORCE)
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit(f"Python 3.11 to 3.13 is needed, and $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.12")'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(if $(FOREIGN),--clear) .venv
 	grep -Ev '^($(if $(CPU),cuda|nvidia|triton,#))' requirements.txt | $(BIN)/pip install --quiet --requirement /dev/stdin
 	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
 	@touch $@
+endif
 
 # One rule a notebook: Make executes those whose source, package or parameters are newer than their result.
-$(EXECUTED): $(BUILD)/notebooks/%.ipynb: notebooks/%.ipynb $(LIB) book/execute.py $(PARAMS) | $(SETUP)
+$(EXECUTED): $(BUILD)/notebooks/%.ipynb: notebooks/%.ipynb $(LIB) book/execute.py $(BUILD)/given | $(SETUP)
 	$(BIN)/python book/execute.py $< $@ --preset $(PRESET) $(if $(PARAMS),--params $(PARAMS))
 
 # This one reads what the others have written.
 $(BUILD)/notebooks/12_scoreboard.ipynb: $(filter-out %/12_scoreboard.ipynb,$(EXECUTED))
 
-# Changes with that address and with the commit, which the book names. A checksum, as an address may hold a password.
+# One file changes with what was given, whatever its name and age; one with that address and with the commit, which the
+# book names: as a checksum, as an address may hold a password.
+$(BUILD)/given: SAYS = $(PRESET) $(if $(PARAMS),$(shell cksum < $(PARAMS)))
+$(BUILD)/given: $(PARAMS)
 ORIGIN := $(shell (echo '$(REPOSITORY)'; git remote get-url origin; git describe --always --dirty) 2>/dev/null | cksum)
-$(BUILD)/origin: FORCE
+$(BUILD)/origin: SAYS = $(ORIGIN)
+$(BUILD)/given $(BUILD)/origin: FORCE
 	@mkdir -p $(@D)
-	@echo '$(ORIGIN)' | cmp -s - $@ || echo '$(ORIGIN)' > $@
+	@echo '$(SAYS)' | cmp -s - $@ || echo '$(SAYS)' > $@
 
 $(BUILD)/html/index.html: $(EXECUTED) $(PAGES) $(BUILD)/origin | $(SETUP)
 	$(BIN)/python book/build.py --build-dir $(BUILD) --repository '$(REPOSITORY)'
 
-serve: book
+serve: free-port book
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(BUILD)/html $(PORT)
+
+free-port:
+	@$(PYTHON) -c 'import socket; socket.create_server(("127.0.0.1", $(PORT))).close()' 2>/dev/null || \
+		{ echo "port $(PORT) cannot be used: make PORT=8001 serve"; exit 1; }
 
 lock: $(SETUP)
 	$(BIN)/pip install --quiet uv
