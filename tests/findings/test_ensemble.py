@@ -1,4 +1,4 @@
-"""The statistics of figure 8 against answers known on paper."""
+"""The statistics of figure 8 against answers known on paper; of two or three runs, so without an interval."""
 
 import math
 
@@ -7,56 +7,64 @@ import pandas as pd
 import pytest
 
 from lib.findings import ensemble
+from lib.metrics.intervals import UNDEFINED
 
-#: Each of two runs is sure of one image and wrong about the other; their mean is right about both.
-PROBS = np.array([[[0.8, 0.2], [0.4, 0.6]], [[0.4, 0.6], [0.8, 0.2]]], np.float32)
-TARGETS = np.array([0, 0])
-BOTH = np.arange(2)
+#: Each of three runs is sure of one image and wrong about another; the mean of any two is right about the one.
+RIGHT = np.array([[0.8, 0.4, 0.6], [0.6, 0.8, 0.4], [0.4, 0.6, 0.8]], np.float32)
+PROBS = np.stack([RIGHT, 1 - RIGHT], axis=-1)  # (M, n, K)
+TARGETS = np.zeros(3, int)
+SINGLE = (0.08 + 0.32 + 0.72) / 3
+#: Pairs of runs give 0.7, 0.6 and 0.5 to the right class, which wins a tie.
+PAIR = 2 * (0.3**2 + 0.4**2 + 0.5**2) / 3
 
 
 def constant(right):
-    """Two runs that give the right class of each image so much."""
-    return np.broadcast_to(np.array([right, 1 - right], np.float32), (2, 2, 2))
+    """Three runs that give the right class of each image so much."""
+    return np.broadcast_to(np.array([right, 1 - right], np.float32), (3, 3, 2))
 
 
-def test_gains_of_the_ensemble_over_its_members():
-    assert ensemble.accuracy(PROBS, TARGETS).function(BOTH, BOTH) == pytest.approx(1 - 0.5)
-    assert ensemble.brier(PROBS, TARGETS).function(BOTH, BOTH) == pytest.approx(0.32 - (0.08 + 0.72) / 2)
-    # The first image alone, on which the first run gains nothing.
-    assert ensemble.accuracy(PROBS, TARGETS).function(BOTH, np.array([0])) == pytest.approx(1 - 0.5)
+def test_gains_are_of_ensembles_of_one_run_fewer():
+    found = ensemble.accuracy(PROBS, TARGETS)
+    assert (found.members, found.images) == (3, 3)
+    assert found.value == pytest.approx(1 - 2 / 3)
+    assert ensemble.brier_gain(PROBS, TARGETS).value == pytest.approx((SINGLE - PAIR) / SINGLE)
 
 
-def test_a_member_drawn_twice_is_no_ensemble():
-    assert math.isnan(ensemble.accuracy(PROBS, TARGETS).function(np.array([1, 1]), BOTH))
+def test_brier_is_a_count_of_all_runs():
+    found = ensemble.brier(PROBS, TARGETS)
+    assert found.value == found.low == pytest.approx(2 * 0.4**2 - SINGLE)
+
+
+def test_calibration_is_the_error_of_the_ensemble_less_that_of_one():
+    # Two runs sure of either class and right on three of four images, which their mean says.
+    probs = np.array([[1.0, 1, 1, 1], [0.5, 0.5, 0.5, 0.5], [1, 1, 1, 1]])
+    probs, targets = np.stack([probs, 1 - probs], axis=-1), np.array([0, 0, 0, 1])
+    # One run errs by 1/4, as all do: of 1, 1/2 and 1 beside 3/4 right. Pairs have 3/4, 3/4 and 1: 0, 0 and 1/4.
+    assert ensemble.calibration(probs, targets).value == pytest.approx(1 / 12 - 1 / 4)
 
 
 def test_a_subspace_gains_less_than_the_ensemble():
-    within = np.array([[[0.8, 0.2], [0.8, 0.2]], [[0.4, 0.6], [0.4, 0.6]]], np.float32)  # all right, all wrong
-    statistic = ensemble.less(PROBS, within, TARGETS)
-    assert (statistic.members, statistic.images) == (2, 2)
-    assert statistic.function(BOTH, BOTH) == pytest.approx(0.5 - 1)
+    within = np.stack([constant(0.8)[0], constant(0.4)[0], constant(0.4)[0]])  # all right, all wrong, all wrong
+    assert ensemble.less(PROBS, within, TARGETS).value == pytest.approx(1 / 3 - 1)
 
 
 def test_complements_is_the_brier_score_of_the_two_ensembles():
-    statistic = ensemble.complements(PROBS, constant(0.9), TARGETS)
-    assert (statistic.members, statistic.images) == (None, 2)
-    assert statistic.function(images=BOTH) == pytest.approx(0.02 - 0.32)
+    found = ensemble.complements(PROBS, constant(0.9), TARGETS)
+    assert (found.members, found.images) == (3, 3)
+    assert found.value == pytest.approx(0.02 - PAIR)
 
 
 def test_random_best_is_beside_the_best_other_subspace():
     within = {"random": constant(0.9), "dropout": constant(0.6), "diagonal-gaussian": constant(0.5)}
-    statistic = ensemble.random_best(PROBS, within | {"weight-average": constant(1)}, TARGETS)
-    assert statistic.function(BOTH, BOTH) == pytest.approx(0.02 - 0.32)
+    beside = {"weight-average": constant(1), "random-pca": constant(1)}
+    assert ensemble.random_best(within | beside, TARGETS).value == pytest.approx(0.02 - 0.32)
 
 
 @pytest.mark.parametrize("within", [{}, {"dropout": constant(0.6)}, {"random": constant(0.6)}])
 def test_methods_without_samples_have_no_value(within):
-    undefined = [
-        ensemble.random_best(PROBS, within, TARGETS).function(BOTH, BOTH),
-        ensemble.less(PROBS, None, TARGETS).function(BOTH, BOTH),
-        ensemble.complements(PROBS, None, TARGETS).function(images=BOTH),
-    ]
-    assert all(map(math.isnan, undefined))
+    assert ensemble.random_best(within, TARGETS) is UNDEFINED
+    assert ensemble.less(PROBS, None, TARGETS) is ensemble.complements(PROBS, None, TARGETS) is UNDEFINED
+    assert math.isnan(UNDEFINED.value)
 
 
 def test_table_of_one_run_and_of_all():

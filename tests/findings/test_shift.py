@@ -7,13 +7,15 @@ import pytest
 
 from lib.findings import shift
 
-#: Two runs on two images: both right; each wrong about one, the mean right; one certain of each class.
-AGREED = np.array([[[1, 0], [1, 0]]] * 2, np.float32)
-MIXED = np.array([[[0.8, 0.2], [0.4, 0.6]], [[0.4, 0.6], [0.8, 0.2]]], np.float32)
-OPPOSED = np.array([[[1, 0], [1, 0]], [[0, 1], [0, 1]]], np.float32)
-TARGETS, BOTH = np.array([0, 0]), np.arange(2)
-#: Two images of the test data, each under one corruption.
-PICTURES = np.arange(2)
+#: Three runs on three images: all right; each sure of one image and wrong about another, any two right about all; one
+#: run certain of the other class.
+AGREED = np.array([[[1, 0]] * 3] * 3, np.float32)
+RIGHT = np.array([[0.8, 0.4, 0.6], [0.6, 0.8, 0.4], [0.4, 0.6, 0.8]], np.float32)
+MIXED = np.stack([RIGHT, 1 - RIGHT], axis=-1)
+OPPOSED = np.array([[[1, 0]] * 3, [[1, 0]] * 3, [[0, 1]] * 3], np.float32)
+TARGETS = np.zeros(3, int)
+#: Test images that the three are of, each under one corruption.
+PICTURES = np.arange(3)
 LOG2 = math.log(2)
 
 
@@ -22,48 +24,49 @@ def test_images_count_as_often_as_drawn_wherever_they_stand():
 
 
 def test_ensemble_stays_ahead_where_it_is_least_so_clean_images_left_out():
-    statistic = shift.stays_ahead(np.stack([AGREED, MIXED, MIXED]), TARGETS, PICTURES)
-    assert (statistic.members, statistic.images) == (2, 2)
-    assert statistic.function(BOTH, BOTH) == pytest.approx(0.5)
-    assert shift.stays_ahead(np.stack([MIXED, MIXED, AGREED]), TARGETS, PICTURES).function(BOTH, BOTH) == 0
-    assert math.isnan(statistic.function(np.array([0, 0]), BOTH))
+    found = shift.stays_ahead(np.stack([AGREED, MIXED, MIXED]), TARGETS, PICTURES)
+    assert (found.members, found.images) == (3, 3)
+    assert found.value == pytest.approx(1 / 3)
+    assert shift.stays_ahead(np.stack([MIXED, MIXED, AGREED]), TARGETS, PICTURES).value == 0
 
 
 def test_advantage_in_brier_score_grows_by_its_slope():
-    statistic = shift.grows(np.stack([AGREED, MIXED]), TARGETS, PICTURES)
-    assert statistic.function(BOTH, BOTH) == pytest.approx(0.4 - 0.32)
+    # One run: 0.08, 0.32 or 0.72; two: 0.18, 0.32 or 0.5.
+    grown = (0.08 + 0.32 + 0.72) / 3 - (0.18 + 0.32 + 0.5) / 3
+    assert shift.grows(np.stack([AGREED, MIXED]), TARGETS, PICTURES).value == pytest.approx(grown)
 
 
 def test_diverse_is_the_smallest_margin_over_the_best_method():
-    within = {"trajectory": np.full((2, 2, 2), 0.1, np.float32), "random": np.full((2, 2, 2), 0.3, np.float32)}
+    within = {"trajectory": np.full((2, 3, 3), 0.1, np.float32), "random": np.full((2, 3, 3), 0.3, np.float32)}
     apart, once = np.stack([OPPOSED, OPPOSED]), np.stack([OPPOSED, AGREED])
-    assert shift.diverse(apart, within, 2, PICTURES).function(BOTH, BOTH) == pytest.approx(LOG2 - 0.3)
-    assert shift.diverse(once, within, 2, PICTURES).function(BOTH, BOTH) == pytest.approx(-0.3)
-
-
-def test_diverse_compares_as_many_runs_as_there_are_samples():
-    three = np.concatenate([AGREED, OPPOSED[1:]])[None]  # the third one differs
-    statistic = shift.diverse(three, {"random": np.zeros((1, 3, 2))}, 2, PICTURES)
-    assert statistic.function(np.arange(3), BOTH) == pytest.approx(0)
-    assert statistic.function(np.array([0, 2, 1]), BOTH) == pytest.approx(LOG2)
+    assert shift.diverse(apart, within, 2, PICTURES).value == pytest.approx(2 * LOG2 / 3 - 0.3)
+    assert shift.diverse(once, within, 2, PICTURES).value == pytest.approx(-0.3)
 
 
 def test_diversity_grows_by_its_slope():
     probs = np.stack([AGREED, OPPOSED])
-    assert shift.diversity_grows(probs, 2, PICTURES).function(BOTH, BOTH) == pytest.approx(LOG2)
+    assert shift.diversity_grows(probs, 2, PICTURES).value == pytest.approx(2 * LOG2 / 3)
 
 
 def test_out_of_distribution_is_the_margin_over_the_best_method():
-    within = {"trajectory": np.full((2, 2), 0.1), "random": np.array([[0.0, 0.4], [0.2, 0.2]])}
-    statistic = shift.out_of_distribution(OPPOSED, within, 2)
-    assert (statistic.members, statistic.images) == (2, 2)
-    assert statistic.function(BOTH, BOTH) == pytest.approx(LOG2 - 0.2)
-    assert statistic.function(BOTH, np.array([1])) == pytest.approx(LOG2 - 0.3)
+    within = {"trajectory": np.full((3, 3), 0.1), "random": np.array([[0.0, 0.4, 0.2]] * 3)}
+    found = shift.out_of_distribution(OPPOSED, within, 2)
+    assert (found.members, found.images) == (3, 3)
+    assert found.value == pytest.approx(2 * LOG2 / 3 - 0.2)
+
+
+def test_corruptions_of_an_image_are_drawn_with_it():
+    """The same pictures under two corruptions say no more than under one: as wide an interval."""
+    rng = np.random.default_rng(0)
+    probs = rng.dirichlet([1, 1], size=(3, 5, 40))
+    once = shift.diversity_grows(probs, 2, np.arange(40))
+    twice = shift.diversity_grows(np.concatenate([probs, probs], axis=2), 2, np.tile(np.arange(40), 2))
+    assert (twice.images, twice.value, twice.low) == (40, pytest.approx(once.value), pytest.approx(once.low))
 
 
 def test_scores_are_of_one_run_and_of_all_under_each_corruption():
-    own = shift.scores(MIXED, TARGETS.reshape(2, 1))  # two corruptions with an image each
-    np.testing.assert_allclose(own, [[[0.5, 0.5], [0.4, 0.4]], [[1, 1], [0.32, 0.32]]], rtol=1e-6)
+    own = shift.scores(MIXED[:2, :2], TARGETS[:2].reshape(2, 1))  # two corruptions with an image each
+    np.testing.assert_allclose(own, [[[1, 0.5], [0.2, 0.4]], [[1, 1], [0.18, 0.32]]], rtol=1e-5)
 
 
 def test_gains_are_over_a_single_network_and_better_is_positive():
