@@ -69,7 +69,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "sampled_architectures": ["small_cnn", "resnet8_v1"],
         "num_members": 3,
         "samples": {"modes": {"count": 4}, "plane": {"count": 6}, "ensemble": {"count": 4}},
-        "statistics_images": 2000,
+        "statistics_images": 200,
         "epochs": dict.fromkeys(PROTOCOLS, 4),
     },
     "quick": _OURS
