@@ -5,19 +5,18 @@ import pytest
 
 from lib import metrics
 from lib.findings import diversity
-from lib.findings.diversity import (
-    family_error,
-    family_fit,
-    mean_below_uncorrelated,
-    mean_gap,
-    share_between_limits,
-)
+from lib.findings.diversity import family_error, family_fit, gaps, share_between_limits
+from lib.metrics import intervals
 from lib.metrics.comparison import Comparison, Points
+from lib.metrics.intervals import share
 
 CLASSES = 5
 
-# What is undefined is nan, by a mean of nothing; in a bootstrap NumPy does not warn of it.
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch):
+    monkeypatch.setattr(intervals, "RESAMPLES", 20)
+    monkeypatch.setattr(diversity, "FITTED_RESAMPLES", 5)
 
 
 def points(accuracies, disagreements, reference_accuracy=0.8, num_classes=2):
@@ -32,54 +31,89 @@ def points_of(exponent, flips=None, reference_accuracy=0.7, num_classes=10):
     )
 
 
-def predictions(networks=4, images=60):
-    """Labels of networks and of a base, and the true ones."""
+def flipped(exponent=0.4, runs=4, samples=10, images=200):
+    """Labels of runs that err independently, of samples of each run, flipped as in the family, and the true ones."""
     rng = np.random.default_rng(0)
+
+    def other(labels):
+        return (labels + rng.integers(1, CLASSES, size=labels.shape)) % CLASSES
+
     targets = rng.integers(CLASSES, size=images)
-    wrong = rng.random((networks + 1, images)) < np.linspace(0.2, 0.6, networks + 1)[:, None]
-    labels = np.where(wrong, rng.integers(CLASSES, size=wrong.shape), targets)
-    return labels[1:], labels[0], targets
+    errors = other(np.broadcast_to(targets, (runs, images)))
+    solutions = np.where(rng.random((runs, images)) < np.linspace(0.6, 0.8, runs)[:, None], targets, errors)
+    chance = np.linspace(0.05, 0.6, samples)[:, None]
+    chance = np.where((solutions == targets)[:, None], chance, chance**exponent)
+    bases = np.broadcast_to(solutions[:, None], chance.shape)
+    return solutions, np.where(rng.random(chance.shape) < chance, other(bases), bases), targets
 
 
-# Beside samples of the same accuracy
+# Beside samples of the same accuracy, of one base and of every one in turn
 
 
-def test_mean_gap_by_hand():
-    # Samples have 1 at 0.4, 0.5 at 0.6 and so 0.75 at 0.5; a solution more accurate than all has no match.
-    samples = points([0.4, 0.6], [0.6, 0.2])
-    independent = points([0.5, 0.6, 0.7], [0.45, 0.2, 0.2])
-    assert mean_gap(independent, samples) == pytest.approx(0.075)
-    assert mean_gap(independent.chosen(np.array([0, 0, 1])), samples) == pytest.approx(0.1)
+def test_gaps_by_hand():
+    # Samples have 1 at 0.4, 0.5 at 0.6 and so 0.75 at 0.5, and the base, at 0.8, none; below 0.4 there is none.
+    samples, independent = points([0.4, 0.6], [0.6, 0.2]), points([0.5, 0.6, 0.7, 0.3], [0.45, 0.2, 0.2, 0.7])
+    np.testing.assert_allclose(gaps(independent, samples, within=True), [0.15, 0, 2 / 3 - 0.25, np.nan])
+    np.testing.assert_allclose(gaps(independent, samples), [0.15, 0, 2 / 3 - 0.25, 0])
+    assert np.isnan(gaps(points([1], [0.2]), samples))
 
 
-def test_mean_gap_is_undefined_where_samples_reach_no_solution():
-    samples = points([0.4, 0.6], [0.6, 0.2])
-    assert np.isnan(mean_gap(points([0.7, 0.3], [0.2, 0.2]), samples))
-    assert np.isnan(mean_gap(points([0.5], [0.4]), points([1, 1], [0.2, 0.2])))
-    assert np.isfinite(mean_gap(points([0.7, 0.5], [0.2, 0.2]), samples))
+def wrong(*chosen):
+    """Labels of ten images, wrong on those that are chosen."""
+    return np.isin(np.arange(10), chosen).astype(int)
+
+
+ZEROS = np.zeros(10, int)
+SOLUTIONS = np.stack([wrong(0, 1), wrong(6, 7, 8, 9)])  # accuracies 0.8 and 0.6; per error they differ by 3 and 1.5
+NEAR, FAR = wrong(0, 1, 2), wrong(0, 1, 2, 3, 4)  # of the first: accuracies 0.7 and 0.5, diversities 1/3 and 0.6
+BELOW, ABOVE = wrong(5, 6, 7, 8, 9), wrong(8, 9)  # of the second: accuracies 0.5 and 0.8, 0.2 and 1, pooled to 0.6
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        ([[NEAR, FAR], [BELOW, BELOW]], 1.5 - (1 / 3 + 0.6) / 2),
+        ([[NEAR, NEAR], [BELOW, ABOVE]], 3 - 0.6),
+        ([[NEAR, FAR], [BELOW, ABOVE]], (1.5 - (1 / 3 + 0.6) / 2 + 3 - 0.6) / 2),
+        ([[NEAR, NEAR], [BELOW, BELOW]], np.nan),
+    ],
+)
+def test_more_diverse_of_a_pair_that_is_reached_in_one_direction_in_both_or_in_none(samples, expected):
+    found = diversity.more_diverse(SOLUTIONS, np.array(samples), ZEROS, 2)
+    assert found.value == pytest.approx(expected, nan_ok=True)
+
+
+def test_more_diverse_has_every_run_as_base():
+    solutions, samples, targets = flipped()
+    directions = np.full((4, 4), np.nan)
+    for base, own in enumerate(samples):
+        around, others = (Comparison(one, solutions[base], targets, CLASSES).points() for one in (own, solutions))
+        directions[base] = np.where(np.arange(4) == base, np.nan, gaps(others, around, within=True))
+    of_pairs = [np.nanmean([directions[a, b], directions[b, a]]) for a in range(4) for b in range(a)]
+    found = diversity.more_diverse(solutions, samples, targets, CLASSES)
+    assert (found.members, found.images, found.value) == (4, 200, pytest.approx(np.mean(of_pairs)))
+    assert found.low < found.value < found.high
 
 
 # Limits
 
 
-def test_mean_below_uncorrelated_by_hand():
-    # At 0.6 the limit is 1.1; networks at 1 and 0.7, and one above it at 1.2. Without errors there is no limit.
-    assert mean_below_uncorrelated(points([0.6, 0.6, 1], [0.4, 0.28, 0.2])) == pytest.approx((0.1 + 0.4) / 2)
-    assert mean_below_uncorrelated(points([0.6], [0.48])) == pytest.approx(-0.1)
-    assert np.isnan(mean_below_uncorrelated(points([1, 1], [0.2, 0.2])))
+def test_below_uncorrelated_is_the_mean_over_both_directions():
+    # Of two classes 0.2 * 0.6 + 0.4 * 0.8 = 0.44 would differ, and 0.6 do; per error of the one and of the other.
+    found = diversity.below_uncorrelated(SOLUTIONS, ZEROS, 2)
+    assert found.value == pytest.approx((0.44 - 0.6) * (1 / 0.4 + 1 / 0.2) / 2)
 
 
-def test_mean_below_uncorrelated_of_independent_errors_is_zero():
-    accuracies = np.linspace(0.2, 0.9, 8)
-    on_the_limit = metrics.uncorrelated_limit(accuracies, 0.7, 10) * (1 - accuracies)
-    assert mean_below_uncorrelated(points(accuracies, on_the_limit, 0.7, 10)) == pytest.approx(0, abs=1e-12)
+def test_below_uncorrelated_of_independent_errors_is_near_zero():
+    solutions, _, targets = flipped(images=20_000)
+    assert diversity.below_uncorrelated(solutions, targets, CLASSES).value == pytest.approx(0, abs=0.02)
 
 
 def test_share_between_limits_by_hand():
     # At 0.6 the limits are 5/6 and 1.1: one between, one below by 0.13, one above by 0.15, one without errors.
     own = points([0.6, 0.6, 0.6, 1], [0.4, 0.28, 0.5, 0.2])
-    for error, share in ((0, 1 / 3), (0.06, 1 / 3), (0.07, 2 / 3), (0.08, 1)):
-        assert share_between_limits(own, np.full(4, error)) == pytest.approx(share)
+    for error, expected in ((0, 1 / 3), (0.06, 1 / 3), (0.07, 2 / 3), (0.08, 1)):
+        assert share_between_limits(own, np.full(4, error)) == pytest.approx(expected)
     each = np.array([0, 0.07, 0, 0])
     assert share_between_limits(own, each) == pytest.approx(2 / 3)
 
@@ -126,51 +160,39 @@ def test_family_error_undefined():
     assert np.isnan(family_error(points_of(0.4), np.nan))
 
 
-def test_family_fit_is_that_of_the_points_and_is_remembered(monkeypatch):
+def test_limits_are_a_share_of_each_base():
+    solutions, samples, targets = flipped(exponent=1)
+    shares = []
+    for base, own in enumerate(samples):
+        plane = Comparison([*np.delete(solutions, base, axis=0), *own], solutions[base], targets, CLASSES)
+        shares.append(share_between_limits(plane.points(), plane.standard_errors()))
+    assert diversity.limits(solutions, samples, targets, CLASSES) == share(shares)
+    assert min(shares) > 0.7
+
+
+def test_family_is_fitted_on_one_half_of_the_samples_and_compared_on_the_other(monkeypatch):
     counted, original = [], Comparison.points
     monkeypatch.setattr(Comparison, "points", lambda *given: counted.append(len(given[1])) or original(*given))
-    labels, base, targets = predictions()
-    fit = family_fit(labels, base, targets, CLASSES)
-    all_images, others = np.arange(60), np.random.default_rng(3).integers(60, size=60)
-    first, second = fit(all_images), fit(others)
-    assert (fit(others.copy()), fit(all_images)) == (second, first)
-    assert counted == [60, 60]
-    assert first != second
-    for (exponent, error), images in ((first, all_images), (second, others)):
-        expected = original(Comparison(labels, base, targets, CLASSES), images)
-        assert exponent == expected.exponent()
-        assert error == family_error(expected, exponent)
-        assert diversity.exponent(fit, targets).function(images) == exponent
-        assert diversity.family(fit, targets).function(images) == error
+    solutions, samples, targets = flipped()
+    fit = family_fit(solutions, samples, targets, CLASSES)
+    error, exponent = diversity.family(fit, solutions), diversity.exponent(fit, solutions)
+    assert len(counted) == 2 * 4 * 6  # both halves, four runs, all images and five resamples: once for both claims
+    exponents, errors = fit(np.arange(200))
+    for base in range(4):
+        halves = [Comparison(samples[base, half::2], solutions[base], targets, CLASSES) for half in (0, 1)]
+        assert exponents[base] == original(halves[0]).exponent()
+        assert errors[base] == family_error(original(halves[1]), exponents[base])
+    assert error.value == pytest.approx(errors.mean())
+    assert exponent.value == pytest.approx(np.exp(np.log(exponents).mean()))
+    assert error.high < 0 < exponent.low < 0.4 < exponent.high < 1
 
 
-def test_family_fit_of_a_guessing_base_is_undefined():
-    labels, _, targets = predictions()
-    assert np.isnan(family_fit(labels, (targets + 1) % CLASSES, targets, CLASSES)(np.arange(60))).all()
-
-
-# Statistics
-
-
-def test_statistics_are_those_of_the_points_of_a_resample():
-    labels, base, targets = predictions(networks=12)
-    independent, samples, truth = labels[4:9], np.delete(labels, range(4, 9), axis=0), (base, targets, CLASSES)
-    rng = np.random.default_rng(1)
-    members, images = rng.integers(5, size=5), rng.integers(60, size=60)
-    drawn = base[images], targets[images], CLASSES
-    others = Comparison(independent[members][:, images], *drawn).points()
-    around = Comparison(samples[:, images], *drawn).points()
-
-    gap = diversity.more_diverse(independent, samples, *truth)
-    assert (gap.members, gap.images) == (5, 60)
-    assert gap.function(members, images) == pytest.approx(mean_gap(others, around))
-    assert np.isfinite(gap.function(members, images))
-    below = diversity.below_uncorrelated(independent, *truth)
-    assert below.function(members, images) == pytest.approx(mean_below_uncorrelated(others))
-    # The tolerance is that of the images that there are, whatever is drawn.
-    errors = Comparison(labels, *truth).standard_errors()
-    every = Comparison(labels[:, images], *drawn).points()
-    assert diversity.limits(labels, *truth).function(images=images) == share_between_limits(every, errors)
+def test_family_fit_of_a_guessing_base_or_at_an_end_of_the_search_is_undefined():
+    solutions, samples, targets = flipped(exponent=0, images=1000)
+    for bases in ((targets + 1) % CLASSES + 0 * solutions, solutions):
+        fit = family_fit(bases, samples, targets, CLASSES)
+        assert np.isnan(fit(np.arange(1000))).all()
+        assert np.isnan([diversity.exponent(fit, bases).value, diversity.family(fit, bases).value]).all()
 
 
 # Tables
@@ -182,8 +204,8 @@ def test_tables_by_hand():
         ("net", "random"): points([0.4, 0.6], [0.6, 0.2]),
     }
     (row,) = diversity.matched_table(own, {("net", "random"): np.array([0.25, 1.5])}).to_numpy().tolist()
-    # Solutions have 0.9 and 0.67; the samples reach the first one's accuracy alone, and have 0.75 there.
-    assert row == ["net", "random directions", "1.5", "0.400", "0.75", "0.78", "1 of 2"]
+    # Solutions have 0.9 and 0.67; the samples have 0.75 and, on the way to the base, 0.25 there.
+    assert row == ["net", "random directions", "1.5", "0.400", "0.50", "0.78", "2 of 2"]
     exact = points_of(0.4)
     (row,) = diversity.family_table({"net": exact}).to_numpy().tolist()
     lower, upper = (metrics.diversity_rmse(exact.accuracies, exact.disagreements, one) for one in exact.limits())
