@@ -39,6 +39,7 @@ MARKERS = {
     "o": ("circle", "●"),
     "s": ("square", "■"),
     "^": ("triangle-up", "▲"),
+    "v": ("triangle-down", "▼"),
     "D": ("diamond", "◆"),
     "d": ("diamond-tall", "♦"),
     "P": ("cross", "✚"),
