@@ -75,7 +75,7 @@ $(SETUP): requirements.txt pyproject.toml $(if $(FOREIGN),FORCE)
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit(f"Python 3.11 to 3.13 is needed, and $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(if $(FOREIGN),--clear) .venv
 	grep -Ev '^($(if $(CPU),cuda|nvidia|triton,#))' requirements.txt | $(BIN)/pip install --quiet --requirement /dev/stdin
-	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
+	$(BIN)/pip install --quiet --no-build-isolation --no-deps --config-settings editable_mode=compat --editable .
 	@touch $@
 endif
 

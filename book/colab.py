@@ -83,9 +83,11 @@ def find_origin(root: Path, given: str = "") -> Origin:
         if given.strip():
             raise
         repository = ""  # no address for others, such as a folder
-    commit = _git(root, "rev-parse", "HEAD") if (root / ".git").exists() else ""
-    if not commit:
+    if not (root / ".git").exists():
         return Origin("", "", ["no Colab buttons: this is not a git checkout, so there is no commit to install"])
+    commit = _git(root, "rev-parse", "HEAD")
+    if not commit:
+        return Origin("", "", ["no Colab buttons: git is missing or does not work here, see what `git status` says"])
     if not repository:
         hint = "REPOSITORY=https://github.com/OWNER/NAME names one"
         return Origin("", commit, [f"no Colab buttons: git has no remote `origin` that others can reach; {hint}"])

@@ -115,6 +115,8 @@ def test_origin_that_others_cannot_reach_gives_no_buttons(checkout, tmp_path):
     for origin in (none, colab.find_origin(checkout)):
         assert (origin.repository, len(origin.remarks)) == ("", 1)
         assert origin.remarks[0].startswith("no Colab buttons: git has no remote `origin` that others can reach")
+    (checkout / ".git" / "HEAD").write_text("")  # as if git refused
+    assert "git is missing or does not work here" in colab.find_origin(checkout, ORIGIN.repository).remarks[0]
     (tmp_path / "export").mkdir()
     exported = colab.find_origin(tmp_path / "export", ORIGIN.repository)
     assert exported == colab.Origin(
@@ -180,10 +182,13 @@ def test_every_notebook_begins_with_the_same_cell_which_the_book_leaves_out():
     assert all(nbformat.read(path, as_version=4).cells[1] == first_cell(path) for path in NOTEBOOKS)
 
 
-def test_first_cell_does_nothing_elsewhere():
+def test_first_cell_elsewhere_looks_for_the_package(monkeypatch):
     assert "google.colab" not in sys.modules
     # Everything that it does in Colab goes through `get_ipython`, which is not defined here.
     exec(first_cell(SCOREBOARD).source, {})
+    monkeypatch.setitem(sys.modules, "lib", ModuleType("lib"))
+    with pytest.raises(ImportError, match=r"^<module 'lib'> hides the package of this name: run it elsewhere$"):
+        exec(first_cell(SCOREBOARD).source, {})
 
 
 def test_first_cell_unstamped_says_what_to_set(monkeypatch):
