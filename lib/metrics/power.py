@@ -25,7 +25,8 @@ def p_above(estimate: Estimate, threshold: float) -> float:
         successes = estimate.value * estimate.members
         return float(beta.cdf(threshold, successes, estimate.members - successes + 1)) if successes > 0 else 1.0
     gap, reach = _gap_and_reach(estimate, threshold)
-    return float(t.sf(gap / reach * t.ppf((1 + estimate.level) / 2, _df(estimate)), _df(estimate)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(t.sf(gap / reach * t.ppf((1 + estimate.level) / 2, _df(estimate)), _df(estimate)))
 
 
 def p_below(estimate: Estimate, threshold: float) -> float:
@@ -81,7 +82,8 @@ def _gap_and_reach(estimate: Estimate, threshold: float) -> tuple[float, float]:
     ends = np.array([estimate.value, estimate.low, estimate.high, threshold])
     with np.errstate(divide="ignore", invalid="ignore"):
         value, low, high, threshold = np.log(ends) if estimate.log else ends
-    return value - threshold, value - low if value > threshold else high - value
+    # A bootstrap interval may lie beside the value: it reaches nowhere then.
+    return value - threshold, np.maximum(value - low if value > threshold else high - value, 0)
 
 
 def _decides(estimate: Estimate, threshold: float, members: ArrayLike = 1.0, images: ArrayLike = 1.0) -> np.ndarray:

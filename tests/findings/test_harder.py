@@ -1,16 +1,16 @@
-"""Larger data: which claims are judged where, corrupted images from two sources, ensembles by size."""
-
-from dataclasses import replace
+"""Larger data: the gap beside that of easier ones, corrupted images from two sources, ensembles by size."""
 
 import numpy as np
 import pytest
 from helpers import subset, write_image_folder
+from scipy.stats import t
 
 from lib.data.corruptions import BENCHMARK
 from lib.data.datasets import load_dataset
 from lib.data.formats import DatasetError
 from lib.data.shift import Shift
 from lib.findings import harder
+from lib.metrics.intervals import Estimate
 from lib.run.store import RunStore
 
 
@@ -24,13 +24,11 @@ def streamed(folder):
     return load_dataset(f"imagefolder@16:{folder}", workers=0)
 
 
-def test_claims_are_judged_on_named_harder_data_alone(streamed):
-    digits = subset(30)
-    assert harder.is_evidence(streamed, "imagefolder:somewhere")
-    assert harder.is_evidence(replace(digits, name="cifar100"), "cifar100")
-    assert not harder.is_evidence(digits, "digits")
-    assert not harder.is_evidence(replace(digits, name="cifar100"), None)
-    assert not harder.is_evidence(streamed, None)
+def test_gap_is_the_difference_of_both_kinds_of_data(monkeypatch):
+    monkeypatch.setattr(harder, "more_diverse", lambda value: Estimate(value, value - 1, value + 1, df=5.0))
+    found = harder.gap({"value": 5.0}, {"value": 2.0})
+    assert (found.value, found.df) == (3, pytest.approx(10))
+    assert found.half_width == pytest.approx(t.ppf(0.975, 10) / t.ppf(0.975, 5) * 2**0.5)
 
 
 def test_corrupted_images_made_here_are_those_of_the_shift(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 from lib.findings.subspaces import (
     as_accurate,
     closer,
+    nearer,
     relative_disagreement,
     samples_table,
     squared_distances,
@@ -14,8 +15,6 @@ from lib.findings.subspaces import (
     stays,
 )
 from lib.metrics import euclidean_distances
-
-BOTH = np.arange(2)
 
 # Squared distances of two samples of each of two runs from both solutions, on two images.
 DISTANCES = np.array(
@@ -31,14 +30,6 @@ EVERY = np.ones((2, 2), bool)
 SOLUTIONS = np.array([[0, 0, 0, 0], [1, 1, 0, 0], [2, 1, 1, 1]])
 LABELS = np.array([[[9, 0, 0, 0]], [[1, 9, 9, 0]], [[2, 1, 1, 1]]])
 ALONE = np.ones((3, 1), bool)
-
-
-def share_staying(distances, near, members, images):
-    return stays(distances, near).function(np.array(members), np.array(images))
-
-
-def ratio(labels, solutions, near, members, images):
-    return closer(labels, solutions, near).function(np.array(members), np.array(images))
 
 
 def probabilities(*shape):
@@ -84,44 +75,42 @@ def test_squared_distances_sum_to_those_of_whole_predictions():
     ("images", "expected"),
     [
         ([0, 1], 0.5),  # each run's second sample is nearer to the other, or as near to the first
-        ([0], 0.5),
         ([1], 1),
-        ([1, 1], 1),
         ([0, 1, 1], 1),  # the first run's second sample ties, and the first run is its own
-        ([0, 0, 1], 0.5),
     ],
 )
 def test_stays_by_hand(images, expected):
-    assert share_staying(DISTANCES, EVERY, BOTH, images) == expected
-    assert stayed(DISTANCES, np.array(images)).mean() == expected
+    assert stayed(DISTANCES[..., images]).mean() == expected
+    assert stays(DISTANCES[..., images], EVERY).value == expected
 
 
-def test_stays_takes_samples_that_count_of_runs_that_were_drawn():
+def test_stays_is_a_share_of_each_run_of_the_samples_that_count():
     near = np.array([[True, False], [True, True]])
-    for members, expected in (([0, 1], 2 / 3), ([0, 0, 1], 3 / 4), ([1, 1], 1 / 2), ([0], 1)):
-        assert share_staying(DISTANCES, near, members, BOTH) == pytest.approx(expected)
+    assert stays(DISTANCES, near).value == 3 / 4
+    assert stays(DISTANCES, np.array([[False, False], [True, True]])).value == 1 / 2
+    assert np.isnan(stays(DISTANCES, ~EVERY).value)
 
 
-def test_stays_has_all_solutions_to_leave_for():
-    # Its second sample leaves for a run that was not drawn.
-    assert share_staying(DISTANCES, EVERY, [0, 0], BOTH) == 0.5
+def test_nearer_is_the_mean_logarithm_of_how_much_farther_the_other_run_is():
+    """Sums of squares over both images, of own and other run: 0 and 4, 2 and 1; 0 and 2, 2 and 2."""
+    found = nearer(DISTANCES, EVERY)
+    assert (found.members, found.images) == (2, 2)
+    # What predicts the same as its base is left out.
+    assert found.value == pytest.approx((np.log(1 / 2) + np.log(2 / 2)) / 2 / 2)
+    assert nearer(DISTANCES, np.array([[True, True], [True, False]])).value == pytest.approx(np.log(1 / 2) / 2)
+    assert np.isnan(nearer(DISTANCES, ~EVERY).value)
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_stays_without_samples_is_undefined():
-    assert np.isnan(share_staying(DISTANCES, ~EVERY, BOTH, BOTH))
-    assert np.isnan(share_staying(DISTANCES, np.array([[True, True], [False, False]]), [1, 1], BOTH))
-
-
-def test_stays_on_a_resample_is_that_on_repeated_images():
-    rng = np.random.default_rng(0)
-    distances, near = rng.random((3, 20, 3, 30)).astype(np.float32), rng.random((3, 20)) < 0.7
-    members, images = [2, 0, 2], rng.integers(30, size=30)
-    share = share_staying(distances, near, members, images)
-    assert share == share_staying(distances[..., images], near, members, np.arange(30))
-    assert share != share_staying(distances, near, members, np.arange(30))
-    statistic = stays(distances, near)
-    assert (statistic.members, statistic.images) == (3, 30)
+def test_nearer_takes_the_nearest_of_other_runs_and_has_an_interval_from_four_on():
+    probs, solutions = probabilities(4, 3, 50, 3), probabilities(4, 50, 3)
+    samples = 0.9 * solutions[:, None] + 0.1 * probs
+    distances = squared_distances(samples, solutions)
+    whole = np.sqrt(distances.sum(axis=-1))  # (4, 3, 4)
+    own = whole.diagonal(axis1=0, axis2=2).T
+    foreign = np.where(np.eye(4, dtype=bool)[:, None], np.inf, whole).min(axis=-1)
+    found = nearer(distances, np.ones((4, 3), bool))
+    assert found.value == pytest.approx(np.log(foreign / own).mean(), rel=1e-5)
+    assert 0 < found.low < found.value < found.high
 
 
 # Beside the distance between runs
@@ -130,37 +119,24 @@ def test_stays_on_a_resample_is_that_on_repeated_images():
 def test_relative_disagreement_by_hand():
     # 1/4, 1/2 and 0 beside the mean of 1/2, 1 and 3/4.
     np.testing.assert_allclose(relative_disagreement(LABELS, SOLUTIONS), [[1 / 3], [2 / 3], [0]])
-    assert ratio(LABELS, SOLUTIONS, ALONE, range(3), range(4)) == pytest.approx(1 / 3)
-
-
-@pytest.mark.parametrize(("members", "expected"), [([0, 0, 1], 2 / 3), ([1, 2], 1 / 3), ([2, 0], 1 / 8)])
-def test_closer_leaves_out_pairs_of_one_run(members, expected):
-    assert ratio(LABELS, SOLUTIONS, ALONE, members, range(4)) == pytest.approx(expected)
+    assert closer(LABELS, SOLUTIONS, ALONE).value == pytest.approx(1 / 3)
 
 
 def test_closer_of_samples_that_count():
     near = np.array([[False], [True], [True]])
-    assert ratio(LABELS, SOLUTIONS, near, range(3), range(4)) == pytest.approx(0.25 / 0.75)
+    assert closer(LABELS, SOLUTIONS, near).value == pytest.approx(0.25 / 0.75)
     near[2] = False
-    assert ratio(LABELS, SOLUTIONS, near, range(3), range(4)) == pytest.approx(0.5 / 0.75)
+    assert closer(LABELS, SOLUTIONS, near).value == pytest.approx(0.5 / 0.75)
 
 
-def test_closer_on_some_images():
-    # On the second image one sample of three differs, and two pairs of solutions of three do.
-    assert ratio(LABELS, SOLUTIONS, ALONE, range(3), [1]) == pytest.approx(1 / 2)
-    # With the third counted twice: 0, 1 and 0 beside 1/3, 1 and 2/3.
-    assert ratio(LABELS, SOLUTIONS, ALONE, range(3), [1, 2, 2]) == pytest.approx(1 / 2)
-
-
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_closer_undefined():
     cases = {
-        "no sample counts": (LABELS, SOLUTIONS, ~ALONE, range(3), range(4)),
-        "one run alone": (LABELS, SOLUTIONS, ALONE, [0, 0, 0], range(4)),
-        "no difference": (LABELS, np.zeros_like(SOLUTIONS), ALONE, range(3), range(4)),
-        "none on these images": (LABELS, SOLUTIONS, ALONE, [0, 1], [3, 3]),
+        "no sample counts": (LABELS, SOLUTIONS, ~ALONE),
+        "one run alone": (LABELS[:1], SOLUTIONS[:1], ALONE[:1]),
+        "no difference": (LABELS, np.zeros_like(SOLUTIONS), ALONE),
+        "none at all": (np.zeros_like(LABELS), np.zeros_like(SOLUTIONS), ALONE),
     }
-    assert not any(np.isfinite(ratio(*case)) for case in cases.values())
+    assert not any(np.isfinite(closer(*case).value) for case in cases.values())
 
 
 # Tables

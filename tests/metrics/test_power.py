@@ -43,6 +43,11 @@ def test_p_of_shares():
     assert p_below(share([0] * 7), 0.1) == pytest.approx(0.9**7)
 
 
+def test_p_of_an_interval_beside_its_value():
+    beside = Estimate(0.5, 0.3, 0.4, "bootstrap", images=100)
+    assert (p_above(beside, 0.6), p_below(beside, 0.6)) == (1, 0)
+
+
 def test_p_without_an_interval():
     for estimate in (interval(lambda members: 1.0, members=8), share([1, 1, 1]), share([math.nan] * 5)):
         assert math.isnan(p_above(estimate, 0))
