@@ -1,5 +1,7 @@
 """A page: its parameters, its experiments, what it trains and judges, and where that comes from."""
 
+from types import SimpleNamespace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -110,13 +112,45 @@ def test_page_remembers_the_members_of_all_its_experiments(open_with):
     assert page.keys == {"small_cnn": [*first.keys, *second.keys]}
 
 
-def test_page_predicts_every_checkpoint_and_the_final_ones(open_with):
-    page = open_with(num_members=2, epochs=1, engine="sequential", num_images=30)
+@pytest.mark.parametrize("architecture", ["small_cnn", "resnet8_v1"])
+def test_page_predicts_every_checkpoint_and_the_final_ones(open_with, architecture):
+    """A network predicts the same to the bit alone, among others, and as a sample at scale 0 of itself."""
+    page = open_with(architecture=architecture, num_members=2, epochs=1, engine="sequential", num_images=30)
     runs = page.train()
     probs = page.predict(runs)
     assert probs.shape == (2, 2, 30, 10)
     np.testing.assert_array_equal(page.predict_final(runs), probs[:, -1])
     assert page.predict_final(runs, page.test.images[:5]).shape == (2, 5, 10)
+    sampler = page.sampler(runs, "ensemble")
+    for run, (_, expected) in zip(runs, probs, strict=True):
+        for base in (sampler.samples(run, "random", np.zeros(1)), sampler.checkpoints(run, 1)):
+            np.testing.assert_array_equal(base.predict(sampler.model, page.test.images), [expected])
+
+
+def test_page_computes_statistics_once(open_with, monkeypatch):
+    page = open_with(architecture="resnet8_v1", num_members=2, epochs=1, engine="sequential", num_images=30)
+    runs = page.train()
+    probs, fresh = page.predict_final(runs), page_module.fresh_statistics
+    monkeypatch.setattr(page_module, "fresh_statistics", None)
+    np.testing.assert_array_equal(page.predict_final(runs), probs)
+    # Other weights under the same keys, as of a run that another machine has trained, have statistics of their own.
+    monkeypatch.setattr(page_module, "fresh_statistics", fresh)
+    assert not np.array_equal(page.predict_weights(runs, runs.final[::-1]), probs)
+
+
+def test_page_samples_by_preset_or_parameter(open_with):
+    def sampler(study, **parameters):
+        page = open_with(preset="paper", dataset="digits", epochs=8, **parameters)
+        (member, *_) = page.experiment.members(page.dataset.name, page.dataset.content_hash)
+        return page.sampler([SimpleNamespace(member=member)], study), page
+
+    plane, page = sampler("plane")
+    scales = {"random": 70.0, "dropout": 0.1, "diagonal-gaussian": 10.0, "low-rank-gaussian": 6.0}
+    assert (plane.rank, plane.standardized, plane.margin, plane.scales) == (4, False, 0.06, scales)
+    assert plane.statistics_images == len(page.dataset.train.images)
+    assert sampler("ensemble")[0].scales == {"random": 10.0}
+    given, _ = sampler("plane", rank=2, scales=[None, None, 5, None, 2])
+    assert (given.rank, given.scales) == (2, scales | {"diagonal-gaussian": 5.0, "random-pca": 2.0})
 
 
 def test_page_counts_samples_and_images_by_preset_or_parameter(open_with):
