@@ -210,3 +210,12 @@ def test_tables_by_hand():
     (row,) = diversity.family_table({"net": exact}).to_numpy().tolist()
     lower, upper = (metrics.diversity_rmse(exact.accuracies, exact.disagreements, one) for one in exact.limits())
     assert row == ["net", "0.40", "0.000", f"{lower:.3f}", f"{upper:.3f}"]
+
+
+def test_tables_of_a_base_no_better_than_guessing_say_what_there_is():
+    guessing = Points(np.array([0.1, 0.2]), np.array([0.5, 0.4]), 1 / CLASSES, CLASSES)
+    own = {("net", "independent"): guessing, ("net", "random"): guessing}
+    assert len(diversity.matched_table(own, {("net", "random"): np.ones(2)})) == 1
+    (row,) = diversity.family_table({"net": guessing}).to_numpy().tolist()
+    assert row[1:4] == ["nan", "nan", "nan"]
+    assert np.isfinite(float(row[4]))
