@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT))
 from book import landing, verdicts
 from lib.findings import CLAIMS, judging
 from lib.metrics.intervals import Estimate
+from lib.subspaces.methods import METHODS
 
 PAGE = ROOT / "notebooks" / "01_trajectories.ipynb"
 PAGES = {"trajectories/modes": PAGE}
@@ -22,47 +23,41 @@ PAGES = {"trajectories/modes": PAGE}
 
 def result(claim="trajectories/modes", value=1.0, architecture="small_cnn", **more):
     context = {"dataset": "digits", "architecture": architecture, "preset": "smoke", **more}
-    return judging.judge_estimate(claim, Estimate(value, value - 0.001, value, 2000, "members"), context)
+    estimate = Estimate(value, value - 0.001, value, "Clopper-Pearson", members=6)
+    return judging.Result(CLAIMS[claim], estimate, context)
 
 
 def rows(table):
     return [[cell.strip() for cell in line.strip("| \n").split(" | ")] for line in table.strip().splitlines()]
 
 
-def test_counts_are_those_of_the_verdicts_and_name_what_they_were_computed_on():
-    text = verdicts.counts([result(), result(architecture="resnet8_v1", value=0.5)])
-    assert "1 [✓ reproduced]" in text
-    assert "0 [? inconclusive]" in text
+def test_counts_are_of_sentences_and_name_what_they_were_judged_on():
+    methods = [result(f"subspaces/{method}/closer", 0.5) for method in METHODS]
+    text = verdicts.counts([result(value=0.9905), result(architecture="resnet8_v1"), *methods])
+    assert "2 [✓ holds here]" in text
+    assert "1 [? inconclusive]" in text
+    assert "reproduced" not in text
     assert "`digits`, preset `smoke`" in text
 
 
 def test_scoreboard_and_claims_list_show_a_failed_claim_with_its_page():
     (row,) = rows(verdicts.scoreboard([result(value=0.5)], PAGES))[2:]
-    assert row[0] == "[runs occupy different regions of function space](#claim-trajectories-modes)"
-    verdict = "[✗ not reproduced]{.verdict .verdict-not-reproduced}<br>0.500 (0.499 to 0.500)"
+    verdict = "[✗ does not hold here]{.verdict .verdict-does-not-hold-here}<br>0.500 (0.499 to 0.500)"
+    sentence = "[runs occupy different regions of function space](#claim-trajectories-modes)"
     page = "[1](../notebooks/01_trajectories.ipynb)"
-    assert row[1:] == ["2 right", "`small_cnn` on `digits`", verdict, "≥ 0.99", page]
+    assert row == [verdict, sentence, "≥ 0.99", "inference", "`small_cnn` on `digits`", "2 right", page]
     text = verdicts.claims_list([result(value=0.5)], PAGES)
     assert all(f"### `{claim}`" in text for claim in CLAIMS)
     assert "no verdict in this copy" in text
     assert f"**Page:** [{verdicts.page_title(PAGE)}](../notebooks/01_trajectories.ipynb)" in text
 
 
-def test_summary_sorts_claims_by_verdict_and_says_what_pages_say_of_the_failed():
-    found = {PAGE: [result(), result("trajectories/weights-align", 0.5)]}
-    good, bad = (verdicts.summary(found, verdict) for verdict in ("reproduced", "not reproduced"))
-    assert "runs occupy different regions of function space: **1 (0.999 to 1)**" in good
-    assert "late checkpoints" in bad
-    assert "**0.500 (0.499 to 0.500)**" in bad
-    assert "function space" not in bad.split("{dropdown}")[0]
-    assert "What the page says of it" in bad
-    assert "What the page says of it" not in good
+def test_summary_sorts_sentences_by_verdict():
+    found = {PAGE: [result(value=2), result("trajectories/functions-stay", 1.5)]}
+    good, bad = verdicts.summary(found, "holds here", "reproduced"), verdicts.summary(found, "does not hold here")
+    assert good == f"**{verdicts.page_link(PAGE)}**: runs occupy different regions of function space.\n"
+    assert bad == f"**{verdicts.page_link(PAGE)}**: along a run predictions change less than between runs.\n"
     assert verdicts.summary(found, "inconclusive") == "None in this copy of the book.\n"
-
-
-def test_every_page_says_how_to_read_it():
-    for finding in verdicts.FINDINGS.values():
-        assert verdicts.remarks(ROOT / "notebooks" / f"{finding.notebook}.ipynb")
 
 
 def test_changed_settings_are_those_unlike_the_paper():
@@ -75,10 +70,11 @@ def test_changed_settings_are_those_unlike_the_paper():
 
 
 def test_card_links_to_its_page_and_counts_its_verdicts():
-    text = landing.card(1, PAGE, [result(), result(value=0.5), result(value=0.4)], "Six paths")
+    failed = [result(value=0.5, seed=seed) for seed in (1, 2)]
+    text = landing.card(1, PAGE, [result(), *failed], "Six paths")
     assert text.startswith(f"::::{{grid-item-card}} 1. {verdicts.page_title(PAGE)}\n:link: ../notebooks/01_traj")
     assert ":img-alt: Six paths" in text
-    assert "[✓ 1 reproduced]{.verdict .verdict-reproduced} [✗ 2 not reproduced]" in text
+    assert "[✓ 1 holds here]{.verdict .verdict-holds-here} [✗ 2 does not hold here]" in text
     assert "inconclusive" not in text
     assert "no verdict in this copy" in landing.card(1, PAGE, [], "Six paths")
 

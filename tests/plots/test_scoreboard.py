@@ -1,21 +1,20 @@
 """The picture of all verdicts: what meets a criterion lies right of its line, and rows say what tells them apart."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from lib.findings.judging import VERDICTS, judge_estimate
+from lib.findings.judging import Result, known
 from lib.metrics.intervals import Estimate
 from lib.plots import scoreboard
 
 pytestmark = pytest.mark.usefixtures("clean_style")
 
 
-def result(claim, value, low, high, architecture="small_cnn", folder=""):
-    context = {"dataset": "digits", "architecture": architecture, "preset": "smoke"}
-    return replace(judge_estimate(claim, Estimate(value, low, high, 2000, "members"), context), folder=folder)
+def result(claim, value, low, high, architecture="small_cnn", folder="", dataset="digits"):
+    context = {"dataset": dataset, "architecture": architecture, "preset": "smoke"}
+    return Result(known(claim), Estimate(value, low, high, "jackknife"), context, folder=folder)
 
 
 def names(axes):
@@ -24,7 +23,7 @@ def names(axes):
 
 def test_forest_puts_what_meets_a_criterion_to_the_right():
     results = [
-        result("trajectories/weights-align", 0.9, 0.85, 1.0),  # at least 0.8
+        result("trajectories/weights-align-mean", 0.9, 0.85, 1.0),  # at least 0.8
         result("trajectories/functions-stay", 1.2, 1.1, 1.4),  # below 1
         result("independent/equidistant", 0.1, 0.05, 0.25),  # at most 0.15
     ]
@@ -35,21 +34,32 @@ def test_forest_puts_what_meets_a_criterion_to_the_right():
     points = [line.get_xdata()[0] for axes in (first, second) for line in axes.lines[2::2]]
     np.testing.assert_allclose(points, [0.5, -0.5, 0.5])
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["trajectories", "independent"]
-    assert names(first) == ["weights-align", "functions-stay"]
+    assert names(first) == ["weights-align-mean", "functions-stay"]
     looks = [line.get_marker() for axes in (first, second) for line in axes.lines[2::2]]
     assert looks == [scoreboard.LOOKS[one.verdict]["marker"] for one in results]
     assert len(set(looks)) == 3
-    assert [text.get_text() for text in figure.legends[0].texts] == list(VERDICTS)
+    expected = ["holds here", "inconclusive", "does not hold here"]
+    assert [text.get_text() for text in figure.legends[0].texts] == expected
+
+
+def test_forest_shows_inferences_alone_and_the_words_that_occur():
+    results = [
+        result("independent/disagree", 0.6, 0.5, 0.7, dataset="cifar10"),
+        result("independent/orthogonal", 0.05, 0.05, 0.05),
+    ]
+    figure = scoreboard.forest(results)
+    assert names(figure.axes[0]) == ["disagree"]
+    assert [text.get_text() for text in figure.legends[0].texts] == ["reproduced"]
 
 
 def test_forest_has_one_scale_a_claim_and_names_what_differs():
     results = [
-        result("independent/orthogonal", 0.3, 0.3, 0.3, architecture="resnet8_v1"),
-        result("independent/orthogonal", 0.05, 0.0, 0.05),
+        result("independent/orthogonal-mean", 0.3, 0.3, 0.3, architecture="resnet8_v1"),
+        result("independent/orthogonal-mean", 0.05, 0.0, 0.05),
         result("independent/disagree", 0.6, 0.5, 0.7),
     ]
     (axes,) = scoreboard.forest(results).axes
-    assert names(axes) == ["orthogonal, resnet8_v1", "orthogonal, small_cnn", "disagree"]
+    assert names(axes) == ["orthogonal-mean, resnet8_v1", "orthogonal-mean, small_cnn", "disagree"]
     np.testing.assert_allclose([line.get_xdata() for line in axes.lines[1:5:2]], [[-1, -1], [0.5, 0.25]])
 
 
