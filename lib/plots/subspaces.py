@@ -35,8 +35,11 @@ def samples_in_plane(paths: np.ndarray, samples: Mapping[str, np.ndarray], near:
         axes.set(title=name, xticks=[], yticks=[])
         values = in_plane(places) | {"as accurate": near[method]}
         tables[name] = crossed({"run": runs, "sample": range(1, places.shape[1] + 1)}, values)
-    for axes in grid[-1]:
+    panels = list(grid.flat)
+    for axes in panels[: len(samples)][-2:]:
         axes.set_xlabel("t-SNE axis 1")
+    for axes in panels[len(samples) :]:
+        axes.set_axis_off()
     for axes in grid[:, 0]:
         axes.set_ylabel("t-SNE axis 2")
     handles = [Line2D([], [], **run_look(run) | {"marker": ""}, linewidth=3) for run in range(len(paths))]
