@@ -11,9 +11,9 @@ from IPython.core.formatters import DisplayFormatter
 
 from lib.config import PRESETS
 from lib.errors import ConfigError
-from lib.findings.judging import judge_estimate
+from lib.findings.judging import MET, NOT_MET, Result, known
 from lib.findings.records import read_results, write_result
-from lib.metrics.intervals import Estimate
+from lib.metrics.intervals import count
 from lib.notebook import page as page_module
 from lib.notebook import tables
 from lib.notebook.page import open_page, open_records
@@ -201,7 +201,7 @@ def test_page_judges_shows_and_records(open_with, tmp_path, capsys):
     page.provenance()
     (judged,) = read_results(tmp_path / "claims")
     assert [judged] == page.results
-    assert (judged.verdict, judged.commit, judged.context["architecture"]) == ("reproduced", commit(), "resnet8_v1")
+    assert (judged.verdict, judged.commit, judged.context["architecture"]) == (MET, commit(), "resnet8_v1")
 
 
 def test_page_writes_tables_of_numbers_beside_its_verdicts(open_with, tmp_path):
@@ -280,7 +280,7 @@ def open_records_with(monkeypatch, tmp_path):
 
 def record(claim="independent/orthogonal", value=0.05):
     context = {"dataset": "digits", "architecture": "small_cnn", "preset": "smoke"}
-    return judge_estimate(claim, Estimate(value, value, value, 2000, "members"), context)
+    return Result(known(claim), count(value), context)
 
 
 def test_records_are_those_of_the_store_or_of_a_folder(open_records_with, tmp_path):
@@ -288,10 +288,10 @@ def test_records_are_those_of_the_store_or_of_a_folder(open_records_with, tmp_pa
         open_records_with()
     write_result(record(), tmp_path / "runs" / "claims")
     write_result(record(value=0.5), tmp_path / "other" / "02")
-    assert [one.verdict for one in open_records_with()] == ["reproduced"]
+    assert [one.verdict for one in open_records_with()] == [MET]
     csv = tmp_path / "new" / "numbers.csv"
     results = open_records_with(records_dir=str(tmp_path / "other"), csv=str(csv))
-    assert [one.verdict for one in results] == ["not reproduced"]
+    assert [one.verdict for one in results] == [NOT_MET]
     assert pd.read_csv(csv)["value"].tolist() == [0.5]
 
 
