@@ -15,7 +15,7 @@ from lib.config import PRESETS, PROTOCOLS, Experiment
 from lib.plots import coverage as plots
 from lib.plots.downloads import svg
 from lib.plots.style import use_style
-from lib.subspaces.methods import METHOD_NAMES, RANK
+from lib.subspaces.methods import METHOD_NAMES
 from lib.training.schedules import SCHEDULES
 
 
@@ -65,7 +65,9 @@ def presets() -> str:
         "members": lambda preset: preset["num_members"],
         "other settings of some networks": other_settings,
         "images for BatchNorm statistics": lambda preset: f"{preset['statistics_images']:,}",
-        **{f"samples of a method around a run, {study}": sampled(study) for study in ("modes", "plane", "ensemble")},
+        "samples of a method around a run, page 3": sampled("modes"),
+        "the same, pages 4 and 9; largest scales": sampled("plane"),
+        "the same, pages 5, 7 and 8; largest scales": sampled("ensemble"),
         "validation images": lambda preset: preset.get("validation_size", "the dataset's rule, see below"),
         "pixel scaling": lambda preset: ours(preset, "pixel_scaling"),
         "sampling": lambda preset: ours(preset, "sampling"),
@@ -90,13 +92,11 @@ def other_settings(preset: dict) -> str:
     return "; ".join(told) or "–"
 
 
-def samples_in_words(
-    count: int, rank: int = RANK, standardized: bool = True, scales: Mapping[str, float] | None = None
-) -> str:
-    """How a preset samples around a run, in a few words; the fields of `lib.subspaces.samples.Sampler`."""
-    given = "; ".join(f"{METHOD_NAMES[method]} {scale:g}" for method, scale in (scales or {}).items())
-    directions = "their deviation" if standardized else "1"
-    return f"{count}, rank {rank}, directions of length {directions}" + (f", scales up to: {given}" if given else "")
+def samples_in_words(count: int, scales: Mapping[str, float] | None = None, **others: object) -> str:
+    """How a preset samples around a run: what it says other than `lib.subspaces.samples.Sampler` does by itself."""
+    words = [f"{name} {value}" for name, value in others.items()]
+    words += [f"{METHOD_NAMES[method]} {scale:g}" for method, scale in (scales or {}).items()]
+    return ", ".join([str(count), *words])
 
 
 def settings() -> str:
