@@ -10,7 +10,7 @@ from conftest import NOTEBOOKS
 from helpers import notebook, subset
 
 from lib.errors import OneLineError
-from lib.findings.judging import judge_estimate
+from lib.findings.judging import Result, known
 from lib.findings.records import write_result
 from lib.metrics.intervals import Estimate
 from lib.run.runs import Run
@@ -129,7 +129,7 @@ def test_any_bit_of_an_executed_notebook_or_verdict_is_noticed(tmp_path):
     planned.unfinished(cell).parent.mkdir(parents=True)
     planned.unfinished(cell).write_text(cell.source.text)
     context = {"dataset": "digits", "architecture": "small_cnn", "preset": "smoke"}
-    judged = judge_estimate("independent/disagree", Estimate(0.5, 0.4, 0.6, 10, "members"), context)
+    judged = Result(known("independent/disagree"), Estimate(0.5, 0.4, 0.6, "jackknife"), context)
     verdict = write_result(judged, planned.records(cell))
     assert planned.results(cell) is None
     planned.complete(cell)
