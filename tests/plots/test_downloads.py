@@ -15,7 +15,7 @@ from matplotlib.collections import LineCollection, PathCollection, QuadMesh
 from matplotlib.figure import Figure
 
 from lib import plots
-from lib.findings.judging import judge_estimate
+from lib.findings.judging import Result, known
 from lib.metrics.comparison import Points
 from lib.metrics.intervals import Estimate
 from lib.plots import (
@@ -55,7 +55,7 @@ IMAGES = RNG.integers(0, 256, (3, 2, 8, 7, 3), dtype=np.uint8)
 
 def judged(claim, value, low, high):
     context = {"dataset": "digits", "architecture": "small_cnn", "preset": "smoke"}
-    return judge_estimate(claim, Estimate(value, low, high, 2000, "members"), context)
+    return Result(known(claim), Estimate(value, low, high, "jackknife"), context)
 
 
 #: Two sources at learning rates 0.001 and 0.002: value, and both ends of the interval.
@@ -141,7 +141,7 @@ EXAMPLES = {
     sgmcmc.cycle_cosines: ({title: RNG.random((6, 6)) for title in ("one", "other")}, 3),
     sgmcmc.chains_in_plane: ({title: RNG.random((3, 5, 2)) for title in ("one", "other")}, np.array([2, 4])),
     scoreboard.forest: (
-        [judged("trajectories/weights-align", 0.9, 0.85, 1.0), judged("independent/equidistant", 0.1, 0, 0.2)],
+        [judged("trajectories/weights-align-mean", 0.9, 0.85, 1.0), judged("independent/equidistant", 0.1, 0, 0.2)],
     ),
 }
 
