@@ -211,20 +211,17 @@ def list_image_folder(folder: Path, names: Sequence[str]) -> "list[ImageFolder]"
     from torchvision.datasets import ImageFolder
     from torchvision.datasets.folder import is_image_file
 
+    def counts(path: str) -> bool:
+        return is_image_file(path) and "/." not in Path(path).relative_to(folder).as_posix()
+
     class Visible(ImageFolder):
-        def __init__(self, root: Path):
-            def counts(path: str) -> bool:
-                return is_image_file(path) and "/." not in Path(path).relative_to(root).as_posix()
-
-            super().__init__(str(root), is_valid_file=counts)
-
         def find_classes(self, directory: str) -> tuple[list[str], dict[str, int]]:
             classes = [name for name in super().find_classes(directory)[0] if name[0] != "."]
             return classes, {name: number for number, name in enumerate(classes)}
 
     where = " and ".join(f"{name}/<class>/" for name in names)
     try:
-        splits = [Visible(folder / name) for name in names]
+        splits = [Visible(str(folder / name), is_valid_file=counts) for name in names]
     except (OSError, ValueError) as error:
         raise DatasetError(f"{folder}: expected images in {where} ({' '.join(str(error).split())})") from error
     classes = set(splits[0].classes)

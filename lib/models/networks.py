@@ -157,20 +157,3 @@ def build_model(
     network = Network(layers, image_shape, num_classes)
     initialize(network, generator or torch.Generator().manual_seed(0))
     return network.to(memory_format=torch.channels_last)
-
-
-def check_network(architecture: str, image_shape: tuple[int, int, int], num_classes: int, batch: int) -> None:
-    """Raise a `ConfigError` where a network cannot be built, or not be trained on a batch of so few images.
-
-    On one image whose maps shrink to 1 x 1, BatchNorm has a single value a channel, and no deviation.
-    """
-    height, width, channels = image_shape
-    network = build_model(architecture, image_shape, num_classes)
-    try:
-        if batch == 1:
-            network(torch.zeros(1, channels, height, width))
-    except ValueError:
-        raise ConfigError(
-            f"{architecture} cannot be trained on a batch of 1 of {height} by {width} pixels, for its BatchNorm: "
-            "choose another batch_size, of which the images for training leave another rest"
-        ) from None

@@ -17,7 +17,8 @@ from lib.config import TRAINING_VERSION, Experiment, MemberConfig
 from lib.data.datasets import DATASETS, Dataset, DatasetError, load_dataset
 from lib.errors import ConfigError
 from lib.models.lockstep import CannotStack
-from lib.models.networks import check_network
+from lib.models.networks import build_model
+from lib.models.predict import as_pixels
 from lib.run.engines import default_device, engine_name, has_bfloat16, open_engine
 from lib.run.files import appears
 from lib.run.progress import every_second, progress
@@ -68,10 +69,21 @@ class Runs(Sequence[Trajectory]):
 
 
 def check_training(experiment: Experiment, dataset: Dataset) -> None:
-    """Raise a `ConfigError` where the experiment's network cannot be trained on these data."""
+    """Raise a `ConfigError` where the experiment's network cannot be built, or not be trained, on these data.
+
+    In a batch of one image whose maps shrink to 1 x 1, BatchNorm has a single value a channel, and no deviation.
+    """
     images, size = len(dataset.train.labels), experiment.batch_size
-    smallest = size if experiment.sampling == "replacement" else min(size, images % size or size)
-    check_network(experiment.architecture, dataset.image_shape, dataset.num_classes, smallest)
+    rest = 0 if experiment.sampling == "replacement" else images % size
+    network = build_model(experiment.architecture, dataset.image_shape, dataset.num_classes)
+    try:
+        if 1 in (size, rest):
+            network(as_pixels(dataset.train.images[:1]))
+    except ValueError:
+        raise ConfigError(
+            f"batch_size {size} leaves a batch of one image, of which {experiment.architecture} has no BatchNorm "
+            f"statistics at this size: choose one by which {images} images leave another rest"
+        ) from None
 
 
 def _train_task(

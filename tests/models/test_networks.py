@@ -8,7 +8,7 @@ from torch import nn
 
 from lib.errors import ConfigError
 from lib.models.layers import Dropout
-from lib.models.networks import build_model, check_network
+from lib.models.networks import build_model
 
 # Networks this small are several times slower with threads that wait for one another on busy cores.
 torch.set_num_threads(1)
@@ -64,15 +64,6 @@ def test_resnet50_v2_without_timm_is_one_line(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "timm", None)
     with pytest.raises(ConfigError, match=r"^architecture 'resnet50_v2' needs timm: pip install 'timm>=1.0'$"):
         build_model("resnet50_v2", (64, 64, 3), 7)
-
-
-def test_batch_of_which_batch_norm_has_no_deviation_is_one_line():
-    for architecture, size, batch in (("resnet8_v1", 4, 2), ("resnet8_v1", 5, 1), ("small_cnn", 4, 1)):
-        check_network(architecture, (size, size, 1), 10, batch)
-    with pytest.raises(ConfigError, match=r"^resnet8_v1 cannot be trained on a batch of 1 of 4 by 4 pixels"):
-        check_network("resnet8_v1", (4, 4, 1), 10, 1)
-    with pytest.raises(ValueError, match="Expected more than 1 value per channel"):
-        build_model("resnet8_v1", (4, 4, 1), 10)(torch.zeros(1, 1, 4, 4))
 
 
 def test_architecture_unknown_is_one_line():

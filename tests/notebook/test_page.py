@@ -57,7 +57,7 @@ def open_with(monkeypatch, tmp_path):
 
     def open_page_with(finding: str = "trajectories", **parameters):
         namespace: dict = {}
-        cell = NOTEBOOK_CELL + "".join(f"{name}: int = None\n" for name in ("rank", "batch_size") if name in parameters)
+        cell = NOTEBOOK_CELL + ("rank: int = None  # directions\n" if "rank" in parameters else "")
         exec(cell, namespace)
         namespace |= {"runs_dir": str(tmp_path / "runs")} | parameters | {"In": [cell]}
         shell = Shell(namespace)
@@ -175,7 +175,6 @@ def test_page_counts_samples_and_images_by_preset_or_parameter(open_with):
         ({"jobs": 0}, "jobs must be an integer at least 1, got 0"),
         ({"num_samples": 0}, "num_samples must be at least 1, got 0"),
         ({"num_images": 398}, "num_images must be from 1 to 397 for digits, got 398"),
-        ({"batch_size": 1, "architecture": "resnet18"}, "resnet18 cannot be trained on a batch of 1 of 8 by 8 pixels"),
         ({"rank": 4}, "rank must be from 1 to 3, got 4"),
         ({"rank": 0}, "rank must be from 1 to 3"),
         ({"scales": [1, 2]}, f"scales must be {len(METHODS)}, of {', '.join(METHODS)}"),
@@ -191,6 +190,13 @@ def test_open_page_refuses_with_one_line(open_with, tmp_path, parameters, line):
     assert "\n" not in str(caught.value)
     assert caught.value._render_traceback_() == [f"{type(caught.value).__name__}: {caught.value}"]
     assert not (tmp_path / "runs").exists()
+
+
+def test_open_page_checks_whether_every_network_can_be_trained(open_with, monkeypatch):
+    checked = []
+    monkeypatch.setattr(page_module, "check_training", lambda experiment, _: checked.append(experiment.architecture))
+    open_with("independent")
+    assert checked == ["small_cnn", "resnet8_v1"]
 
 
 def test_page_judges_shows_and_records(open_with, tmp_path, capsys):

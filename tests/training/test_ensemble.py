@@ -52,22 +52,20 @@ def long_trained(tmp_path_factory, long):
     return train(tmp_path_factory.mktemp("long"), **long)
 
 
-def test_networks_are_checked_by_their_smallest_batch_before_anything_is_written(tmp_path, monkeypatch):
-    def check(architecture, image_shape, num_classes, batch):
-        raise ConfigError(f"{architecture} {image_shape} {num_classes} {batch}")
-
-    monkeypatch.setattr(ensemble, "check_network", check)
-    images = len(load_dataset("digits").train.labels)
-    for size, sampling, batch in (
-        (images - 1, "permutation", 1),
-        (images - 1, "replacement", images - 1),
-        (images, "permutation", images),
-        (images + 7, "permutation", images),
-        (images // 2, "permutation", images // 2),
-    ):
-        with pytest.raises(ConfigError, match=rf"^small_cnn \(8, 8, 1\) 10 {batch}$"):
-            train(tmp_path, batch_size=size, sampling=sampling)
-    assert list(tmp_path.iterdir()) == []
+def test_batch_of_which_batch_norm_has_no_deviation_is_told_before_anything_is_written(tmp_path, monkeypatch):
+    images, labels = np.zeros((22, 4, 4), np.uint8), np.arange(22) % 2
+    np.savez(tmp_path / "own.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    data = {"dataset": str(tmp_path / "own.npz"), "validation_size": 2, "batch_size": 19}
+    begun = []
+    monkeypatch.setattr(ensemble, "open_engine", lambda *_: begun.append(_))  # which is no context
+    with pytest.raises(ConfigError, match=r"^batch_size 19 leaves a batch of one image, of which resnet8_v1 has no"):
+        train(tmp_path / "runs", architecture="resnet8_v1", **data)
+    assert begun == []
+    for other in ({"sampling": "replacement"}, {"batch_size": 18}, {"architecture": "small_cnn"}):
+        with pytest.raises(TypeError):
+            train(tmp_path / "runs", **{"architecture": "resnet8_v1"} | data | other)
+    assert len(begun) == 3
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("has", [True, False])
