@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dask
+import dask_jobqueue  # noqa: F401  (adds its defaults to those of dask, before a test sets some for a while)
 import numpy as np
 import pytest
 from distributed import Client

@@ -9,10 +9,9 @@ import time
 
 import pandas as pd
 import pytest
-from conftest import NOTEBOOKS
 from helpers import CHECKOUT, notebook, processes_of_group
 
-from lib.findings.judging import judge_estimate
+from lib.findings.judging import Result, known
 from lib.findings.records import write_result
 from lib.metrics.intervals import Estimate
 from lib.sweep import execute
@@ -48,8 +47,8 @@ class Victims:
     def __init__(self, folder):
         self.path, self.marks, self.folder = folder / "page.ipynb", folder / "marks", folder / "out {braces}"
         context = {"dataset": "digits", "architecture": "small_cnn", "preset": "smoke", "seed": 3, "num_members": 2}
-        estimate = Estimate(0.7, 0.6, 0.8, 10, "members")
-        write_result(judge_estimate("independent/disagree", estimate, context), self.marks / "record")
+        judged = Result(known("independent/disagree"), Estimate(0.7, 0.6, 0.8, "jackknife"), context)
+        write_result(judged, self.marks / "record")
         content = json.loads(notebook(PARAMETERS, DEED))
         for cell in content["cells"]:
             cell |= {"execution_count": None, "outputs": []}
@@ -89,6 +88,7 @@ def test_cells_survive_the_workers_and_kernels_that_others_kill(executed):
     assert failures == {2: died, 3: "ValueError: two lines"}
     failed = [cell.given["number"] in failures for cell in planned.cells]
     assert [planned.results(cell) is None for cell in planned.cells] == failed
+    assert planned.missing(planned.cells[0]) == "complete"
     paths = [
         (planned.failed if bad else planned.notebook)(cell) for cell, bad in zip(planned.cells, failed, strict=True)
     ]
@@ -107,7 +107,7 @@ def test_table_is_tidy(executed):
     ]
     assert list(table["number"]) == [0, 1]
     row = table.iloc[1]
-    assert list(row[:7]) == ["independent/disagree", 0.7, 0.6, 0.8, "reproduced", 1, "kills its worker once"]
+    assert list(row[:7]) == ["independent/disagree", 0.7, 0.6, 0.8, "holds here", 1, "kills its worker once"]
     assert list(row[["dataset", "architecture", "seed", "members"]]) == ["digits", "small_cnn", 3, 2]
     assert list(row[["notebook", "cell"]]) == ["page", planned.cells[1].name]
 
@@ -185,14 +185,7 @@ def test_folder_of_another_sweep_is_one_line(tmp_path):
 
 
 @pytest.mark.slow
-def test_page_and_scoreboard(tmp_path):
-    """A cell of page 1, in this process, and notebook 12 over its verdicts."""
-    own = {"preset": "smoke", "epochs": 1, "num_images": 40, "runs_dir": str(tmp_path / "runs"), "num_members": 2}
-    planned = plan([NOTEBOOKS[0]], [own], tmp_path / "out", "sequential")
-    assert execute.run(planned) == {}
-    assert planned.missing(planned.cells[0]) == "complete"
-    table = planned.table()
-    assert {claim.split("/")[0] for claim in table["claim"]} == {"trajectories"}
-    assert (table["epochs"] == 1).all()
-    assert pd.read_csv(planned.folder / "results.csv")["claim"].equals(table["claim"])
-    assert "trajectories/modes" in (planned.folder / "12_scoreboard.ipynb").read_text()
+def test_scoreboard_shows_the_verdicts_of_the_sweep(executed):
+    planned, _ = executed
+    execute.scoreboard(planned)
+    assert "independent/disagree" in (planned.folder / "12_scoreboard.ipynb").read_text()
