@@ -19,11 +19,13 @@ from lib.findings.judging import Result, known
 from lib.metrics.comparison import Points
 from lib.metrics.intervals import Estimate
 from lib.plots import (
+    coverage,
     diversity,
     downloads,
     ensemble,
     harder,
     independent,
+    paper_numbers,
     radial,
     randomness,
     scoreboard,
@@ -67,6 +69,25 @@ DIFFERENCES = pd.DataFrame(
     ],
     columns=["measure", "series", "learning rate", "value", "low", "high"],
 )
+
+
+#: A number of the paper and ours, one row a severity and one without.
+NUMBERS = pd.DataFrame(
+    [
+        ["Figure 9", "one network", 0, "accuracy", 0.7, 0.71, 0.72, 0.69, 0.75],
+        ["Figure 9", "one network", 1, "accuracy", 0.6, 0.61, 0.64, 0.63, 0.66],
+        ["Figure 6", "one network", 9, "accuracy", 0.5, 0.55, 0.52, 0.51, 0.53],
+    ],
+    columns=["title", "what", "severity", "number", "low", "high", "value", "our_low", "our_high"],
+).assign(method="independent")
+
+#: How often intervals of a claim held the truth.
+STUDY = [
+    {"claim": claim, "members": members, "interval": interval, "coverage": RNG.random(), "false": RNG.random()}
+    for claim in ("a", "b")
+    for members in (4, 6)
+    for interval in ("before", "now")
+]
 
 
 #: For each function what it is given.
@@ -140,6 +161,9 @@ EXAMPLES = {
     sgmcmc.chain_curves: ({title: RNG.random((3, 6)) for title in ("one", "other")}, [3, 6]),
     sgmcmc.cycle_cosines: ({title: RNG.random((6, 6)) for title in ("one", "other")}, 3),
     sgmcmc.chains_in_plane: ({title: RNG.random((3, 5, 2)) for title in ("one", "other")}, np.array([2, 4])),
+    coverage.coverage: (STUDY,),
+    paper_numbers.by_severity: (NUMBERS,),
+    paper_numbers.side_by_side: (NUMBERS,),
     scoreboard.forest: (
         [judged("trajectories/weights-align-mean", 0.9, 0.85, 1.0), judged("independent/equidistant", 0.1, 0, 0.2)],
     ),
@@ -154,7 +178,7 @@ AT = {
     randomness.sources_of_diversity: lambda x: 1e-3 * 2 ** np.rint(np.log2(x / 1e-3)),
 }
 #: Figures of rows, whose vertical axis has names alone.
-ROWS = {independent.pair_distances, scoreboard.forest}
+ROWS = {independent.pair_distances, scoreboard.forest, paper_numbers.side_by_side}
 
 every_function = pytest.mark.parametrize("function", EXAMPLES, ids=lambda function: function.__name__)
 
