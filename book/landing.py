@@ -17,11 +17,11 @@ TAG = "thumbnail"
 
 #: What the first paragraph tells of claims, with their values.
 HEADLINES = {
-    "independent/orthogonal-mean": "The weights of two solutions have an absolute cosine of {} on average",
-    "independent/disagree": "They disagree on so many images for each that one of them gets wrong: {}",
-    "diversity/random": "At equal accuracy their normalised diversity is ahead of samples in random directions by {}",
-    "ensemble/brier-gain": "Averaging them improves the Brier score by this share of it: {}",
-    "shift/ensemble": "Under corruptions the ensemble stays ahead of one network by an accuracy of at least {}",
+    "independent/orthogonal-mean": "Mean absolute cosine of two solutions' weights: {}",
+    "independent/disagree": "How often two solutions differ, for each error of one: {}",
+    "diversity/random": "How much more diverse they are than equally accurate samples in random directions: {}",
+    "ensemble/brier-gain": "What averaging them takes off the Brier score, as a share of it: {}",
+    "shift/ensemble": "What an ensemble is ahead of one network in accuracy under corruptions, at least: {}",
 }
 
 #: Pixels of a thumbnail: about twice what a card has on most screens.

@@ -91,7 +91,8 @@ def _ours(folder: Path, place: dict[str, Any]) -> tuple[float, float, float, flo
 def section(title: str, table: pd.DataFrame) -> str:
     """One group: how its numbers were read, how many agree, and its table, folded where it is long."""
     run, agree = table["value"].notna(), table["agrees"].eq(True)
-    told = f"{agree.sum()} of {table['agrees'].notna().sum()} agree in size" if run.any() else NOT_YET
+    known = table["agrees"].notna().sum()
+    told = f"{agree.sum()} of {known} agree in size" if known else "without intervals" if run.any() else NOT_YET
     rows = [
         [
             f"{one.what}, severity {one.severity}" if isinstance(one.severity, int) else one.what,

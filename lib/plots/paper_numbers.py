@@ -8,7 +8,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lib.plots.downloads import with_data
-from lib.plots.style import INK, METHOD_COLORS, METHOD_MARKERS, RUN_COLORS, column_of_panels, legend_below
+from lib.plots.style import (
+    INK,
+    METHOD_COLORS,
+    METHOD_MARKERS,
+    RUN_COLORS,
+    SMALLEST_TYPE,
+    column_of_panels,
+    legend_below,
+)
 
 #: What is drawn of figure 9, by the names of its numbers.
 PANELS = {"accuracy": "accuracy", "Brier score": "Brier score", "divergence": "divergence (nats, average)"}
@@ -42,22 +50,23 @@ def by_severity(table: pd.DataFrame) -> Figure:
         axes.set_ylabel(label)
     panels[-1].set_xlabel("severity of the corruption")
     legend_below(
-        figure, 2, [Line2D([], [], color=INK, linestyle=":", marker="o", markerfacecolor="none", label="the paper")]
+        figure, 2, [Line2D([], [], color=INK, linestyle=":", marker="o", markerfacecolor="none", label="the paper's")]
     )
     sns.despine(figure)
     return with_data(figure, shown)
 
 
 def side_by_side(table: pd.DataFrame) -> Figure:
-    """Accuracies and diversities, one line a number; `table` as in `by_severity`."""
-    chosen = table["title"].str.contains("Accuracy of a single|Figure 6|reproductions")
-    rows = table[chosen].iloc[::-1].reset_index(drop=True)
-    figure, axes = plt.subplots(figsize=(8.6, 0.42 * len(rows) + 1.2))
+    """Accuracies and diversities of independent solutions, one line a number; `table` as in `by_severity`."""
+    of_solutions = table["title"].str.contains("Accuracy of a single|Figure 6|reproductions")
+    rows = table[of_solutions & ~table["what"].str.contains("samples")].iloc[::-1].reset_index(drop=True)
+    figure, axes = plt.subplots(figsize=(6.4, 0.5 * len(rows) + 1.2))
     width = (rows["high"] - rows["low"]).clip(lower=0.015)
-    axes.barh(rows.index, width, left=rows["low"], height=0.6, color=RUN_COLORS[0], alpha=0.5, label="the paper")
+    axes.barh(rows.index, width, left=rows["low"], height=0.4, color=RUN_COLORS[0], alpha=0.5, label="the paper's")
     axes.errorbar(rows["value"], rows.index, xerr=_bars(rows), fmt="o", color=INK, capsize=3, label="ours")
-    axes.set(yticks=rows.index, ylim=(-0.7, len(rows) - 0.3))
-    axes.set_yticklabels(rows["what"], fontsize="x-small")
+    for place, what in rows["what"].items():
+        axes.text(0, place + 0.22, what, fontsize=SMALLEST_TYPE)
+    axes.set(yticks=[], ylim=(-0.5, len(rows) - 0.1), xlim=(-0.05, 1.1))
     legend_below(figure, 2)
-    sns.despine(figure)
+    sns.despine(figure, left=True)
     return with_data(figure, rows)

@@ -3,7 +3,6 @@
 import math
 import sys
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 import yaml
@@ -64,4 +63,3 @@ def test_every_number_of_the_paper_has_a_place_for_ours(clean_style):
             place = group.get("ours", {}) | row["ours"]
             assert "claim" in place or place["table"].split("/")[0] in pages
     assert set(paper_numbers.fragments(ROOT)) >= {"paper_numbers.md", "paper_numbers_shift.svg"}
-    plt.close("all")
