@@ -14,9 +14,11 @@ from PIL import Image
 
 sys.path.insert(0, str(ROOT))
 
-from book import beside, reference
+from book import beside, landing, reference, verdicts
 from lib.data.datasets import load_dataset
-from lib.findings import FINDINGS
+from lib.findings import CLAIMS, FINDINGS
+from lib.findings.judging import Result
+from lib.metrics.intervals import Estimate
 from lib.plots.downloads import CSV, SVG
 from lib.run.store import RunStore
 
@@ -177,3 +179,23 @@ def test_a_page_shows_the_reference_run_and_beneath_it_this_build(tmp_path):
     shown = beside.page(tmp_path, source, executed)
     assert shown.cells[0].source == "# Prose of then."
     assert "**This notebook has changed since**: its code was 00000000 (SHA-256)" in shown.cells[1].source
+
+
+def test_the_first_page_begins_with_what_the_reference_run_found():
+    context = {"dataset": "cifar10_holdout", "architecture": "small_cnn", "preset": "reference"}
+    kept = Result(CLAIMS["independent/disagree"], Estimate(0.99, 0.97, 1.01, "jackknife"), context)
+    ours = Result(
+        CLAIMS["trajectories/functions-stay"], Estimate(2, 1.5, 2.5), context | {"dataset": "digits", "preset": "quick"}
+    )
+    pages = {
+        ROOT / "notebooks" / f"{name}.ipynb": [one]
+        for name, one in (("01_trajectories", ours), ("02_independent", kept))
+    }
+    text = landing.conclusion(pages)
+    assert "`small_cnn` on `cifar10_holdout`: 1 [✓ reproduced]" in text
+    assert "for each error of one: 0.990 (0.970 to 1.010) for `small_cnn`." in text
+    assert "digits" not in text
+    assert "What does not hold, and why, is said here: [" in landing.conclusion({page: [ours] for page in pages})
+    told = verdicts.counts([kept, ours])
+    assert "The reference run, by sentence and network: 1 [✓ reproduced]" in told
+    assert "Pages that it does not have yet, as this build computed them" in told
