@@ -64,7 +64,7 @@ page = open_page("trajectories")
 runs = page.train()""",
     """labels = metrics.top_labels(page.predict_final(runs))
 page.judge("independent/disagree", labels=labels, targets=page.test.labels)""",
-    """sampler = page.sampler(runs)
+    """sampler = page.sampler(runs, "modes")
 scales = np.linspace(0.1, 1, 4)
 accuracies = np.stack([sampler.samples(run, "random", scales).val_accuracies for run in runs])
 page.judge("independent/equidistant", labels=np.round(100 * accuracies).astype(int))""",
@@ -289,7 +289,7 @@ def main(
     members: Annotated[int, typer.Option(help="Members of a cell.")] = 2,
     gap: Annotated[float, typer.Option(help="Mean seconds to a kill at a random moment.")] = 3.0,
     minutes: Annotated[float, typer.Option(help="After which nothing more is killed.")] = 30,
-    disks: Annotated[bool, typer.Option(help="Mount a disk and fill it, too, which needs root.")] = True,
+    disks: Annotated[bool, typer.Option(help="Then a store that cannot be written, and for root a full disk.")] = True,
     output: Annotated[Path | None, typer.Option(help="Instead of results/faults.json.")] = None,
 ) -> None:
     """Kill, damage and starve a sweep, and compare its results with those of an undisturbed one."""
@@ -313,10 +313,11 @@ def main(
         soak.disturb(kills)
         say("to the end, undisturbed")
         settle(soak, report)
-        mounting = disturbance.can_mount()
-        say("on a store that cannot be written")
-        read_only(soak, report, mounting)
-        if mounting and disks:
+        mounting = disks and disturbance.can_mount()
+        if disks:
+            say("on a store that cannot be written")
+            read_only(soak, report, mounting)
+        if mounting:
             say("on a full disk")
             full_disk(soak, report, pages)
         else:

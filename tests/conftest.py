@@ -15,6 +15,7 @@ import nbformat
 import pytest
 from filelock import FileLock
 from imitation import Machine, make
+from jupyter_client import AsyncKernelManager
 from matplotlib.text import Text
 
 from lib.plots.style import SMALLEST_TYPE, use_style
@@ -24,6 +25,12 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 # The workers of `make test`, and the processes that tests start, share the cores: each takes one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that need the executed notebooks last, but for one, so that no worker waits for another's."""
+    needing = dict.fromkeys(item.path for item in items if "executed_notebooks" in getattr(item, "fixturenames", ()))
+    items.sort(key=lambda item: item.path in list(needing)[1:])
 
 
 @pytest.fixture
@@ -44,10 +51,6 @@ REPOSITORY = "https://github.com/owner/name"
 
 #: The notebook that reads what the others write.
 SCOREBOARD = ROOT / "notebooks" / "12_scoreboard.ipynb"
-
-
-#: Notebooks executed at once: more take as long, and the memory for as many processes.
-AT_ONCE = 3
 
 
 @pytest.fixture(scope="session")
@@ -76,9 +79,9 @@ def compiled(shared: Path) -> None:
     from lib.training.ensemble import train_ensemble
 
     def train() -> None:
-        for precision in ("float32", "bf16"):
-            experiment = Experiment.from_preset("smoke", num_members=1, epochs=1, precision=precision)
-            train_ensemble(experiment, engine="sequential", store=shared / "compiled")
+        train_ensemble(
+            Experiment.from_preset("smoke", num_members=1, epochs=1), "sequential", store=shared / "compiled"
+        )
 
     once(shared / "compiled", train)
 
@@ -92,33 +95,31 @@ def machine(shared: Path) -> Machine:
 def execute_notebooks(folder: Path, machine: Machine) -> None:
     """All notebooks at preset smoke, as Colab opens them, into a build folder with their verdicts and `runs/`.
 
-    The first one installs the package; then several at once train on one run store. What is written is what
-    `book/execute.py` writes: the first code cell, which differs in a copy for Colab, is that of the notebook again.
+    The first one installs the package. The others go on in two kernels, which import everything once, without the names
+    of the one before, and train on one run store. What is written is what `book/execute.py` writes.
     """
     (folder / "notebooks").mkdir(parents=True)
     (folder / "runs").symlink_to(machine.runs)
 
-    def execute(source: Path, **parameters: object) -> None:
-        notebook = machine.run(machine.stamped(source), **parameters)
-        first, original = (
-            next(cell for cell in one.cells if cell.cell_type == "code")
-            for one in (notebook, nbformat.read(source, as_version=4))
-        )
-        first.source, first.outputs = original.source, []
-        nbformat.write(notebook, folder / "notebooks" / source.name)
-
-    def execute_page(source: Path) -> None:
+    def execute(kernel: AsyncKernelManager, source: Path, install: bool = False) -> None:
         records = folder / "claims" / source.stem
         records.mkdir(parents=True)
-        # Each trains in its own process, as they are side by side already.
-        execute(source, preset="smoke", results_dir=records, engine="sequential")
+        # Each trains in its kernel, as they are side by side already.
+        given = {"preset": "smoke", "results_dir": str(records), "engine": "sequential"}
+        given = {"records_dir": str(records.parent)} if source == SCOREBOARD else given
+        original, content = (nbformat.read(path, as_version=4) for path in (source, machine.stamped(source)))
+        first = next(number for number, cell in enumerate(content.cells) if cell.cell_type == "code")
+        if not install:
+            content.cells[first].source = "%reset -f"
+        executed = machine.run(kernel, content, **given)
+        executed.cells[first] |= {"source": original.cells[first].source, "outputs": []}
+        nbformat.write(executed, folder / "notebooks" / source.name)
 
-    first, *others = [source for source in NOTEBOOKS if source != SCOREBOARD]
-    execute_page(first)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(execute_page, others))
-    (folder / "claims" / SCOREBOARD.stem).mkdir()
-    execute(SCOREBOARD, records_dir=folder / "claims")
+    pages = iter([source for source in NOTEBOOKS if source != SCOREBOARD])
+    with machine.kernel() as one, machine.kernel() as other, ThreadPoolExecutor(2) as pool:
+        execute(one, next(pages), install=True)
+        list(pool.map(lambda kernel: [execute(kernel, page) for page in pages], (one, other)))
+        execute(one, SCOREBOARD)
 
 
 @pytest.fixture(scope="session")

@@ -9,13 +9,20 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 import nbformat
 from helpers import CHECKOUT
+from jupyter_client import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from packaging.requirements import Requirement
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
 
 sys.path.insert(0, str(CHECKOUT))
 
@@ -49,19 +56,29 @@ class Machine:
             colab.write_copies([source], self.folder / "colab", self.origin)
         return self.folder / "colab" / source.name
 
-    def run(self, source: Path, **parameters: object) -> nbformat.NotebookNode:
-        """Execute a notebook there from `content/`; returns it, whether or not it failed."""
-        outcome = self.folder / "executed" / source.name
-        outcome.parent.mkdir(exist_ok=True)
-        command = [sys.executable, "-m", "papermill", source, outcome, "-k", "colab", "--cwd", self.folder / "content"]
-        command += [word for name, value in parameters.items() for word in ("-p", name, value)]
+    @contextmanager
+    def kernel(self) -> Iterator[AsyncKernelManager]:
+        """A kernel there, which works in `content/`."""
+        client = NotebookClient(nbformat.v4.new_notebook(), kernel_name="colab")
+        client.create_kernel_manager()
+        client.km.kernel_spec_manager.kernel_dirs = [str(self.folder / "jupyter" / "kernels")]
         environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "RUNS_DIR")}
-        environment["JUPYTER_PATH"] = str(self.folder / "jupyter")
         # No network: what building takes is there already. (This variable of pip says 0 to mean yes.)
         environment |= {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-        done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, timeout=600)
-        assert outcome.exists(), done.stderr
-        return nbformat.read(outcome, as_version=4)
+        client.start_new_kernel(env=environment, cwd=str(self.folder / "content"))
+        try:
+            yield client.km
+        finally:
+            client._cleanup_kernel()
+
+    @staticmethod
+    def run(kernel: AsyncKernelManager, content: nbformat.NotebookNode, **parameters: object) -> nbformat.NotebookNode:
+        """Execute a notebook in a kernel, with parameters as papermill passes them, as far as it goes."""
+        client = NotebookClient(parameterize_notebook(load_notebook_node(content), parameters), km=kernel, timeout=600)
+        with suppress(CellExecutionError):
+            client.execute()
+        client.kc.stop_channels()
+        return client.nb
 
 
 def git(folder: Path, *arguments: str) -> str:

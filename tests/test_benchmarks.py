@@ -18,7 +18,7 @@ from lib.models.networks import build_model  # noqa: E402
 from lib.training.trainer import build_member_model  # noqa: E402
 
 SCRIPTS = {
-    "training": "--dataset digits --epochs 1 --rounds 1 --steps 1",
+    "training": "--dataset digits --epochs 1 --rounds 1 --steps 1 --precision float32",
     "evaluation": "--dataset digits --vectors 4 --images 20 --rounds 1",
     "growth": "--dataset digits --members 2 --epochs 2 --vectors 2 --checkpoints 8 --points 8 --images 20 --rounds 1",
 }
