@@ -209,8 +209,9 @@ class Page:
         write_atomically(self.folder / self.finding.name / f"{name}.csv", text.encode())
 
     def verdicts(self) -> None:
-        """Show the claims of this page with their verdicts and intervals."""
-        show(claims_table(self.results).drop(columns=["claim", "statistic"]), "claims", verdicts=True)
+        """Show the claims of this page with their verdicts, whose words say of which kind they are, and intervals."""
+        left_out = ["claim", "class", "statistic", *(["architecture"] if len(self.experiments) == 1 else [])]
+        show(claims_table(self.results).drop(columns=left_out), "claims", verdicts=True)
 
     def provenance(self) -> None:
         """Show where these results come from, and how much of them other commits than this page's have made."""
