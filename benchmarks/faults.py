@@ -83,7 +83,7 @@ def write_page(path: Path) -> None:
 
 
 def results(store: Path, output: Path) -> dict[str, str]:
-    """Checksums of all that a sweep found, by what it is; what says where it was found is left out."""
+    """Checksums of all that a sweep found, by what it is; what says where and when is left out."""
     found = {}
     for run in RunStore(store).runs():
         try:
@@ -96,8 +96,10 @@ def results(store: Path, output: Path) -> dict[str, str]:
             found[f"checkpoints of {run.config.key}"] = str(error)
     for path in sorted((output / "claims").rglob("*.json")):
         cell, *rest = path.relative_to(output / "claims").parts
+        record = json.loads(path.read_bytes())
+        record.pop("made", None)
         # A cell's key is also of the folder of the store.
-        found[f"verdict {cell.rpartition('-')[0]} {'/'.join(rest)}"] = canonical_json(json.loads(path.read_bytes()))
+        found[f"verdict {cell.rpartition('-')[0]} {'/'.join(rest)}"] = canonical_json(record)
     table = pd.read_csv(output / "results.csv", dtype=str).drop(columns="cell")
     found["results.csv"] = table.sort_values(list(table.columns)).to_csv(index=False)
     return found
