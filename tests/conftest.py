@@ -16,6 +16,7 @@ import pytest
 from filelock import FileLock
 from imitation import Machine, make
 from jupyter_client import AsyncKernelManager
+from jupyter_core.utils import ensure_event_loop
 from matplotlib.text import Text
 
 from lib.plots.style import SMALLEST_TYPE, use_style
@@ -115,10 +116,15 @@ def execute_notebooks(folder: Path, machine: Machine) -> None:
         executed.cells[first] |= {"source": original.cells[first].source, "outputs": []}
         nbformat.write(executed, folder / "notebooks" / source.name)
 
+    def go_on(kernel: AsyncKernelManager) -> None:
+        for page in pages:
+            execute(kernel, page)
+        ensure_event_loop().close()  # that of this thread
+
     pages = iter([source for source in NOTEBOOKS if source != SCOREBOARD])
     with machine.kernel() as one, machine.kernel() as other, ThreadPoolExecutor(2) as pool:
         execute(one, next(pages), install=True)
-        list(pool.map(lambda kernel: [execute(kernel, page) for page in pages], (one, other)))
+        list(pool.map(go_on, (one, other)))
         execute(one, SCOREBOARD)
 
 
