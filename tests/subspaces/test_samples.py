@@ -100,7 +100,7 @@ def test_near_gives_nothing_where_all_are_rejected(runs, sampler):
     # Then there is nothing to have principal components.
     for method in ("random", "random-pca"):
         assert len(strict.near(runs[0], method, 3)) == 0
-    with pytest.raises(ConfigError, match="^random-pca needs two random samples"):
+    with pytest.raises(ConfigError, match=r"^random-pca needs two random samples"):
         strict.spread(runs[0], "random-pca", 3, 1.0)
 
 
