@@ -96,6 +96,7 @@ def test_documented_python_line_works(line, checkout, executed_notebooks, monkey
         words.append("--dry-run")  # what it does is tested elsewhere
     (checkout / "out.ipynb").symlink_to(executed_notebooks / "notebooks" / NOTEBOOKS[0].name)
     option, *arguments = words
+    monkeypatch.delitem(sys.modules, "lib.__main__", raising=False)  # other tests import it; runpy warns of that
     monkeypatch.setattr(sys, "argv", words if option != "-m" else arguments)
     run = runpy.run_path if option != "-m" else runpy.run_module
     with pytest.raises(SystemExit) as ended:

@@ -40,7 +40,8 @@ def install(environment: Path) -> None:
 
 
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(["make", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    outside = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    return subprocess.run(["make", *arguments], cwd=folder, env=outside, capture_output=True, text=True, check=False)
 
 
 def executed(folder: Path, *arguments: str) -> bool:

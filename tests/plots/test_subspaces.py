@@ -41,7 +41,7 @@ def test_samples_in_plane_hold_paths_and_samples_of_every_run(methods, runs):
             color = RUN_COLORS[run % 10]
             assert path.get_color() == color
             assert_filled_where(near[method][run], samples[method][run], full, hollow, color)
-    assert [axes.get_xlabel() for axes in figure.axes[-2:]] == ["t-SNE axis 1"] * 2
+    assert {axes.get_xlabel() for axes in panels[-2:]} == {"t-SNE axis 1"}
     assert [axes.get_ylabel() for axes in figure.axes[::2]] == ["t-SNE axis 2"] * (len(figure.axes) // 2)
     points = ["first weights", "final solution", "sample as accurate", "sample less accurate"]
     assert legend_entries(figure) == [*(f"run {run + 1}" for run in range(runs)), *points]

@@ -1,5 +1,6 @@
 """Members on a dask cluster: a real scheduler and two worker processes, whatever befalls them, give the same bits."""
 
+import importlib
 import os
 import signal
 import socket
@@ -10,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dask
-import dask_jobqueue  # noqa: F401  (adds its defaults to those of dask, before a test sets some for a while)
 import numpy as np
 import pytest
 from distributed import Client
@@ -23,6 +23,13 @@ from lib.run.cluster import TrainingError, check_slurm
 from lib.run.engines import open_engine
 from lib.run.store import RunStore, StoreError
 from lib.training.ensemble import train_ensemble
+
+
+@pytest.fixture(autouse=True, scope="session")
+def defaults_of_jobqueue():
+    """It adds its defaults to those of dask: before a test sets some for a while, and not where workers import this."""
+    importlib.import_module("dask_jobqueue")
+
 
 #: Of what two members of 12 epochs leave.
 LONG_FILES = 2 * 13
