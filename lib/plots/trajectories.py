@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from lib.plots.downloads import crossed, in_plane, paired, with_data
-from lib.plots.style import blocks, ends_of_runs, legend_below, ring, run_look, run_names, star
+from lib.plots.style import blocks, ends_of_runs, legend_below, ring, run_look, star
 
 
 def weights_alike(cosine: np.ndarray, runs: int) -> Figure:
@@ -29,8 +29,9 @@ def _checkpoints(matrix: np.ndarray, runs: int, label: str, colors: str) -> Figu
     lowest = min(0.0, float(matrix.min()))
     sns.heatmap(matrix, ax=axes, square=True, vmin=lowest, cmap=colors, cbar_kws={"label": label}, rasterized=True)
     length = len(matrix) // runs
-    blocks(axes, run_names(range(runs)), length)
-    axes.set(xlabel="checkpoints, from first to last", ylabel="checkpoints, from first to last")
+    blocks(axes, [str(run + 1) for run in range(runs)], length)
+    words = "run, each from first checkpoint to last"
+    axes.set(xlabel=words, ylabel=words)
     places = {"run": range(1, runs + 1), "checkpoint": range(1, length + 1)}
     return with_data(figure, paired(places, {label: matrix}))
 

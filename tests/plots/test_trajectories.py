@@ -20,8 +20,8 @@ def test_matrices_of_checkpoints_have_a_block_a_run(function, label):
     matrix = RNG.random((12, 12))
     axes, bar = function(matrix, 3).axes
     assert np.allclose(axes.collections[0].get_array().ravel(), matrix.ravel())
-    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["run 1", "run 2", "run 3"]
-    assert axes.get_xlabel() == "checkpoints, from first to last"
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "2", "3"]
+    assert axes.get_xlabel() == "run, each from first checkpoint to last"
     assert bar.get_ylabel() == label
 
 
