@@ -18,6 +18,7 @@ from book import beside, landing, reference, verdicts
 from lib.data.datasets import load_dataset
 from lib.findings import CLAIMS, FINDINGS
 from lib.findings.judging import Result
+from lib.findings.records import read_results
 from lib.metrics.intervals import Estimate
 from lib.plots.downloads import CSV, SVG
 from lib.run.store import RunStore
@@ -199,3 +200,11 @@ def test_the_first_page_begins_with_what_the_reference_run_found():
     told = verdicts.counts([kept, ours])
     assert "The reference run, by sentence and network: 1 [✓ reproduced]" in told
     assert "Pages that it does not have yet, as this build computed them" in told
+
+
+def test_readme_has_the_numbers_of_the_reference_run():
+    found = {one.claim.id: one.estimate for one in read_results(ROOT / reference.KEPT / "claims" / "02_independent")}
+    apart, cosine = found["independent/disagree"], found["independent/orthogonal-mean"]
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"{apart.value:.2f} times their error rate (95 % interval {apart.low:.2f} to {apart.high:.2f};" in text
+    assert f"cosine of their weights is {cosine.value:.2f} on average" in text
