@@ -126,11 +126,11 @@ def slim(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             for kind in set(data) - KINDS | ({CSV} if len(data.get(CSV, "")) > CSV_BYTES else set()):
                 del data[kind]
             if PNG in data:
-                picture = Image.open(io.BytesIO(base64.b64decode(data[PNG]))).convert("RGBA").reduce(shrink)
-                stream = io.BytesIO()
-                picture.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
-                    stream, "png", optimize=True
-                )
+                whole, stream = Image.open(io.BytesIO(base64.b64decode(data[PNG]))), io.BytesIO()
+                dots = [dots / shrink for dots in whole.info.get("dpi", (72, 72))]  # an inch: how large its type is
+                picture = whole.convert("RGBA").reduce(shrink)
+                picture = picture.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+                picture.save(stream, "png", optimize=True, dpi=dots)
                 data[PNG] = base64.b64encode(stream.getvalue()).decode()
         if len(nbformat.writes(notebook)) <= NOTEBOOK_BYTES:
             break
