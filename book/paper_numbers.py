@@ -12,6 +12,7 @@ import yaml
 
 from book.reference import KEPT
 from book.verdicts import markdown_table, read_results
+from lib.findings.judging import agree_in_size
 from lib.notebook.tables import number_text
 from lib.plots import paper_numbers as plots
 from lib.plots.downloads import svg
@@ -54,8 +55,7 @@ def numbers(root: Path) -> pd.DataFrame:
             said |= {"low": low, "high": high, "error": error, "differs": row.get("differs", group.get("differs", ""))}
             said |= {"value": value, "our_low": our_low, "our_high": our_high}
             said["difference"] = value - min(max(value, low), high)
-            known = math.isfinite(our_low + our_high)
-            said["agrees"] = (our_low - error <= high and our_high + error >= low) if known else None
+            said["agrees"] = agree_in_size((our_low, our_high), (low, high), error)
             rows.append(said)
     table = pd.DataFrame(rows)
     return table.assign(severity=pd.Series([row["severity"] for row in rows], dtype=object))

@@ -30,6 +30,12 @@ def _compared(solutions: np.ndarray, others: np.ndarray, targets: np.ndarray, nu
     return [Comparison(own, base, targets, num_classes) for own, base in zip(others, solutions, strict=True)]
 
 
+def _beside_each_other(solutions: np.ndarray, targets: np.ndarray, num_classes: int) -> list[Comparison]:
+    """All solutions beside each of them as base."""
+    every = np.broadcast_to(solutions, (len(solutions), *solutions.shape))
+    return _compared(solutions, every, targets, num_classes)
+
+
 def _every_pair(members: np.ndarray, count: int) -> np.ndarray:
     """Which base and other solution count, of those members: bool `(count, count)`."""
     chosen = np.isin(np.arange(count), members)
@@ -51,7 +57,7 @@ def more_diverse(solutions: np.ndarray, samples: np.ndarray, targets: np.ndarray
     do for the less accurate one. Undefined where they do for neither of two.
     """
     count = len(solutions)
-    others = _compared(solutions, np.broadcast_to(solutions, (count, *solutions.shape)), targets, num_classes)
+    others = _beside_each_other(solutions, targets, num_classes)
     around = _compared(solutions, samples, targets, num_classes)
     reached = np.array(
         [gaps(one.points(), own.points(), within=True) for one, own in zip(others, around, strict=True)]
@@ -132,7 +138,7 @@ def limits(solutions: np.ndarray, samples: np.ndarray, targets: np.ndarray, num_
 def below_uncorrelated(solutions: np.ndarray, targets: np.ndarray, num_classes: int) -> Estimate:
     """Uncorrelated limit minus normalised diversity of independent solutions, mean over all pairs."""
     count = len(solutions)
-    planes = _compared(solutions, np.broadcast_to(solutions, (count, *solutions.shape)), targets, num_classes)
+    planes = _beside_each_other(solutions, targets, num_classes)
 
     def distance(members: np.ndarray, images: np.ndarray) -> float:
         points = [planes[base].points(images) for base in members]

@@ -61,10 +61,20 @@ class Result:
         data = str(self.context["dataset"]).replace("cifar10_holdout", "cifar10")
         here = self.context["architecture"], data
         numbers = [one for one in self.claim.paper_values if (one.network, one.dataset) == here]
-        low, high = self.estimate.low, self.estimate.high
-        if not numbers or not math.isfinite(low + high):
-            return None
-        return any(low - one.error <= one.high and high + one.error >= one.low for one in numbers)
+        ours = self.estimate.low, self.estimate.high
+        found = [agree_in_size(ours, (one.low, one.high), one.error) for one in numbers]
+        return None if not found or None in found else any(found)
+
+
+def agree_in_size(ours: tuple[float, float], papers: tuple[float, float], error: float) -> bool | None:
+    """Whether an interval of ours, widened by the error of reading, holds a number or range of the paper.
+
+    None where we have no interval.
+    """
+    (low, high), (paper_low, paper_high) = ours, papers
+    if not math.isfinite(low + high):
+        return None
+    return bool(low - error <= paper_high and high + error >= paper_low)
 
 
 def judge(claim_id: str, context: Mapping[str, Any], commit: str = "", **arrays: Any) -> Result:
