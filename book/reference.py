@@ -99,11 +99,17 @@ def left(experiment: Experiment, store: RunStore) -> dict[str, float]:
 def choose(source: Path, store: RunStore, trained: bool) -> tuple[dict[str, Any] | None, dict[str, float]]:
     """The parameters of a page, and what is `left` to train for it.
 
-    With `trained` only networks count all of whose members are there; where there are none, the parameters are None.
+    With `trained` only networks count all of whose members are there, on a page of one the first of them that its
+    finding names; where there are none, the parameters are None.
     """
     name, parameters = source.stem.partition("_")[2], PARAMETERS.get(source.stem, {})
-    given = NotebookSource.read(source).defaults | {"preset": PRESET} | parameters
-    every, lacking, ready = experiments_of(FINDINGS[name], given) if name in FINDINGS else [], {}, []
+    if name not in FINDINGS:
+        return parameters, {}
+    finding, given = FINDINGS[name], NotebookSource.read(source).defaults | {"preset": PRESET} | parameters
+    every, lacking, ready = experiments_of(finding, given), {}, []
+    if trained and finding.networks is None:
+        networks = finding.architectures(PRESET)
+        every = [one for network in networks for one in experiments_of(finding, given | {"architecture": network})]
     for one in every:
         parts = [one]
         if name == "randomness":  # which trains families at several rates
@@ -112,8 +118,12 @@ def choose(source: Path, store: RunStore, trained: bool) -> tuple[dict[str, Any]
         own = {key: hours for part in parts for key, hours in left(part, store).items()}
         lacking |= own
         ready += [] if own else [one.architecture]
-    if trained and len(ready) < len(every):
-        parameters = parameters | {"architectures": ready} if ready else None
+    if trained and not ready:
+        return None, lacking
+    if trained and finding.networks is None:
+        parameters = parameters | ({} if ready[0] == every[0].architecture else {"architecture": ready[0]})
+    elif trained and len(ready) < len(every):
+        parameters = parameters | {"architectures": ready}
     return parameters, lacking
 
 

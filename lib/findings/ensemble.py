@@ -19,7 +19,10 @@ from lib.subspaces.methods import METHODS, WITHIN_RUN
 
 FINDING = Finding(
     "07_ensemble",
-    settings={preset: {"architectures": ["medium_cnn"]} for preset in ("paper", "reference")},
+    settings={
+        "paper": {"architectures": ["medium_cnn"]},
+        "reference": {"architectures": ["medium_cnn", "small_cnn"]},
+    },
     ranges={"max_subsets": (1, math.inf)},
 )
 

@@ -17,7 +17,10 @@ from lib.subspaces.methods import NATURAL_SCALES
 
 FINDING = Finding(
     "05_radial",
-    settings={preset: {"architectures": ["medium_cnn"]} for preset in ("paper", "reference")},
+    settings={
+        "paper": {"architectures": ["medium_cnn"]},
+        "reference": {"architectures": ["medium_cnn", "small_cnn"]},
+    },
     ranges={"num_radii": (2, inf), "num_angles": (2, inf), "num_map_images": (1, inf)},
 )
 

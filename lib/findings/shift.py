@@ -20,7 +20,10 @@ from lib.metrics.intervals import Estimate, equal_sizes, extreme, interval, mean
 FINDING = Finding(
     "08_shift",
     min_members=3,
-    settings={preset: {"architectures": ["medium_cnn"]} for preset in ("paper", "reference")},
+    settings={
+        "paper": {"architectures": ["medium_cnn"]},
+        "reference": {"architectures": ["medium_cnn", "small_cnn"]},
+    },
     ranges={"num_foreign": (1, math.inf)},
 )
 

@@ -14,7 +14,10 @@ from lib.metrics.intervals import Estimate, extreme, mean_over
 
 FINDING = Finding(
     "06_tunnel",
-    settings={preset: {"architectures": ["medium_cnn"]} for preset in ("paper", "reference")},
+    settings={
+        "paper": {"architectures": ["medium_cnn"]},
+        "reference": {"architectures": ["medium_cnn", "small_cnn"]},
+    },
     ranges={"curve_epochs": (1, inf), "num_points": (3, inf), "num_segments": (1, inf), "num_fan_radii": (2, inf)},
 )
 

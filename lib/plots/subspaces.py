@@ -56,23 +56,22 @@ def distance_from_base(
 
     For each method, of `METHOD_NAMES`, all of shape `(M, S)`: accuracy `lost` below the base's; how far `apart` from
     the base, as disagreement over mean disagreement between runs; whether they `stayed` nearest to their own base,
-    otherwise they are drawn hollow. A line is drawn at the `margin` of points that an accurate sample may lose.
+    otherwise they are crossed out. A line is drawn at the `margin` of points that an accurate sample may lose.
     """
     figure, axes = plt.subplots(figsize=(6.4, 5.2))
     between = axes.axhline(1, color=INK, linestyle="--", linewidth=1.3, label="between runs")
     allowed = axes.axvline(margin, color=INK, linestyle=":", linewidth=1.3, label=f"{margin:g} points lost")
     across, up, tables = "validation accuracy lost (points)", "disagreement / between runs", {}
     for method, points in lost.items():
-        own, inside = method_look(method), stayed[method]
-        look = {"s": 40, "marker": own["marker"], "edgecolor": own["color"], "linewidth": 1.2}
-        axes.scatter(points[inside], apart[method][inside], color=own["color"], alpha=0.75, **look)
-        axes.scatter(points[~inside], apart[method][~inside], facecolor="none", **look)
+        own, left = method_look(method), ~stayed[method]
+        axes.scatter(points, apart[method], s=40, marker=own["marker"], color=own["color"], alpha=0.75)
+        axes.scatter(points[left], apart[method][left], s=40, marker="x", color=INK, linewidth=1.2, zorder=3)
         places = {"run": range(1, len(points) + 1), "sample": range(1, points.shape[1] + 1)}
-        values = {across: points, up: apart[method], "nearest to another run": ~inside}
+        values = {across: points, up: apart[method], "nearest to another run": left}
         tables[METHOD_NAMES[method]] = crossed(places, values)
     handles = [Line2D([], [], linestyle="none", **method_look(method)) for method in lost]
-    hollow = {"linestyle": "none", "color": "none", "markeredgecolor": INK, "marker": "o"}
-    handles += [Line2D([], [], **hollow, label="nearest to another run"), between, allowed]
+    handles += [Line2D([], [], linestyle="none", marker="x", color=INK, label="nearest to another run")]
+    handles += [between, allowed]
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     axes.set(xlabel=across, ylabel=up, ylim=(0, None))
     sns.despine(figure)

@@ -26,13 +26,13 @@ from lib.run.store import RunStore
 SHAPES = {
     ("trajectories", None): ("small_cnn", 10, 40),
     ("subspaces", None): ("small_cnn", 10, 40),
-    ("independent", "resnet20_v1"): ("resnet20_v1", 4, 20),
-    ("diversity", "medium_cnn"): ("medium_cnn", 5, 40),
-    ("radial", None): ("medium_cnn", 5, 40),
-    ("tunnel", None): ("medium_cnn", 5, 40),
-    ("ensemble", None): ("medium_cnn", 5, 40),
-    ("shift", None): ("medium_cnn", 5, 40),
-    ("harder", None): ("medium_cnn", 4, 15),
+    ("independent", "resnet20_v1"): ("resnet20_v1", 4, 10),
+    ("diversity", "medium_cnn"): ("medium_cnn", 5, 20),
+    ("radial", None): ("medium_cnn", 5, 20),
+    ("tunnel", None): ("medium_cnn", 5, 20),
+    ("ensemble", None): ("medium_cnn", 5, 20),
+    ("shift", None): ("medium_cnn", 5, 20),
+    ("harder", None): ("medium_cnn", 4, 8),
     ("randomness", None): ("small_cnn", 4, 20),
     ("sgmcmc", None): ("small_cnn", 4, 30),
 }
@@ -123,6 +123,16 @@ def test_networks_wait_until_all_of_their_members_are_there(smoke):
         write_run(smoke.root, member)
     parameters, lacking = reference.choose(source, smoke, trained=True)
     assert (parameters, len(lacking)) == ({"architectures": ["small_cnn"]}, 3)
+
+
+def test_a_page_of_one_network_takes_another_until_its_own_is_trained(smoke):
+    source, data = ROOT / "notebooks" / "07_ensemble.ipynb", load_dataset("digits")
+    assert reference.choose(source, smoke, trained=True)[0] is None
+    for network, parameters in (("resnet8_v1", {"architecture": "resnet8_v1"}), ("small_cnn", {})):
+        experiment = FINDINGS["ensemble"].experiment("smoke", architecture=network)
+        for member in experiment.members(data.name, data.content_hash):
+            write_run(smoke.root, member)
+        assert reference.choose(source, smoke, trained=True)[0] == parameters
 
 
 def test_a_page_is_made_once_and_again_when_its_code_has_changed(smoke, monkeypatch, tmp_path, capsys):

@@ -54,9 +54,11 @@ def test_distance_from_base_holds_points_and_both_lines(stay):
     stayed = {method: own < stay for method, own in stayed.items()}
     figure = plots.distance_from_base(lost, apart, stayed, 2.0)
     (axes,) = figure.axes
-    for (full, hollow), method in zip(np.reshape(axes.collections, (2, 2)), methods, strict=True):
+    for (samples, crosses), method in zip(np.reshape(axes.collections, (2, 2)), methods, strict=True):
         places = np.stack([lost[method], apart[method]], axis=-1)
-        assert_filled_where(stayed[method], places, full, hollow, METHOD_COLORS[method])
+        np.testing.assert_array_equal(samples.get_offsets(), places.reshape(-1, 2))
+        np.testing.assert_array_equal(crosses.get_offsets(), places[~stayed[method]])
+        np.testing.assert_allclose(samples.get_facecolor()[0, :3], to_rgb(METHOD_COLORS[method]))
     between, margin = axes.lines
     np.testing.assert_array_equal(between.get_ydata(), [1, 1])
     np.testing.assert_array_equal(margin.get_xdata(), [2, 2])
