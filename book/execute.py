@@ -10,8 +10,9 @@ import papermill
 import typer
 from papermill.exceptions import PapermillExecutionError
 
-from lib.config import PRESETS, SETTINGS
+from lib.config import SETTINGS
 from lib.errors import ConfigError, unknown
+from lib.presets import PRESETS
 from lib.sweep.execute import QUIET
 from lib.sweep.grid import read_yaml
 

@@ -11,10 +11,11 @@ import papermill
 
 from benchmarks.report import circumstances, number, table
 from book.verdicts import FINDINGS, code, markdown_table
-from lib.config import PRESETS, PROTOCOLS, Experiment
+from lib.config import Experiment
 from lib.plots import coverage as plots
 from lib.plots.downloads import svg
 from lib.plots.style import use_style
+from lib.presets import PRESETS, PROTOCOLS
 from lib.subspaces.methods import METHOD_NAMES
 from lib.training.schedules import SCHEDULES
 

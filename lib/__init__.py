@@ -4,7 +4,8 @@ Two arrays and a bridge: `weights (N, P)`, N networks of P numbers each; `probs 
 images of K classes; and `predict(model, weights, images)` from the one to the other. No folder imports from a later
 one:
 
-    config.py    experiments, the members of an ensemble, presets and content keys
+    presets.py   how each network is trained, and the sizes of the project
+    config.py    experiments, the members of an ensemble and their content keys
     run          files, the run store, engines, progress, provenance
     data         datasets by name or path, readers of formats, corruptions, shift
     models       networks by name, weights as vectors, predict

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from lib import config
-from lib.config import CHOICES, PRESETS, PROTOCOLS, Experiment, MemberConfig
+from lib.config import CHOICES, Experiment, MemberConfig
 from lib.data import datasets as data
 from lib.errors import ConfigError
 from lib.findings import FINDINGS
 from lib.models import networks as models
+from lib.presets import PRESETS, PROTOCOLS
 from lib.subspaces.methods import NATURAL_SCALES, REJECTION_MARGIN
 from lib.training import trainer as training
 

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lib.config import PRESETS, Experiment
+from lib.config import Experiment
 from lib.metrics.intervals import Estimate
+from lib.presets import PRESETS
 
 _OPERATORS = {
     ">=": (operator.ge, "≥"),

@@ -19,7 +19,7 @@ import pandas as pd
 from IPython import get_ipython
 from matplotlib.figure import Figure
 
-from lib.config import PRESETS, Experiment
+from lib.config import Experiment
 from lib.data.datasets import Dataset, Split, load_dataset
 from lib.errors import ConfigError
 from lib.findings import FINDINGS
@@ -33,6 +33,7 @@ from lib.notebook.parameters import check_parameters, experiments_of
 from lib.notebook.tables import circumstances, claims_table, settings_of, settings_table, show, show_rows
 from lib.plots.downloads import take_away
 from lib.plots.style import use_style
+from lib.presets import PRESETS
 from lib.run.engines import check_engine, default_device
 from lib.run.files import array_digest, check_writable, local_path, write_atomically
 from lib.run.provenance import commit, others
@@ -210,7 +211,7 @@ class Page:
 
     def verdicts(self) -> None:
         """Show the claims of this page with their verdicts, whose words say of which kind they are, and intervals."""
-        left_out = ["claim", "class", "statistic", *(["architecture"] if len(self.experiments) == 1 else [])]
+        left_out = ["claim", "class", *(["architecture"] if len(self.experiments) == 1 else [])]
         show(claims_table(self.results).drop(columns=left_out), "claims", verdicts=True)
 
     def provenance(self) -> None:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lib.config import PRESETS, SETTINGS, Experiment
+from lib.config import SETTINGS, Experiment
 from lib.errors import ConfigError, unknown
 from lib.findings.claim import Finding
+from lib.presets import PRESETS
 from lib.subspaces.samples import given_scales
 
 #: Python's types of the annotations that a parameters cell may have.

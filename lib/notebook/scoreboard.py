@@ -49,7 +49,7 @@ def verdicts(results: Sequence[Result]) -> pd.DataFrame:
         "seed": [judged.context.get("seed", "") for judged in results],
     }
     several = {name: values for name, values in telling.items() if len(set(values)) > 1}
-    return table.drop(columns="statistic").assign(**several)
+    return table.assign(**several)
 
 
 def over_seeds(results: Iterable[Result]) -> pd.DataFrame:

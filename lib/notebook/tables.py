@@ -107,7 +107,6 @@ def claims_table(results: Iterable[Result]) -> pd.DataFrame:
             "class": judged.claim.kind,
             "in size": size_text(judged),
             "to decide": power(judged.estimate, judged.claim.criterion.threshold) * (judged.verdict == INCONCLUSIVE),
-            "statistic": judged.claim.measure,
         }
         for judged in results
     ]

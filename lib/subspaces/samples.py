@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from lib.config import PRESETS
 from lib.data.datasets import Dataset, Split
 from lib.errors import ConfigError
 from lib.metrics import accuracy
 from lib.models.networks import Network
 from lib.models.predict import fresh_statistics, predict
+from lib.presets import PRESETS
 from lib.run.files import array_digest
 from lib.run.store import RunStore
 from lib.subspaces.methods import (

@@ -9,7 +9,8 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import report
 from book import fragments
-from lib.config import PRESETS, PROTOCOLS, Experiment
+from lib.config import Experiment
+from lib.presets import PRESETS, PROTOCOLS
 
 
 def rows(table):
@@ -50,7 +51,7 @@ def test_parameters_table_names_notebooks_only_where_they_differ():
 def test_api_has_every_folder_with_its_line_and_every_module_once():
     text = fragments.api(ROOT)
     folders = [path.name for path in fragments.folders(ROOT)]
-    assert folders[:3] == ["errors.py", "config.py", "run"]
+    assert folders[:3] == ["errors.py", "presets.py", "config.py"]
     assert set(folders) >= {path.name for path in (ROOT / "lib").iterdir() if (path / "__init__.py").exists()}
     assert "| [`subspaces`](#lib-subspaces) | Samples around a run" in text
     modules = re.findall(r"automodule:: (\S+)", text)

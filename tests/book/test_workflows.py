@@ -11,7 +11,7 @@ import yaml
 from conftest import ROOT
 from packaging.specifiers import SpecifierSet
 
-from lib.config import PRESETS
+from lib.presets import PRESETS
 
 FOLDER = ROOT / ".github" / "workflows"
 # YAML 1.1 reads the key `on` as a truth value.

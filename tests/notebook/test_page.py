@@ -9,7 +9,6 @@ import pytest
 from helpers import assert_same
 from IPython.core.formatters import DisplayFormatter
 
-from lib.config import PRESETS
 from lib.errors import ConfigError
 from lib.findings.judging import MET, NOT_MET, Result, known
 from lib.findings.records import read_results, write_result
@@ -17,6 +16,7 @@ from lib.metrics.intervals import count
 from lib.notebook import page as page_module
 from lib.notebook import tables
 from lib.notebook.page import open_page, open_records
+from lib.presets import PRESETS
 from lib.run.provenance import commit
 from lib.subspaces.methods import METHODS
 

@@ -10,11 +10,12 @@ import papermill
 import pytest
 from conftest import NOTEBOOKS, SCOREBOARD
 
-from lib.config import PRESETS, Experiment
+from lib.config import Experiment
 from lib.data.datasets import load_dataset
 from lib.findings import CLAIMS, FINDINGS
 from lib.findings.records import read_results
 from lib.notebook.parameters import NotebookSource
+from lib.presets import PRESETS
 from lib.run.store import RunStore
 
 SHARED = ["preset", "dataset", "num_members", "epochs", "seed", "runs_dir", "results_dir", "data_dir", "engine", "jobs"]
