@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
+from nbformat.v4 import new_markdown_cell
 
+from lib.data.datasets import DATASETS
 from lib.errors import OneLineError
+from lib.presets import PRESETS, PROTOCOLS
 
 #: The branch that holds the published site.
 BRANCH = "gh-pages"
@@ -25,6 +28,15 @@ VARIABLE = "BOOK_REPOSITORY"
 
 #: What the first code cell of every notebook says, and what a copy says instead.
 BLANKS = {"repository": '""', "commit": '"HEAD"'}
+
+#: The parameters for which Colab shows a field to choose in, what it offers, and of which type the field is.
+FIELDS = {
+    "preset": ([*PRESETS], {}),
+    **{
+        name: (["None", *(f"'{one}'" for one in offered)], {"type": "raw", "allow-input": True})
+        for name, offered in {"dataset": DATASETS, "architecture": PROTOCOLS}.items()
+    },
+}
 
 #: Asks Colab for a GPU.
 METADATA = {"accelerator": "GPU", "colab": {"gpuType": "T4", "provenance": []}}
@@ -69,6 +81,12 @@ def colab_folder(repository: str) -> str | None:
     """Where Colab opens what lies in `colab/` of the published site; `None` for a repository that is not on GitHub."""
     match = re.fullmatch(r"https://github\.com/([\w.-]+)/([\w.-]+)", repository)
     return match and f"https://colab.research.google.com/github/{match[1]}/{match[2]}/blob/{BRANCH}/colab"
+
+
+def published_site(repository: str) -> str:
+    """The address of the book that GitHub serves from `BRANCH`."""
+    owner, name = repository.rsplit("/", 2)[1:]
+    return f"https://{owner.lower()}.github.io/{name}"
 
 
 def find_origin(root: Path, given: str = "") -> Origin:
@@ -133,13 +151,44 @@ def stamped(notebook: nbformat.NotebookNode, origin: Origin) -> nbformat.Noteboo
     return copy
 
 
+def add_what_the_book_has(copy: nbformat.NotebookNode, repository: str, names: list[str], own: int) -> None:
+    """Give a copy links that work in Colab, to its neighbours too, the captions of its figures, and fields to fill in.
+
+    `names` are those of all notebooks, without ending, and `own` is which of them this one is.
+    """
+    site, folder, figures = published_site(repository), colab_folder(repository), 0
+    links = [
+        f"[This page in the book]({site}/notebooks/{names[own]}.html)",
+        f"[the protocol]({site}/book/protocol.html)",
+    ]
+    for place, word in ((own - 1, "the notebook before"), (own + 1, "the next notebook")):
+        links += [f"[{word}]({folder}/{names[place]}.ipynb)"] if 0 <= place < len(names) else []
+    copy.cells[0].source += "\n\n" + " · ".join(links)
+    cells = []
+    for cell in copy.cells:
+        if cell.cell_type == "markdown":
+            cell.source = re.sub(r"\]\(\.\./book/(\w+)\.md", rf"]({site}/book/\1.html", cell.source)
+        if "parameters" in cell.metadata.get("tags", []):
+            for name, (offered, kind) in FIELDS.items():
+                field = f"# @param {json.dumps(offered)} {json.dumps(kind) if kind else ''}".rstrip()
+                cell.source = re.sub(rf"^({name}: .*)  # .*$", rf"\1  {field}", cell.source, flags=re.MULTILINE)
+        cells.append(cell)
+        if "mystnb" in cell.metadata:
+            figures += 1
+            cells.append(new_markdown_cell(f"**Figure {figures}.** {cell.metadata.mystnb.figure.caption}"))
+    copy.cells = cells
+
+
 def write_copies(notebooks: Iterable[Path], folder: Path, origin: Origin) -> None:
     """Write stamped copies of notebooks, if the repository is known; `ColabError` names one that cannot be stamped."""
-    for path in notebooks if origin.repository else []:
+    paths = sorted(notebooks) if origin.repository else []
+    for own, path in enumerate(paths):
         try:
             copy = stamped(nbformat.read(path, as_version=4), origin)
         except ColabError as error:
             raise ColabError(f"{path}: {error}") from None
+        if colab_folder(origin.repository):
+            add_what_the_book_has(copy, origin.repository, [one.stem for one in paths], own)
         folder.mkdir(parents=True, exist_ok=True)
         nbformat.write(copy, folder / path.name)
 

@@ -113,7 +113,12 @@ def execute_notebooks(folder: Path, machine: Machine) -> None:
         if not install:
             content.cells[first].source = "%reset -f"
         executed = machine.run(kernel, content, **given)
-        executed.cells[first] |= {"source": original.cells[first].source, "outputs": []}
+        executed.cells[first].outputs = []
+        sources = {cell.id: cell.source for cell in original.cells}
+        # Without what is in the copy alone; papermill adds a cell of code.
+        executed.cells = [cell for cell in executed.cells if cell.id in sources or cell.cell_type == "code"]
+        for cell in executed.cells:
+            cell.source = sources.get(cell.id, cell.source)
         nbformat.write(executed, folder / "notebooks" / source.name)
 
     def go_on(kernel: AsyncKernelManager) -> None:

@@ -1,6 +1,7 @@
 """Colab: what is stamped into the copies, the buttons that open them, and every copy run in an imitation of Colab."""
 
 import ast
+import json
 import re
 import sys
 from importlib import metadata
@@ -17,6 +18,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 sys.path.insert(0, str(ROOT))
 
 from book import colab
+from lib.notebook.parameters import declared_by
 
 ORIGIN = colab.Origin(REPOSITORY, "0123456789abcdef0123456789abcdef01234567", [])
 
@@ -161,6 +163,37 @@ def test_copy_of_a_notebook_without_the_cell_is_refused_with_its_name(tmp_path):
             colab.write_copies([tmp_path / "one.ipynb"], tmp_path / "colab", ORIGIN)
     colab.write_copies([tmp_path / "one.ipynb"], tmp_path / "colab", colab.Origin("", "", []))
     assert not (tmp_path / "colab").exists()
+
+
+def parameters_cell(notebook: nbformat.NotebookNode) -> str:
+    return next(cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+
+
+@each_notebook
+def test_copy_on_github_has_links_captions_and_fields(path, tmp_path):
+    colab.write_copies(NOTEBOOKS, tmp_path, ORIGIN)
+    source, copy = (nbformat.read(one, as_version=4) for one in (path, tmp_path / path.name))
+    nbformat.validate(copy)
+    prose = "\n".join(cell.source for cell in copy.cells if cell.cell_type == "markdown")
+    site, folder = "https://owner.github.io/name", colab.colab_folder(ORIGIN.repository)
+    assert "](../" not in prose
+    assert f"]({site}/notebooks/{path.stem}.html)" in copy.cells[0].source
+    assert f"]({site}/book/protocol.html)" in copy.cells[0].source
+    place = NOTEBOOKS.index(path)
+    neighbours = [one.name for one in NOTEBOOKS[max(place - 1, 0) : place + 2] if one != path]
+    assert re.findall(rf"\]\({folder}/([^)]*)\)", copy.cells[0].source) == neighbours
+    captions = [cell.metadata.mystnb.figure.caption for cell in source.cells if "mystnb" in cell.metadata]
+    assert re.findall(r"^\*\*Figure (\d+)\.\*\* (.*)$", prose, re.MULTILINE) == [
+        (str(number), caption) for number, caption in enumerate(captions, start=1)
+    ]
+    mine, theirs = map(parameters_cell, (copy, source))
+    assert declared_by(mine) == declared_by(theirs)
+    fields = dict(re.findall(r"^(\w+): .*  # @param (.*)$", mine, re.MULTILINE))
+    assert set(fields) == set(colab.FIELDS) & set(declared_by(theirs)[0])
+    for field in fields.values():
+        offered, end = json.JSONDecoder().raw_decode(field)
+        assert {type(ast.literal_eval(one)) for one in offered if "'" in one} <= {str}
+        assert json.loads(field[end:] or "{}") in ({}, {"type": "raw", "allow-input": True})
 
 
 def test_pages_of_notebooks_have_a_button_and_others_have_none(html):
