@@ -36,7 +36,9 @@ def page(root: Path, source: Path, executed: NotebookNode) -> NotebookNode:
         shown = deepcopy(executed)
         for mine, theirs in zip((one for one in shown.cells if one.cell_type == "code"), kept, strict=True):
             mine.source, mine.outputs, mine.execution_count = theirs.source, theirs.outputs, theirs.execution_count
-    made = f"**Reference run**, preset `reference`, made on {how['finished']} in {how['minutes']:.0f} minutes"
+    own = ", ".join(f"`{name}: {value}`" for name, value in how["parameters"].items())
+    made = f"**Reference run**, preset `reference`{' with ' + own if own else ''}, made on {how['finished']} in "
+    made += f"{how['minutes']:.0f} minutes"
     given = executed.metadata.get("papermill", {}).get("parameters", {}).get("preset")
     preset = f", preset `{given}`" if given else ""
     anchor = f"{TAG}-{source.stem}"

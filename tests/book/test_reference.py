@@ -170,11 +170,14 @@ def test_a_page_shows_the_reference_run_and_beneath_it_this_build(tmp_path):
     kept = tmp_path / reference.KEPT
     (kept / "notebooks").mkdir(parents=True)
     nbformat.write(notebook(prose="Prose of then.", outputs=[figure("red")]), kept / "notebooks" / "one.ipynb")
-    made = '{{"one": {{"hash": "{}", "minutes": 90.0, "finished": "2026-11-29"}}}}'
+    made = '{{"one": {{"hash": "{}", "minutes": 90.0, "finished": "2026-11-29", "parameters": {{"rank": 5}}}}}}'
     (kept / "run.json").write_text(made.format(reference.code_hash(source)))
     shown = beside.page(tmp_path, source, executed)
     assert shown.cells[0].source == "# Prose of now."
-    assert "**Reference run**, preset `reference`, made on 2026-11-29 in 90 minutes" in shown.cells[1].source
+    assert (
+        "**Reference run**, preset `reference` with `rank: 5`, made on 2026-11-29 in 90 minutes"
+        in shown.cells[1].source
+    )
     assert "changed" not in shown.cells[1].source
     first, second = [cell for cell in shown.cells if cell.get("outputs")]
     names = [cell.metadata.mystnb.figure.name for cell in (first, second)]
