@@ -49,12 +49,12 @@ from lib.training.trainer import build_member_model  # noqa: E402
 #: Its preset, what it leaves for the book, and where pages are executed.
 PRESET, KEPT, BUILD = "reference", Path("book/reference"), Path("_build/reference-run")
 
-#: Parameters of pages beside the preset. Every test image stands under one of the 19 corruptions; where there are
-#: thousands of samples, fewer images keep hours few.
+#: Parameters of pages beside the preset: where there are hundreds of networks, fewer images keep hours few.
 PARAMETERS: dict[str, dict[str, Any]] = {
+    "03_subspaces": {"num_images": 2000},
     "04_diversity": {"num_images": 2000},
     "05_radial": {"exaggeration": 100.0},
-    "08_shift": {"num_corrupted": 526},
+    "08_shift": {"num_corrupted": 100},
     "09_harder": {"dataset": "data/tiny_imagenet_32.npz", "num_images": 2000},
     "12_scoreboard": {"records_dir": str(KEPT / "claims")},
 }
