@@ -1,26 +1,28 @@
 """The benchmarks: their arithmetic, and every script at a tiny size. No time is asserted."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import typer
 from helpers import member, subset
+from typer.testing import CliRunner
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import growth, plain, report, training  # noqa: E402
+from benchmarks import evaluation, growth, plain, report, training  # noqa: E402
 from lib.models.networks import build_model  # noqa: E402
+from lib.run.engines import open_engine  # noqa: E402
 from lib.training.trainer import build_member_model  # noqa: E402
 
 SCRIPTS = {
-    "training": "--dataset digits --epochs 1 --rounds 1 --steps 1 --precision float32",
-    "evaluation": "--dataset digits --vectors 4 --images 20 --rounds 1",
-    "growth": "--dataset digits --members 2 --epochs 2 --vectors 2 --checkpoints 8 --points 8 --images 20 --rounds 1",
+    training: "--dataset digits --epochs 1 --rounds 1 --steps 1 --precision float32",
+    evaluation: "--dataset digits --vectors 4 --images 20 --rounds 1",
+    growth: "--dataset digits --members 2 --epochs 2 --vectors 2 --checkpoints 8 --points 8 --images 20 --rounds 1",
 }
 
 
@@ -94,27 +96,22 @@ def test_floor_has_every_convolution_and_dense_layer():
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory, compiled):
-    """What each script wrote and printed, at a tiny size; all run at once."""
-    folder = tmp_path_factory.mktemp("results")
-    running = {
-        name: subprocess.Popen(
-            [sys.executable, f"benchmarks/{name}.py", *options.split(), "--output", str(folder / f"{name}.json")],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for name, options in SCRIPTS.items()
-    }
-    printed = {}
-    for name, process in running.items():
-        printed[name], errors = process.communicate(timeout=300)
-        assert process.returncode == 0, errors
-    return {name: (json.loads((folder / f"{name}.json").read_text()), printed[name]) for name in SCRIPTS}
+def results(tmp_path_factory):
+    """What each script wrote and printed, at a tiny size, by name; all of it is computed in this process."""
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOKY_MAX_CPU_COUNT", "1")
+        patch.setattr(training, "open_engine", lambda *_: open_engine("sequential", None, 1))
+        for script, options in SCRIPTS.items():
+            app = typer.Typer()
+            app.command()(script.main)
+            path = tmp_path_factory.mktemp("results") / "results.json"
+            done = CliRunner().invoke(app, [*options.split(), "--output", str(path)], catch_exceptions=False)
+            found[script.__name__.rpartition(".")[2]] = json.loads(path.read_text()), done.stdout
+    return found
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("name", ["training", "evaluation", "growth"])
 def test_script_writes_its_results_and_prints_them(name, results):
     content, printed = results[name]
     assert content["command"] in printed

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import pytest
 import torch
-from helpers import assert_same, member, run_python, train
+from helpers import assert_same, member, train
 
 from lib.errors import ConfigError
 from lib.run import engines
@@ -66,13 +66,6 @@ def test_cores_are_no_more_than_the_environment_allows(monkeypatch):
 def test_bfloat16_is_that_of_the_processor(monkeypatch, known, has):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
     assert has_bfloat16(torch.device("cpu")) == has
-
-
-def test_package_is_imported_without_dask():
-    code, _, err = run_python(
-        "import sys, lib.run.engines; assert not {'distributed', 'dask', 'IPython', 'matplotlib'} & set(sys.modules)"
-    )
-    assert code == 0, err
 
 
 def test_two_members_at_once_in_threads_are_the_same_to_the_bit(tmp_path):
