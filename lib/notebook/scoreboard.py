@@ -25,9 +25,9 @@ def counts(results: Iterable[Result]) -> pd.DataFrame:
     found = Counter((*(context[kind] for kind in kinds), verdict) for context, verdict in judged)
     rows = []
     for place in dict.fromkeys(key[:3] for key in found):
-        numbers = {verdict: found[*place, verdict] for verdict in VERDICTS}
-        rows.append(dict(zip(kinds, place, strict=True)) | {name: one for name, one in numbers.items() if one})
-    return pd.DataFrame(rows).fillna(0).rename(columns={"architecture": "network"})
+        rows.append(dict(zip(kinds, place, strict=True)) | {verdict: found[*place, verdict] for verdict in VERDICTS})
+    table = pd.DataFrame(rows)
+    return table.loc[:, (table != 0).any()].rename(columns={"architecture": "network"})
 
 
 def false_verdicts(results: Iterable[Result]) -> str:

@@ -27,6 +27,7 @@ def test_counts_are_of_sentences_by_dataset_network_and_preset():
     table = scoreboard.counts([*results, record("independent/orthogonal")])
     assert table["network"].tolist() == ["small_cnn", "resnet8_v1"]
     assert table[["holds here", "does not hold here"]].to_numpy().tolist() == [[2, 1], [1, 0]]
+    assert str(table["does not hold here"][1]) == "0"  # a count, not 0.000000
 
 
 def test_false_verdicts_are_one_in_forty_of_those_that_an_interval_decided():
