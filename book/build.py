@@ -27,6 +27,9 @@ from lib.errors import OneLineError  # noqa: E402
 #: Cells that papermill adds to its copy: the given parameters, and banners above a cell that failed.
 PAPERMILL_TAGS = {"injected-parameters", "papermill-error-cell-tag"}
 
+#: A longer list of parameters is folded.
+SHOWN_PARAMETERS = 10
+
 
 class BookError(Exception):
     """The book cannot be built; the message has one line a problem."""
@@ -124,6 +127,7 @@ def stage(root: Path, build_dir: Path, judged: dict[Path, list[verdicts.Result]]
         executed = nbformat.read(build_dir / "notebooks" / source.name, as_version=4)
         seconds[source.stem] = executed.metadata.get("papermill", {}).get("duration", 0.0)
         page = beside.page(root, source, executed)
+        fold_parameters(page)
         figures.save(page, site / "figures")
         linked = figures.with_links(page, "../figures")
         nbformat.write(linked, site / "notebooks" / source.name)
@@ -134,6 +138,14 @@ def stage(root: Path, build_dir: Path, judged: dict[Path, list[verdicts.Result]]
     landing.write(site, judged)
     explore.write(root, build_dir, site)
     return site
+
+
+def fold_parameters(page: nbformat.NotebookNode) -> None:
+    """Have the page fold the cell of its parameters where they are more than `SHOWN_PARAMETERS`."""
+    for cell in page.cells:
+        tags = cell.metadata.get("tags", [])
+        if "parameters" in tags and len(cell.source.splitlines()) > SHOWN_PARAMETERS:
+            cell.metadata |= {"tags": [*tags, "hide-input"], "mystnb": {"code_prompt_show": "Show the parameters"}}
 
 
 # Build

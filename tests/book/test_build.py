@@ -127,3 +127,11 @@ def test_warnings_of_jupyter_book_are_errors_and_its_words_are_told(monkeypatch,
     with pytest.raises(build.BookError, match=r"^to nowhere\njupyter-book failed; its log is "):
         build.run_jupyter_book(ROOT, tmp_path, tmp_path)
     assert {"-W", "-n", "--keep-going"} <= set(said)
+
+
+def test_a_long_list_of_parameters_is_folded():
+    few, many = ("\n".join(f"p{number}: int = None" for number in range(count)) for count in (10, 11))
+    page = new_notebook(cells=[new_code_cell(one, metadata={"tags": ["parameters"]}) for one in (few, many)])
+    build.fold_parameters(page)
+    assert [cell.metadata.tags for cell in page.cells] == [["parameters"], ["parameters", "hide-input"]]
+    assert page.cells[1].metadata.mystnb.code_prompt_show == "Show the parameters"
