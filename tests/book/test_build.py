@@ -134,4 +134,4 @@ def test_a_long_list_of_parameters_is_folded():
     page = new_notebook(cells=[new_code_cell(one, metadata={"tags": ["parameters"]}) for one in (few, many)])
     build.fold_parameters(page)
     assert [cell.metadata.tags for cell in page.cells] == [["parameters"], ["parameters", "hide-input"]]
-    assert page.cells[1].metadata.mystnb.code_prompt_show == "Show the parameters"
+    assert page.cells[1].metadata["mystnb"]["code_prompt_show"] == "Show the parameters"
