@@ -124,7 +124,6 @@ def open_engine(
         executor.shutdown(wait=True, kill_workers=True)
         if isinstance(error, BrokenExecutor):
             raise TrainingError(
-                "a training process died, of too little memory perhaps: call again with fewer jobs "
-                "(finished epochs are kept)"
+                "a worker died, for want of memory perhaps: call again with fewer jobs (what was finished is kept)"
             ) from None
         raise

@@ -1,4 +1,4 @@
-"""The cells of a sweep executed: papermill in the workers of an engine, past those that fail or die.
+"""The cells of a sweep executed: papermill in the workers of an engine, past those that fail.
 
 Sweep → run → executed notebooks, verdicts, results.csv and scoreboard in the sweep's folder
 """
@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Future, as_completed
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +25,9 @@ if TYPE_CHECKING:  # workers import this module, and have no need of what a plan
 #: Options of papermill: without its bar, and with kernels that say nothing of how they talk to it, or are stopped.
 QUIET = {"progress_bar": False, "extra_arguments": ["--log-level=CRITICAL"]}
 
+#: Why a cell failed whose kernel was killed, which may be chance.
+KILLED = "its kernel was killed, for want of memory perhaps"
+
 #: Of one sweep at a time, and the sign that a folder is one of a sweep.
 LOCK = ".sweep.lock"
 
@@ -36,7 +39,7 @@ class SweepError(OneLineError):
     """A sweep cannot begin or go on; the message is one line."""
 
 
-def execute_cell(text: str, parameters: dict[str, Any], output: str, records: str, working: str) -> str | None:
+def execute_cell(text: str, parameters: dict[str, Any], output: str, records: str, working: str) -> str:
     """Execute a notebook with papermill; runs in a worker.
 
     Args:
@@ -47,7 +50,7 @@ def execute_cell(text: str, parameters: dict[str, Any], output: str, records: st
         working: the working directory of its kernel.
 
     Returns:
-        The one line why it failed, empty where it did not; `None` where its kernel was killed, which may be chance.
+        The one line why it failed, empty where it did not.
     """
     import nbformat
     import papermill
@@ -66,7 +69,7 @@ def execute_cell(text: str, parameters: dict[str, Any], output: str, records: st
     except PapermillExecutionError as error:
         return _one_line(f"{error.ename}: {error.evalue}")
     except DeadKernelError:
-        return None
+        return KILLED
     except Exception as error:  # whatever papermill, the kernel or the disk say: the other cells go on
         return _one_line(f"{type(error).__name__}: {error}")
     return ""
@@ -103,52 +106,27 @@ def open_folder(folder: Path) -> Iterator[None]:
 def run(sweep: "Sweep") -> dict[str, str]:
     """Execute the cells that are not complete, each in a worker, and gather the results of all.
 
-    A worker that dies takes others with it on some engines: cells that were running then are executed again, one at a
-    time, and one that loses its process a second time fails. Being stopped (Ctrl-C, SIGTERM) stops the workers too.
+    A cell whose kernel was killed is executed once more, by itself. Being stopped (Ctrl-C, SIGTERM) stops the workers
+    too.
 
     Returns:
         By the names of cells that failed, why.
 
     Raises:
-        SweepError: the folder cannot be used, or workers die before they begin.
+        SweepError, TrainingError: the folder cannot be used, or a worker died; what is complete is kept.
     """
     with open_folder(sweep.folder), _sigterm_stops():
         _remove_unfinished(sweep)
         todo = [cell for cell in sweep.cells if sweep.results(cell) is None]
         try:
-            failures = _execute_all(sweep, todo)
+            outcomes = _execute(sweep, todo, sweep.jobs)
+            outcomes |= _execute(sweep, [cell for cell, why in outcomes.items() if why == KILLED], 1)
         finally:
             _remove_unfinished(sweep)
             write_atomically(sweep.folder / "results.csv", sweep.table().to_csv(index=False).encode())
         if todo or not (sweep.folder / SCOREBOARD).exists():
             scoreboard(sweep)
-    return failures
-
-
-def _execute_all(sweep: "Sweep", todo: list["Cell"]) -> dict[str, str]:
-    finished, failures = len(sweep.cells) - len(todo), {}
-
-    def done(cell: "Cell", why: str) -> None:
-        nonlocal finished
-        finished += 1
-        if why:
-            failures[cell.name] = why
-            with suppress(OSError):
-                sweep.unfinished(cell).replace(sweep.failed(cell))
-        tell(finished)
-
-    with progress("sweep", len(sweep.cells), "cell", finished) as tell:
-        while todo:
-            lost = _execute(sweep, todo, sweep.jobs, done)
-            begun = [cell for cell in lost if sweep.unfinished(cell).exists()]
-            for cell in begun:
-                sweep.unfinished(cell).unlink()
-                if _execute(sweep, [cell], 1, done):
-                    done(cell, "its process died twice, of too little memory perhaps")
-            todo = [cell for cell in lost if cell not in begun]
-            if todo and not begun:
-                raise SweepError("workers die before they begin to execute a cell; call again with fewer jobs")
-    return failures
+    return {cell.name: why for cell, why in outcomes.items() if why}
 
 
 @contextmanager
@@ -167,41 +145,43 @@ def _remove_unfinished(sweep: "Sweep") -> None:
         path.unlink(missing_ok=True)
 
 
-def _execute(
-    sweep: "Sweep", cells: list["Cell"], jobs: int | None, done: Callable[["Cell", str], None]
-) -> list["Cell"]:
-    """Execute cells, call `done` for each that is complete or failed, and return the others: their worker died."""
+def _execute(sweep: "Sweep", cells: list["Cell"], jobs: int | None) -> dict["Cell", str]:
+    """Execute cells; returns why each failed, empty where it did not."""
     from lib.run.engines import open_engine
 
+    outcomes: dict[Cell, str] = {}
     futures: dict[Future, Cell] = {}
-    lost = list(cells)
+    before = len(sweep.cells) - len(cells)
 
     def finish(future: Future) -> None:
-        cell = futures[future]
+        cell = futures.pop(future)
         try:
             why = future.result()
-        except BrokenExecutor:
-            why = None
-        except Exception as error:  # of the engine, such as a result that was lost
-            why = _one_line(f"{type(error).__name__}: {error}")
-        if why == "":
-            try:
+            if not why:
                 sweep.complete(cell)
-            except (OSError, ValueError, OneLineError) as error:
-                why = _one_line(f"its executed notebook cannot be kept in {sweep.folder}: {error}")
-        if why is not None:
-            lost.remove(cell)
-            done(cell, why)
+        except BrokenExecutor:
+            raise
+        except Exception as error:  # of the engine or the disk: the other cells go on
+            why = _one_line(f"{type(error).__name__}: {error}")
+        if why:
+            with suppress(OSError):
+                sweep.unfinished(cell).replace(sweep.failed(cell))
+        outcomes[cell] = why
+        tell(before + len(outcomes))
 
-    with open_engine(sweep.engine, jobs, len(cells), sweep.scheduler, sweep.folder) as executor:
-        with suppress(BrokenExecutor):  # which takes no more
-            for cell in cells:
-                futures[future := executor.submit(execute_cell, *_task(sweep, cell))] = cell
-                if future.done():  # at once where the engine is this process
-                    finish(future)
-        for future in as_completed([future for future, cell in futures.items() if cell in lost]):
+    if not cells:
+        return {}
+    with (
+        progress("sweep", len(sweep.cells), "cell", before) as tell,
+        open_engine(sweep.engine, jobs, len(cells), sweep.scheduler, sweep.folder) as executor,
+    ):
+        for cell in cells:
+            futures[future := executor.submit(execute_cell, *_task(sweep, cell))] = cell
+            if future.done():  # at once where the engine is this process
+                finish(future)
+        for future in as_completed(list(futures)):
             finish(future)
-    return lost
+    return outcomes
 
 
 def _task(sweep: "Sweep", cell: "Cell") -> tuple[str, dict[str, Any], str, str, str]:
