@@ -17,11 +17,15 @@ TAG = "thumbnail"
 
 #: What the first paragraph tells of claims, with their values.
 HEADLINES = {
-    "independent/orthogonal-mean": "Mean absolute cosine of two solutions' weights: {}",
-    "independent/disagree": "How often two solutions differ, for each error of one: {}",
-    "diversity/random": "How much more diverse they are than equally accurate samples in random directions: {}",
-    "ensemble/brier-gain": "What averaging them takes off the Brier score, as a share of it: {}",
-    "shift/ensemble": "What an ensemble is ahead of one network in accuracy under corruptions, at least: {}",
+    "trajectories/functions-stay": "Late checkpoints of one run differ {} times as much as two runs do",
+    "independent/orthogonal-mean": "The weights of two runs have a cosine of {} on average, without its sign",
+    "independent/disagree": "Two runs give different labels to {} times as many images as one of them gets wrong",
+    "subspaces/random/closer": "Steps from a solution in random directions that lose at most two points of accuracy "
+    "change {} times as many labels as another run does",
+    "diversity/random": "At equal accuracy, the normalised diversity of independent runs is higher than that of such "
+    "steps by {}",
+    "ensemble/brier-gain": "Averaging runs lowers the Brier score of one by a share of {}",
+    "shift/ensemble": "Under corruptions the average is ahead of one run by at least {} in accuracy",
 }
 
 #: Pixels of a thumbnail: about twice what a card has on most screens.
@@ -64,9 +68,10 @@ def conclusion(verdicts: dict[Path, list[Result]]) -> str:
 
 
 def _numbers(results: Sequence[Result], claim: str) -> str:
-    """The values of a claim, network by network."""
+    """The values of a claim, network by network where there are several."""
     own = [result for result in results if result.claim.id == claim]
-    return ", ".join(f"{found(one)} for {code(one.context['architecture'])}" for one in own)
+    several = len({result.context["architecture"] for result in results}) > 1
+    return ", ".join(found(one) + f" for {code(one.context['architecture'])}" * several for one in own)
 
 
 def thumbnail(notebook: Path) -> tuple[Image.Image, str]:

@@ -207,7 +207,7 @@ def test_the_first_page_begins_with_what_the_reference_run_found():
     }
     text = landing.conclusion(pages)
     assert "`small_cnn` on `cifar10_holdout`: 1 [✓ reproduced]" in text
-    assert "for each error of one: 0.990 (0.970 to 1.010) for `small_cnn`." in text
+    assert "different labels to 0.990 (0.970 to 1.010) times as many images as one of them gets wrong." in text
     assert "digits" not in text
     assert "What does not hold, and why, is said here: [" in landing.conclusion({page: [ours] for page in pages})
     told = verdicts.counts([kept, ours])
