@@ -147,7 +147,6 @@ def test_cifar10_holdout_tests_on_the_fifth_batch(tmp_path: Path, monkeypatch) -
     ("change", "message"),
     [
         (lambda whole: whole[:-1], "cannot be read"),
-        (lambda whole: whole[:9], "cannot be read"),
         (lambda whole: b"", "expected the magic number 000008, got nothing"),
         (lambda whole: b"<html>", "expected the magic number 000008, got 3c6874"),
         (lambda whole: gzip.compress(whole)[:-20], "cannot be read"),
@@ -161,19 +160,6 @@ def test_idx_damage(tmp_path: Path, change, message: str) -> None:
     line = fails("fashion_mnist", tmp_path)
     assert message in line
     assert line.startswith(f"{file}: ")
-
-
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [
-        (np.arange(19, dtype=np.uint8) % 10, "expected integer labels of shape (20,)"),
-        (np.full(20, 10, np.uint8), "expected labels 0 to 9, got 1 different ones from 10 to 10"),
-    ],
-)
-def test_idx_labels_do_not_fit(tmp_path: Path, labels: np.ndarray, message: str) -> None:
-    write_fashion_mnist(tmp_path / "fashion_mnist")
-    write_idx(tmp_path / "fashion_mnist" / formats.IDX_FILES[1], labels)
-    assert message in fails("fashion_mnist", tmp_path)
 
 
 def test_cifar_damage(tmp_path: Path) -> None:
@@ -200,8 +186,6 @@ def test_svhn_damage(tmp_path: Path) -> None:
     images, labels = random_images(32, 32, 3, 5), np.ones((5, 1), np.uint8)
     for variables, message in (
         ({"X": images}, "KeyError: 'y'"),
-        ({"X": images.transpose(3, 0, 1, 2), "y": labels}, "expected uint8 images"),
-        ({"X": images, "y": labels[:4]}, "expected integer labels of shape (5,)"),
         ({"X": images, "y": 11 * labels}, "expected labels 0 to 9"),
     ):
         savemat(file, variables)
@@ -290,15 +274,13 @@ def test_npz(tmp_path: Path, names: tuple[str, str], splits: tuple[str, ...]) ->
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"x_train": random_images(12, 20)}, "(train): expected uint8 images of shape (n, H, W) or (n, H, W, C)"),
-        ({"x_train": random_images(12, 3, 8, 8)}, "got uint8 (12, 3, 8, 8)"),
+        ({"x_train": random_images(12, 3, 8, 8)}, "(train): expected uint8 images of shape (n, H, W) or (n, H, W, C)"),
         ({"x_train": random_images(0, 5, 4), "y_train": np.zeros(0, int)}, "got uint8 (0, 5, 4)"),
         ({"x_test": random_images(12, 5, 5)}, "all images must have one shape (H, W, C)"),
         ({"y_train": np.zeros(11, int)}, "(train): expected integer labels of shape (12,) or (12, 1), got int64 (11,)"),
         ({"y_train": np.arange(12) % 3 + 1}, "expected labels 0 to 2, got 3 different ones from 1 to 3"),
         ({"y_train": np.zeros(12, int)}, "expected labels 0 to 1, got 1 different ones from 0 to 0"),
         ({"y_test": np.full(12, 3)}, "(test): expected labels 0 to 2, got 1 different ones from 3 to 3"),
-        ({"y_test": np.full(12, -1)}, "(test): expected labels 0 to 2"),
         ({"y_test": None}, "'y_test is not a file in the archive'"),
         ({"x_val": random_images(3, 5, 4)}, "'y_val is not a file in the archive'"),
         ({"x_val": 0, "x_valid": 0}, "expected one set of validation images, got val and valid"),
