@@ -197,7 +197,7 @@ class Soak:
     def _ended(self, name: str, sweep: Sweeping, alone: bool) -> None:
         """Give a sweep something to do again that has none left."""
         code = sweep.process.returncode
-        self.ended["killed" if code < 0 else "complete" if code == 0 else "with failed cells"] += 1
+        self.ended["killed" if code < 0 else "complete" if code == 0 else "failed"] += 1
         # Kernels of a sweep that was killed live on for a moment, and may meet those of the next one.
         if code >= 0 or self.numbers.random() < 0.5:
             sweep.end()

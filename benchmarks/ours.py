@@ -12,15 +12,14 @@ from lib.training.ensemble import train_ensemble
 from lib.training.trainer import Trajectory
 
 
-def train(experiment: Experiment, data_root: str | None = None) -> tuple[float, list[Trajectory]]:
+def train(experiment: Experiment) -> tuple[float, list[Trajectory]]:
     """Seconds from the call to the last trajectory in hand, and the trajectories."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as store, contextlib.redirect_stderr(io.StringIO()):
         start = time.perf_counter()
-        trajectories = train_ensemble(experiment, store=store, data_root=data_root)
+        trajectories = train_ensemble(experiment, store=store)
         return time.perf_counter() - start, trajectories
 
 
-def warm_up(experiment: Experiment, data_root: str | None = None) -> None:
+def warm_up(experiment: Experiment) -> None:
     """Start the workers, which end after a minute without work, and let them read the data: one epoch of SmallCNN."""
-    small = replace(experiment, architecture="small_cnn", num_members=usable_cores(), epochs=1)
-    train(small, data_root)
+    train(replace(experiment, architecture="small_cnn", num_members=usable_cores(), epochs=1))

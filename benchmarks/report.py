@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -22,8 +21,8 @@ from typing import Any
 from scipy.stats import t as student
 
 from lib.run.engines import usable_cores
+from lib.run.provenance import commit
 
-ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "loky", "torch-uncertainty", "lightning")
 
@@ -56,19 +55,6 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def commit() -> str:
-    """The commit of the checkout, marked where the package or the benchmarks were changed since; or `unknown`."""
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        changed = git("status", "--porcelain", "--", "lib", "benchmarks/*.py")
-        return git("rev-parse", "HEAD")[:12] + (" with changes" if changed else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def say(line: str) -> None:
@@ -113,7 +99,7 @@ class Report:
             "benchmark": name,
             "command": " ".join([f"python benchmarks/{script}.py", *given]),
             "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            "commit": commit(),
+            "commit": commit() or "unknown",
             "machine": machine(),
             "versions": versions(),
             "rounds": rounds,

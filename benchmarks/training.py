@@ -16,7 +16,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -44,7 +44,7 @@ TARGETS = {("small_cnn", "float32"): 6, ("medium_cnn", "float32"): 2, ("medium_c
 #: A step in floors, at most.
 STEP_TARGET = 1.5
 
-PRECISIONS = ["float32", "bf16"] if "precision" in {field.name for field in fields(Experiment)} else ["float32"]
+PRECISIONS = ["float32", "bf16"]
 
 
 # The contenders: each returns seconds a member and epoch, and predicted probabilities (members, n, K) on test images
@@ -160,7 +160,7 @@ def measure_steps(member: MemberConfig, data: Dataset, rounds: int, steps: int) 
         count = min(steps, len(data.train.labels) // size) * size
         pixels = as_pixels(data.train.images[:count])
         labels = torch.tensor(data.train.labels[:count])
-        dtype = torch.bfloat16 if getattr(member, "precision", "float32") == "bf16" else torch.float32
+        dtype = torch.bfloat16 if member.precision == "bf16" else torch.float32
         floor = floor_step(layer_shapes(model.eval().layers, model.normalize(pixels[:size])), dtype)
         whole_seconds, floor_seconds = [], []
         for turn in range(rounds + 1):
@@ -180,14 +180,10 @@ def measure_steps(member: MemberConfig, data: Dataset, rounds: int, steps: int) 
 
 def chosen_contenders(precisions: list[str], workers: int) -> dict[str, Callable]:
     """Name to `(experiment in float32, data) -> (seconds, probs)`, in the order of a round."""
-
-    def with_precision(experiment: Experiment, precision: str) -> Experiment:
-        return experiment if precision == "float32" else replace(experiment, precision=precision)
-
     chosen: dict[str, Callable] = {}
     for precision in precisions:
         chosen[f"{OURS}, {precision}"] = lambda experiment, data, precision=precision: run_ours(
-            with_precision(experiment, precision), data
+            replace(experiment, precision=precision), data
         )
     for precision in dict.fromkeys(["float32", *precisions]):
         chosen[f"{PLAIN}, {precision}"] = lambda experiment, data, precision=precision: run_plain(
@@ -229,9 +225,7 @@ def add_rounds(report: Report, architecture: str, rounds: dict[str, list[tuple[f
 
 def add_steps(report: Report, experiment: Experiment, data: Dataset, precision: str, rounds: int, steps: int) -> None:
     """Rows and target of a step and its floor."""
-    if precision != "float32":
-        experiment = replace(experiment, precision=precision)
-    (member, *_) = experiment.members(data.name, data.content_hash)
+    (member, *_) = replace(experiment, precision=precision).members(data.name, data.content_hash)
     with open_engine("loky", 1, 1) as executor:
         whole, floor = executor.submit(measure_steps, member, data, rounds, steps).result()
     case = f"step of batch {experiment.batch_size}, one thread, {precision}"
