@@ -149,7 +149,7 @@ def foreign_images(
     root = data_root(data_dir)
     if dataset.name in ("digits", "svhn"):
         name, source = "clothes (Fashion-MNIST)", load_dataset("fashion_mnist_mini").test.images
-    elif dataset.name in ("cifar10", "cifar100") and locate("svhn", root):
+    elif dataset.name in ("cifar10", "cifar10_holdout", "cifar100") and locate("svhn", root):
         name, source = "house numbers (SVHN)", load_dataset("svhn", root).test.images
     else:
         digits = load_dataset("digits")

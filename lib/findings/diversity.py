@@ -91,7 +91,7 @@ def gaps(independent: Points, samples: Points, within: bool = False) -> np.ndarr
 def matched(samples: Points, accuracies: np.ndarray, within: bool = True) -> np.ndarray:
     """Normalised diversity of samples at some `accuracies (N,)`, by an isotonic fit; the ends as in `gaps`.
 
-    Where the base is more accurate than all samples, it is their end: a sample that goes no way at all.
+    Where the base is more accurate than all samples, it is their end itself: a sample at distance 0.
     """
     found, diversities = samples.accuracies, samples.diversities
     if samples.reference_accuracy > found.max():

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from lib.findings.claim import Criterion, Finding, PaperValue, claim
+from lib.findings.claim import Criterion, Finding, claim
 from lib.metrics import area_under_roc, jensen_shannon_by_example, predictive_entropy
 from lib.metrics.ensembles import scores_by_example
 from lib.metrics.intervals import Estimate, equal_sizes, extreme, interval, mean_over
@@ -85,7 +85,6 @@ def diversity_grows(probs: np.ndarray, size: int, pictures: np.ndarray) -> Estim
     "independent members disagree more out of distribution than within-run samples",
     figure="Sec. 5",
     criterion=Criterion(">", 0),
-    paper_values=[PaperValue(0.229, 0.229, "text: 0.384 against at most 0.155, SVHN", "medium_cnn")],
 )
 def out_of_distribution(probs: np.ndarray, within: Mapping[str, np.ndarray], size: int) -> Estimate:
     """Margin of their Jensen-Shannon divergence on out-of-distribution images over the best within-run method.

@@ -31,11 +31,11 @@ def counts(results: Iterable[Result]) -> pd.DataFrame:
 
 
 def false_verdicts(results: Iterable[Result]) -> str:
-    """How many verdicts among those that an interval decides are false to expect at most."""
+    """How many of the verdicts that an interval decides are expected to be false, at most."""
     decided = sum(one.claim.kind == INFERENCE and one.verdict != INCONCLUSIVE for one in results)
     return (
-        f"Of the {decided} verdicts that an interval decided, at most {expected_false(decided):.1f} are false to "
-        "expect: each errs with a chance of at most one in forty."
+        f"Of the {decided} verdicts that an interval decided, at most {expected_false(decided):.1f} are expected "
+        "to be false: each errs with a chance of at most one in forty."
     )
 
 

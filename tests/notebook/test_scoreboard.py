@@ -33,7 +33,7 @@ def test_counts_are_of_sentences_by_dataset_network_and_preset():
 def test_false_verdicts_are_one_in_forty_of_those_that_an_interval_decided():
     undecided = replace(record(), estimate=Estimate(0.5, math.nan, math.nan))
     text = scoreboard.false_verdicts([record()] * 40 + [undecided, record("independent/orthogonal")])
-    assert text.startswith("Of the 40 verdicts that an interval decided, at most 1.0 are false")
+    assert text.startswith("Of the 40 verdicts that an interval decided, at most 1.0 are expected to be false")
 
 
 def test_verdicts_say_what_tells_runs_apart():
