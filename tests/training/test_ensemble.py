@@ -132,16 +132,15 @@ def test_ensemble_of_more_members_trains_only_the_new(tmp_path, trained):
 
 
 @pytest.mark.slow
-def test_ensemble_is_the_same_on_every_engine_and_number_of_jobs(tmp_path):
+def test_ensemble_is_the_same_in_workers(tmp_path):
     chosen = experiment(num_members=3, epochs=1, architecture="resnet8_v1")
     one = train_ensemble(chosen, engine="sequential", store=tmp_path / "one")
-    for jobs in (2, 1):
-        assert_same(train_ensemble(chosen, engine="loky", jobs=jobs, store=RunStore(tmp_path / f"{jobs}")), one)
+    assert_same(train_ensemble(chosen, engine="loky", jobs=2, store=RunStore(tmp_path / "two")), one)
 
 
 def test_error_in_a_worker_is_the_callers(tmp_path):
     with pytest.raises(ConfigError, match=r"^training diverged in epoch 1"):
-        train_ensemble(experiment(learning_rate=1e30), engine="loky", jobs=1, store=tmp_path)
+        train_ensemble(experiment(learning_rate=1e30), engine="loky", jobs=2, store=tmp_path)  # the workers from before
     assert all(not run.is_complete() for run in RunStore(tmp_path).runs())
 
 
