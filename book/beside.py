@@ -6,12 +6,14 @@ from copy import deepcopy
 from pathlib import Path
 
 import nbformat
+import yaml
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
 from book.figures import PNG
 from book.reference import KEPT, code_hash, read_run
-from book.verdicts import markdown_table, page_link
+from book.verdicts import badge, found, markdown_table, page_link
+from lib.findings.records import read_results
 
 #: Tag of the cells beneath.
 TAG = "this-build"
@@ -45,9 +47,24 @@ def page(root: Path, source: Path, executed: NotebookNode) -> NotebookNode:
     top = f"{made}; [what this build computed](#{anchor}) stands beneath it.{changed}"
     here = f"**This build**{preset}: the same figures and verdicts, by the notebook as it is now."
     shown.cells[1:1] = [new_markdown_cell(top, id=f"{TAG}-top")]
+    shown.cells += what_differs(root, source.stem)
     title = new_markdown_cell(f"({anchor})=\n## Computed by this build\n\n{here}", id=TAG)
     shown.cells += [title, *_results(executed)]
     return shown
+
+
+def what_differs(root: Path, page: str) -> list[NotebookNode]:
+    """Why the reference run does not reproduce some claims of a page, and the experiment that shows it."""
+    told = yaml.safe_load((root / "book" / "what_differs.yaml").read_text(encoding="utf-8")).get(page)
+    if told is None:
+        return []
+    folders = [root / KEPT / kind / page for kind in ("claims", "differs")]
+    values = [
+        {result.claim.id: f"{badge(result.verdict)} {found(result)}" for result in read_results(one)} for one in folders
+    ]
+    rows = [[f"`{claim}`", *(own[claim] for own in values)] for claim in told["claims"]]
+    content = markdown_table(["claim", "reference run", told["experiment"]], rows)
+    return [new_markdown_cell(f"## What differs, and why\n\n{told['why']}\n\n{content}", id=f"{TAG}-why")]
 
 
 def table(root: Path, sources: Iterable[Path]) -> str:

@@ -2,11 +2,13 @@
 
 import base64
 import io
+import re
 import sys
 
 import nbformat
 import numpy as np
 import pytest
+import yaml
 from conftest import ROOT
 from helpers import write_run
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -18,10 +20,12 @@ from book import beside, landing, reference, verdicts
 from lib.data.datasets import load_dataset
 from lib.findings import CLAIMS, FINDINGS
 from lib.findings.judging import Result
-from lib.findings.records import read_results
+from lib.findings.records import read_results, write_result
 from lib.metrics.intervals import Estimate
 from lib.plots.downloads import CSV, SVG
 from lib.run.store import RunStore
+
+CONTEXT = {"dataset": "cifar10_holdout", "architecture": "small_cnn", "preset": "reference"}
 
 SHAPES = {
     ("trajectories", None): ("small_cnn", 10, 40),
@@ -169,6 +173,7 @@ def test_a_page_shows_the_reference_run_and_beneath_it_this_build(tmp_path):
 
     kept = tmp_path / reference.KEPT
     (kept / "notebooks").mkdir(parents=True)
+    (tmp_path / "book" / "what_differs.yaml").write_text("{}")
     nbformat.write(notebook(prose="Prose of then.", outputs=[figure("red")]), kept / "notebooks" / "one.ipynb")
     made = '{{"one": {{"hash": "{}", "minutes": 90.0, "finished": "2026-11-29", "parameters": {{"rank": 5}}}}}}'
     (kept / "run.json").write_text(made.format(reference.code_hash(source)))
@@ -195,11 +200,32 @@ def test_a_page_shows_the_reference_run_and_beneath_it_this_build(tmp_path):
     assert "**This notebook has changed since**: its code was 00000000 (SHA-256)" in shown.cells[1].source
 
 
+def test_a_page_says_what_differs_from_the_paper_and_why(tmp_path):
+    for folder, value in (("claims", 0.1), ("differs", 0.9)):
+        judged = Result(CLAIMS["independent/disagree"], Estimate(value, value, value, "jackknife"), CONTEXT)
+        write_result(judged, tmp_path / reference.KEPT / folder / "one")
+    told = {"one": {"why": "Few images.", "experiment": "many images", "claims": ["independent/disagree"]}}
+    (tmp_path / "book" / "what_differs.yaml").write_text(yaml.safe_dump(told))
+    (cell,) = beside.what_differs(tmp_path, "one")
+    assert cell.source.startswith("## What differs, and why\n\nFew images.\n\n|")
+    assert "many images" in cell.source
+    row = r"`independent/disagree` \| \[✗ not reproduced\].* 0\.100.* \| \[✓ reproduced\].* 0\.900"
+    assert re.search(row, cell.source)
+        r"`independent/disagree` \| \[✗ not reproduced\].* 0\.100.* \| \[✓ reproduced\].* 0\.900", cell.source
+    )
+    assert beside.what_differs(tmp_path, "another") == []
+
+
+def test_every_difference_has_its_experiment():
+    told = yaml.safe_load((ROOT / "book" / "what_differs.yaml").read_text(encoding="utf-8"))
+    for page in told:
+        assert beside.what_differs(ROOT, page)
+
+
 def test_the_first_page_begins_with_what_the_reference_run_found():
-    context = {"dataset": "cifar10_holdout", "architecture": "small_cnn", "preset": "reference"}
-    kept = Result(CLAIMS["independent/disagree"], Estimate(0.99, 0.97, 1.01, "jackknife"), context)
+    kept = Result(CLAIMS["independent/disagree"], Estimate(0.99, 0.97, 1.01, "jackknife"), CONTEXT)
     ours = Result(
-        CLAIMS["trajectories/functions-stay"], Estimate(2, 1.5, 2.5), context | {"dataset": "digits", "preset": "quick"}
+        CLAIMS["trajectories/functions-stay"], Estimate(2, 1.5, 2.5), CONTEXT | {"dataset": "digits", "preset": "quick"}
     )
     pages = {
         ROOT / "notebooks" / f"{name}.ipynb": [one]
