@@ -36,8 +36,9 @@ FINDING = Finding(
         "quick": _CHAIN | {"epochs": 9},
         "full": _CHAIN | {"epochs": 120, "noise_epochs": 4},
         "paper": _CHAIN | {"architectures": ["resnet18"], "epochs": 150, "learning_rate": 0.5, "noise_epochs": 5},
-        # SGD needs pixels of unit variance where there is no BatchNorm.
-        "reference": _CHAIN | {"epochs": 30, "pixel_scaling": "standardize", "sampling": "permutation"},
+        # SGD needs pixels of unit variance where there is no BatchNorm; at a rate of 0.1 one chain of four diverged.
+        "reference": _CHAIN
+        | {"epochs": 30, "learning_rate": 0.05, "pixel_scaling": "standardize", "sampling": "permutation"},
     },
 )
 
