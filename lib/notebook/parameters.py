@@ -70,6 +70,8 @@ def _hint(name: str, value: Any, annotation: str) -> str:
         return f"; with papermill: -y '{name}: [first, second]'"
     if annotation == "str" and not isinstance(value, list | dict):
         return f"; with papermill: -r {name} {value}"
+    if annotation == "bool" and str(value).lower() in ("true", "false"):
+        return f"; with papermill: -p {name} {value.title()}"
     if annotation == "float" and re.fullmatch(r"[-+.\d]+e[-+\d]+", str(value), re.IGNORECASE):
         return "; in YAML a number has a point, and its exponent a sign: 1.0e-2"
     return ""

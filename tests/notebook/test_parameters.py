@@ -102,6 +102,7 @@ def test_values_that_yaml_reads_otherwise_are_told_how_to_give_them():
     for name, kind, value, hint in (
         ("rate", "float", "1e-2", "in YAML a number has a point, and its exponent a sign: 1.0e-2"),
         ("dataset", "str", 2024, "with papermill: -r dataset 2024"),
+        ("standardized", "bool", "true", "with papermill: -p standardized True"),
         ("scales", "list", "[1]", "with papermill: -y 'scales: [first, second]'"),
     ):
         with pytest.raises(ConfigError) as caught:
