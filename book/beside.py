@@ -64,7 +64,8 @@ def what_differs(root: Path, page: str) -> list[NotebookNode]:
     ]
     rows = [[f"`{claim}`", *(own[claim] for own in values)] for claim in told["claims"]]
     content = markdown_table(["claim", "reference run", told["experiment"]], rows)
-    return [new_markdown_cell(f"## What differs, and why\n\n{told['why']}\n\n{content}", id=f"{TAG}-why")]
+    text = f"## What differs, and why\n\n{told['why']}\n\n{content}\n\nThe experiment: `{told['command']}`"
+    return [new_markdown_cell(text, id=f"{TAG}-why")]
 
 
 def table(root: Path, sources: Iterable[Path]) -> str:

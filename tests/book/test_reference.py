@@ -204,7 +204,14 @@ def test_a_page_says_what_differs_from_the_paper_and_why(tmp_path):
     for folder, value in (("claims", 0.1), ("differs", 0.9)):
         judged = Result(CLAIMS["independent/disagree"], Estimate(value, value, value, "jackknife"), CONTEXT)
         write_result(judged, tmp_path / reference.KEPT / folder / "one")
-    told = {"one": {"why": "Few images.", "experiment": "many images", "claims": ["independent/disagree"]}}
+    told = {
+        "one": {
+            "why": "Few images.",
+            "experiment": "many images",
+            "command": "papermill",
+            "claims": ["independent/disagree"],
+        }
+    }
     (tmp_path / "book" / "what_differs.yaml").write_text(yaml.safe_dump(told))
     (cell,) = beside.what_differs(tmp_path, "one")
     assert cell.source.startswith("## What differs, and why\n\nFew images.\n\n|")
