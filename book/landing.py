@@ -64,7 +64,7 @@ def conclusion(verdicts: dict[Path, list[Result]]) -> str:
     ]
     failed = {source for source, result in kept if result.verdict in (NOT_REPRODUCED, FAILS)}
     links = "; ".join(page_link(source) for source in verdicts if source in failed)
-    return " ".join(words) + (f" What does not hold, and why, is said here: {links}.\n" if links else "\n")
+    return " ".join(words) + (f" What does not hold is on these pages: {links}.\n" if links else "\n")
 
 
 def _numbers(results: Sequence[Result], claim: str) -> str:

@@ -240,7 +240,7 @@ def test_the_first_page_begins_with_what_the_reference_run_found():
     assert "`small_cnn` on `cifar10_holdout`: 1 [✓ reproduced]" in text
     assert "different labels to 0.990 (0.970 to 1.010) times as many images as one of them gets wrong." in text
     assert "digits" not in text
-    assert "What does not hold, and why, is said here: [" in landing.conclusion({page: [ours] for page in pages})
+    assert "What does not hold is on these pages: [" in landing.conclusion({page: [ours] for page in pages})
     told = verdicts.counts([kept, ours])
     assert "The reference run, by sentence and network: 1 [✓ reproduced]" in told
     assert "Pages that it does not have yet, as this build computed them" in told
