@@ -63,8 +63,8 @@ def what_differs(root: Path, page: str) -> list[NotebookNode]:
         {result.claim.id: f"{badge(result.verdict)} {found(result)}" for result in read_results(one)} for one in folders
     ]
     rows = [[f"`{claim}`", *(own[claim] for own in values)] for claim in told["claims"]]
-    content = markdown_table(["claim", "reference run", told["experiment"]], rows)
-    text = f"## What differs, and why\n\n{told['why']}\n\n{content}\n\nThe experiment: `{told['command']}`"
+    content = markdown_table(["claim", "reference run", "experiment"], rows)
+    text = f"## What differs, and why\n\n{told['why']}\n\n{content}\n\nThe experiment, {told['experiment']}: `{told['command']}`"
     return [new_markdown_cell(text, id=f"{TAG}-why")]
 
 
