@@ -64,7 +64,8 @@ def what_differs(root: Path, page: str) -> list[NotebookNode]:
     ]
     rows = [[f"`{claim}`", *(own[claim] for own in values)] for claim in told["claims"]]
     content = markdown_table(["claim", "reference run", "experiment"], rows)
-    text = f"## What differs, and why\n\n{told['why']}\n\n{content}\n\nThe experiment, {told['experiment']}: `{told['command']}`"
+    made = f"The experiment, {told['experiment']}: `{told['command']}`"
+    text = f"## What differs, and why\n\n{told['why']}\n\n{content}\n\n{made}"
     return [new_markdown_cell(text, id=f"{TAG}-why")]
 
 
