@@ -149,6 +149,8 @@ def _execute(sweep: "Sweep", cells: list["Cell"], jobs: int | None) -> dict["Cel
     """Execute cells; returns why each failed, empty where it did not."""
     from lib.run.engines import open_engine
 
+    if not cells:
+        return {}
     outcomes: dict[Cell, str] = {}
     futures: dict[Future, Cell] = {}
     before = len(sweep.cells) - len(cells)
@@ -169,8 +171,6 @@ def _execute(sweep: "Sweep", cells: list["Cell"], jobs: int | None) -> dict["Cel
         outcomes[cell] = why
         tell(before + len(outcomes))
 
-    if not cells:
-        return {}
     with (
         progress("sweep", len(sweep.cells), "cell", before) as tell,
         open_engine(sweep.engine, jobs, len(cells), sweep.scheduler, sweep.folder) as executor,
