@@ -86,9 +86,10 @@ $(EXECUTED): $(BUILD)/notebooks/%.ipynb: notebooks/%.ipynb $(LIB) book/execute.p
 # This one reads what the others have written.
 $(BUILD)/notebooks/12_scoreboard.ipynb: $(filter-out %/12_scoreboard.ipynb,$(EXECUTED))
 
-# One file changes with what was given, whatever its name and age; one with that address and with the commit, which the
-# book names: as a checksum, as an address may hold a password.
-$(BUILD)/given: SAYS = $(PRESET) $(if $(PARAMS),$(shell cksum < $(PARAMS)))
+# One file changes with what was given, whatever its name and age, and with the files of a dataset that is given by its
+# path; one with that address and with the commit, which the book names: as a checksum, as an address may hold a password.
+DATASET := $(if $(PARAMS),$(shell sed -n 's/^dataset: *\([a-z]*@*[0-9]*:\)\{0,1\}\([^ ]*\).*/\2/p' $(PARAMS)))
+$(BUILD)/given: SAYS = $(PRESET) $(if $(PARAMS),$(shell (cat $(PARAMS) $(if $(DATASET),; ls -lLR $(DATASET) 2>&1)) | cksum))
 $(BUILD)/given: $(PARAMS)
 ORIGIN := $(shell (echo '$(REPOSITORY)'; git remote get-url origin; git describe --always --dirty) 2>/dev/null | cksum)
 $(BUILD)/origin: SAYS = $(ORIGIN)

@@ -67,6 +67,20 @@ def test_what_decides_a_result_decides_whether_it_is_made_again(checkout):
     assert executed(checkout)
 
 
+@pytest.mark.parametrize("dataset", ["images", "imagefolder@32:images  # mine", '"images"'])
+def test_a_dataset_given_by_its_path_is_looked_at(checkout, dataset):
+    (checkout / "images" / "cat").mkdir(parents=True)
+    (checkout / "mine.yaml").write_text(f"preset: smoke\ndataset: {dataset}\n")
+    arguments = ["PARAMS=mine.yaml"]
+    assert executed(checkout, *arguments)
+    assert not executed(checkout, *arguments)
+    (checkout / "images" / "cat" / "1.png").write_bytes(b"1")
+    assert executed(checkout, *arguments)
+    assert not executed(checkout, *arguments)
+    (checkout / "images" / "cat" / "1.png").write_bytes(b"22")
+    assert executed(checkout, *arguments)
+
+
 def test_environment_of_another_folder_is_made_anew(checkout, tmp_path):
     assert "Nothing to be done" in make(checkout, "setup").stdout
     copy = shutil.copytree(checkout, tmp_path / "copy")
