@@ -62,10 +62,10 @@ def side_by_side(table: pd.DataFrame) -> Figure:
     rows = table[of_solutions & ~table["what"].str.contains("samples")].iloc[::-1].reset_index(drop=True)
     figure, axes = plt.subplots(figsize=(6.4, 0.5 * len(rows) + 1.2))
     width = (rows["high"] - rows["low"]).clip(lower=0.015)
-    axes.barh(rows.index, width, left=rows["low"], height=0.4, color=RUN_COLORS[0], alpha=0.5, label="the paper's")
+    axes.barh(rows.index, width, left=rows["low"], height=0.34, color=RUN_COLORS[0], alpha=0.5, label="the paper's")
     axes.errorbar(rows["value"], rows.index, xerr=_bars(rows), fmt="o", color=INK, capsize=3, label="ours")
     for place, what in rows["what"].items():
-        axes.text(0, place + 0.22, what, fontsize=SMALLEST_TYPE)
+        axes.text(0, place + 0.3, what, fontsize=SMALLEST_TYPE)
     axes.set(yticks=[], ylim=(-0.5, len(rows) - 0.1), xlim=(-0.05, 1.1))
     legend_below(figure, 2)
     sns.despine(figure, left=True)
