@@ -72,7 +72,7 @@ MILLISECONDS = {"small_cnn": 0.36, "medium_cnn": 4.5, "resnet20_v1": 5.7}
 
 #: What is kept of an output; most bytes of a notebook, and of the data behind a figure.
 KINDS = {PNG, CSV, "text/html", "text/markdown", "text/plain"}
-NOTEBOOK_BYTES, CSV_BYTES = 600_000, 150_000
+NOTEBOOK_BYTES, CSV_BYTES = 600_000, 120_000
 
 
 def code_hash(notebook: Path) -> str:
@@ -130,23 +130,33 @@ def choose(source: Path, store: RunStore, trained: bool) -> tuple[dict[str, Any]
 
 
 def slim(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """An executed notebook as it is kept: figures as PNG of 256 colours, with their data where these are few."""
+    """An executed notebook as it is kept: figures as PNG of 256 colours, with their data where these are few.
+
+    Progress, which went to stderr, is not kept.
+    """
     notebook.metadata.papermill = {"duration": notebook.metadata.papermill.duration}
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     outputs = [output.data for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
-    for shrink in (1, 2):
-        for data in outputs:
-            for kind in set(data) - KINDS | ({CSV} if len(data.get(CSV, "")) > CSV_BYTES else set()):
-                del data[kind]
-            if PNG in data:
-                whole, stream = Image.open(io.BytesIO(base64.b64decode(data[PNG]))), io.BytesIO()
-                dots = [dots / shrink for dots in whole.info.get("dpi", (72, 72))]  # an inch: how large its type is
-                picture = whole.convert("RGBA").reduce(shrink)
-                picture = picture.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-                picture.save(stream, "png", optimize=True, dpi=dots)
-                data[PNG] = base64.b64encode(stream.getvalue()).decode()
-        if len(nbformat.writes(notebook)) <= NOTEBOOK_BYTES:
-            break
+    for data in outputs:
+        for kind in set(data) - KINDS | ({CSV} if len(data.get(CSV, "")) > CSV_BYTES else set()):
+            del data[kind]
+        if PNG in data:
+            data[PNG] = _smaller(data[PNG])
+    while len(nbformat.writes(notebook)) > NOTEBOOK_BYTES:
+        largest = max(outputs, key=lambda data: len(data.get(PNG, "")))
+        largest[PNG] = _smaller(largest[PNG], 2)
     return notebook
+
+
+def _smaller(picture: str, shrink: int = 1) -> str:
+    """A PNG in base64 with 256 colours, and as many times less wide and high; in a page it is as large as before."""
+    whole, stream = Image.open(io.BytesIO(base64.b64decode(picture))), io.BytesIO()
+    dots = [dots / shrink for dots in whole.info.get("dpi", (72, 72))]  # an inch: how large its type is
+    smaller = whole.convert("RGBA").reduce(shrink).quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    smaller.save(stream, "png", optimize=True, dpi=dots)
+    return base64.b64encode(stream.getvalue()).decode()
 
 
 def make(source: Path, parameters: dict[str, Any]) -> None:

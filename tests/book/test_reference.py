@@ -94,7 +94,8 @@ def test_what_is_kept_is_small(monkeypatch):
     stream = io.BytesIO()
     Image.fromarray(noise).save(stream, "png")
     large = figure(**{"image/png": base64.b64encode(stream.getvalue()).decode(), CSV: "a\n" * 10})
-    kept = reference.slim(notebook(outputs=[figure(), large]))
+    progress = new_output("stream", name="stderr", text="2 of 4 epochs")
+    kept = reference.slim(notebook(outputs=[progress, figure(), large]))
     first, second = [output.data for output in kept.cells[3].outputs]
     assert set(first) == {"image/png", CSV}
     assert set(second) == {"image/png"}
