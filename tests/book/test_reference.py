@@ -36,7 +36,7 @@ SHAPES = {
     ("tunnel", None): ("medium_cnn", 5, 20),
     ("ensemble", None): ("medium_cnn", 5, 20),
     ("shift", None): ("medium_cnn", 5, 20),
-    ("harder", None): ("medium_cnn", 4, 8),
+    ("harder", None): ("medium_cnn", 4, 15),
     ("randomness", None): ("small_cnn", 4, 20),
     ("sgmcmc", None): ("small_cnn", 4, 30),
 }
