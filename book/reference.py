@@ -57,7 +57,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     # At the page's own rate the path diverges with raw pixels.
     "06_tunnel": {"curve_learning_rate": 0.003},
     "08_shift": {"num_corrupted": 100},
-    "09_harder": {"dataset": "data/tiny_imagenet_32.npz", "num_images": 2000},
+    "09_harder": {"dataset": "data/tiny_imagenet_32.npz", "num_images": 2000, "num_corrupted": 100},
     "12_scoreboard": {"records_dir": str(KEPT / "claims")},
 }
 
