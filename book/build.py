@@ -131,7 +131,7 @@ def stage(root: Path, build_dir: Path, judged: dict[Path, list[verdicts.Result]]
         figures.save(page, site / "figures")
         linked = figures.with_links(page, "../figures")
         nbformat.write(linked, site / "notebooks" / source.name)
-    parts = fragments.fragments(root, list(judged), seconds) | verdicts.fragments(judged)
+    parts = fragments.fragments(root, list(judged), seconds) | verdicts.fragments(root, judged)
     parts |= paper_numbers.fragments(root) | {"reference_run.md": beside.table(root, judged)}
     for name, text in parts.items():
         (site / "generated" / name).write_text(text, encoding="utf-8")

@@ -1,9 +1,11 @@
 """What the book says of verdicts: the scoreboard, the list of claims, the summary; the one door to `lib.findings`."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from lib.findings import CLAIMS, FINDINGS
 from lib.findings.judging import FAILS, HOLDS, INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, VERDICTS, Result, sentences
@@ -13,12 +15,18 @@ from lib.notebook.tables import SETTINGS, SIGNS, interval_text, number_text
 __all__ = ["FINDINGS", "VERDICTS", "Result", "read_results"]
 
 
-def fragments(verdicts: dict[Path, list[Result]]) -> dict[str, str]:
+#: The verdicts of preset `quick` with several seeds: results of the sweep notebooks/grids/seeds.yaml.
+SEEDS = Path("book/reference/seeds.csv")
+
+
+def fragments(root: Path, verdicts: dict[Path, list[Result]]) -> dict[str, str]:
     """The parts of pages about verdicts, by file; `verdicts` has those of each notebook in the book's order."""
+    by_seed = verdicts_by_seed(root / SEEDS)
     results = [result for mine in verdicts.values() for result in mine]
     pages = {result.claim.id: notebook for notebook, mine in verdicts.items() for result in mine}
     return {
-        "scoreboard.md": scoreboard(results, pages),
+        "scoreboard.md": scoreboard(results, pages, fragile_claims(by_seed)),
+        "fragile.md": fragile_table(by_seed),
         "scoreboard.csv": numbers(results).to_csv(index=False),
         "claims.md": claims_list(results, pages),
         "reproduced.md": summary(verdicts, REPRODUCED, HOLDS),
@@ -106,11 +114,12 @@ def count(results: Sequence[Result], verdict: str) -> int:
     return sum(one.verdict == verdict for one in sentences(results))
 
 
-def scoreboard(results: Sequence[Result], pages: dict[str, Path]) -> str:
-    """Every verdict, one row each, with a link to its page, whose number it has."""
+def scoreboard(results: Sequence[Result], pages: dict[str, Path], fragile: Collection[str] = ()) -> str:
+    """Every verdict, one row each, with a link to its page, whose number it has; `fragile` claims are marked."""
     rows = [
         [
-            f"{badge(result.verdict)}<br>{found(result)}",
+            f"{badge(result.verdict)}<br>{found(result)}"
+            + ("<br>[fragile](#fragile)" if result.claim.id in fragile else ""),
             f"[{result.claim.sentence}](#{anchor(result.claim.id)})",
             result.claim.criterion,
             result.claim.kind,
@@ -121,6 +130,34 @@ def scoreboard(results: Sequence[Result], pages: dict[str, Path]) -> str:
         for result in results
     ]
     return markdown_table(["verdict", "the paper says", "criterion", "class", "network", "figure", "page"], rows)
+
+
+def verdicts_by_seed(path: Path) -> pd.DataFrame:
+    """The verdict of each claim and network, and what to say of it; one column a seed."""
+    table = pd.read_csv(path)
+    table["said"] = table["verdict"].map(badge) + " " + table["value"].map(number_text)
+    place = {"index": ["claim", "architecture"], "columns": "seed"}
+    return table.pivot_table(["verdict", "said"], **place, aggfunc="first", sort=False)
+
+
+def fragile(by_seed: pd.DataFrame) -> pd.DataFrame:
+    """The rows whose verdict is not the same with every seed."""
+    verdicts = by_seed["verdict"]
+    return by_seed["said"][verdicts.ne(verdicts.iloc[:, 0], axis=0).any(axis=1)]
+
+
+def fragile_claims(by_seed: pd.DataFrame) -> set[str]:
+    """The claims with such a verdict."""
+    return set(fragile(by_seed).index.get_level_values("claim"))
+
+
+def fragile_table(by_seed: pd.DataFrame) -> str:
+    """How many verdicts are the same with every seed, and the others."""
+    others = fragile(by_seed)
+    rows = [[code(claim), code(network), *own] for (claim, network), own in others.iterrows()]
+    seeds = [f"seed {seed}" for seed in others.columns]
+    told = f"{len(by_seed) - len(others)} of {len(by_seed)} verdicts are the same with all {len(seeds)} seeds."
+    return f"{told} The others:\n\n{markdown_table(['claim', 'network', *seeds], rows)}"
 
 
 def claims_list(results: Sequence[Result], pages: dict[str, Path]) -> str:

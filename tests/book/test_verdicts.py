@@ -52,6 +52,22 @@ def test_scoreboard_and_claims_list_show_a_failed_claim_with_its_page():
     assert f"**Page:** [{verdicts.page_title(PAGE)}](../notebooks/01_trajectories.ipynb)" in text
 
 
+def test_verdicts_that_change_with_the_seed_are_marked_as_fragile(tmp_path):
+    table = "claim,value,verdict,seed,architecture\n"
+    table += "trajectories/modes,1,holds here,0,small_cnn\ntrajectories/modes,0.5,does not hold here,1,small_cnn\n"
+    table += "radial/valley,1,holds here,0,small_cnn\nradial/valley,2,holds here,1,small_cnn\n"
+    (tmp_path / "seeds.csv").write_text(table)
+    by_seed = verdicts.verdicts_by_seed(tmp_path / "seeds.csv")
+    text = verdicts.fragile_table(by_seed)
+    assert text.startswith("1 of 2 verdicts are the same with all 2 seeds.")
+    (row,) = rows(text.split("\n\n")[1])[2:]
+    holds, fails = verdicts.badge("holds here"), verdicts.badge("does not hold here")
+    assert row == ["`trajectories/modes`", "`small_cnn`", f"{holds} 1", f"{fails} 0.500"]
+    marked = verdicts.scoreboard([result(value=0.5)], PAGES, verdicts.fragile_claims(by_seed))
+    assert marked.count("[fragile](#fragile)") == 1
+    assert "fragile" not in verdicts.scoreboard([result(value=0.5)], PAGES)
+
+
 def test_summary_sorts_sentences_by_verdict():
     found = {PAGE: [result(value=2), result("trajectories/functions-stay", 1.5)]}
     good, bad = verdicts.summary(found, "holds here", "reproduced"), verdicts.summary(found, "does not hold here")
