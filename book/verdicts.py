@@ -135,7 +135,7 @@ def scoreboard(results: Sequence[Result], pages: dict[str, Path], fragile: Colle
 def verdicts_by_seed(path: Path) -> pd.DataFrame:
     """The verdict of each claim and network, and what to say of it; one column a seed."""
     table = pd.read_csv(path)
-    table["said"] = table["verdict"].map(badge) + " " + table["value"].map(number_text)
+    table["said"] = table["verdict"].map(SIGNS) + " " + table["value"].map(number_text)
     place = {"index": ["claim", "architecture"], "columns": "seed"}
     return table.pivot_table(["verdict", "said"], **place, aggfunc="first", sort=False)
 
