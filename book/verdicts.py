@@ -10,22 +10,23 @@ import pandas as pd
 from lib.findings import CLAIMS, FINDINGS
 from lib.findings.judging import FAILS, HOLDS, INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, VERDICTS, Result, sentences
 from lib.findings.records import numbers, read_results
+from lib.notebook.scoreboard import over_seeds
 from lib.notebook.tables import SETTINGS, SIGNS, interval_text, number_text
 
 __all__ = ["FINDINGS", "VERDICTS", "Result", "read_results"]
 
 
-#: The verdicts of preset `quick` with several seeds: results of the sweep notebooks/grids/seeds.yaml.
-SEEDS = Path("book/reference/seeds.csv")
+#: Records of preset `quick` with several seeds, by the sweep notebooks/grids/seeds.yaml.
+SEEDS = Path("book/reference/seeds")
 
 
 def fragments(root: Path, verdicts: dict[Path, list[Result]]) -> dict[str, str]:
     """The parts of pages about verdicts, by file; `verdicts` has those of each notebook in the book's order."""
-    by_seed = verdicts_by_seed(root / SEEDS)
+    by_seed = over_seeds(read_results(root / SEEDS))
     results = [result for mine in verdicts.values() for result in mine]
     pages = {result.claim.id: notebook for notebook, mine in verdicts.items() for result in mine}
     return {
-        "scoreboard.md": scoreboard(results, pages, fragile_claims(by_seed)),
+        "scoreboard.md": scoreboard(results, pages, set(by_seed["claim"][fragile(by_seed)])),
         "fragile.md": fragile_table(by_seed),
         "scoreboard.csv": numbers(results).to_csv(index=False),
         "claims.md": claims_list(results, pages),
@@ -132,32 +133,17 @@ def scoreboard(results: Sequence[Result], pages: dict[str, Path], fragile: Colle
     return markdown_table(["verdict", "the paper says", "criterion", "class", "network", "figure", "page"], rows)
 
 
-def verdicts_by_seed(path: Path) -> pd.DataFrame:
-    """The verdict of each claim and network, and what to say of it; one column a seed."""
-    table = pd.read_csv(path)
-    table["said"] = table["verdict"].map(SIGNS) + " " + table["value"].map(number_text)
-    place = {"index": ["claim", "architecture"], "columns": "seed"}
-    return table.pivot_table(["verdict", "said"], **place, aggfunc="first", sort=False)
-
-
-def fragile(by_seed: pd.DataFrame) -> pd.DataFrame:
-    """The rows whose verdict is not the same with every seed."""
-    verdicts = by_seed["verdict"]
-    return by_seed["said"][verdicts.ne(verdicts.iloc[:, 0], axis=0).any(axis=1)]
-
-
-def fragile_claims(by_seed: pd.DataFrame) -> set[str]:
-    """The claims with such a verdict."""
-    return set(fragile(by_seed).index.get_level_values("claim"))
-
-
 def fragile_table(by_seed: pd.DataFrame) -> str:
-    """How many verdicts are the same with every seed, and the others."""
-    others = fragile(by_seed)
-    rows = [[code(claim), code(network), *own] for (claim, network), own in others.iterrows()]
-    seeds = [f"seed {seed}" for seed in others.columns]
-    told = f"{len(by_seed) - len(others)} of {len(by_seed)} verdicts are the same with all {len(seeds)} seeds."
-    return f"{told} The others:\n\n{markdown_table(['claim', 'network', *seeds], rows)}"
+    """How many verdicts are the same with every seed, and the others; `by_seed` is of `over_seeds`."""
+    others = by_seed[fragile(by_seed)]
+    rows = [[code(claim), code(network), *own] for claim, _, network, _, _, _, *own in others.to_numpy()]
+    told = f"{len(by_seed) - len(others)} of {len(by_seed)} verdicts are the same with every seed. The others:"
+    return f"{told}\n\n{markdown_table(['claim', 'network', *others.columns[6:]], rows)}"
+
+
+def fragile(by_seed: pd.DataFrame) -> pd.Series:
+    """Which verdicts are not the same with every seed: bool, a row each of `over_seeds`."""
+    return by_seed[""].str.startswith("flips")
 
 
 def claims_list(results: Sequence[Result], pages: dict[str, Path]) -> str:

@@ -14,7 +14,9 @@ sys.path.insert(0, str(ROOT))
 
 from book import landing, verdicts
 from lib.findings import CLAIMS, judging
+from lib.findings.records import write_result
 from lib.metrics.intervals import Estimate
+from lib.notebook.scoreboard import over_seeds
 from lib.subspaces.methods import METHODS
 
 PAGE = ROOT / "notebooks" / "01_trajectories.ipynb"
@@ -53,18 +55,19 @@ def test_scoreboard_and_claims_list_show_a_failed_claim_with_its_page():
 
 
 def test_verdicts_that_change_with_the_seed_are_marked_as_fragile(tmp_path):
-    table = "claim,value,verdict,seed,architecture\n"
-    table += "trajectories/modes,1,holds here,0,small_cnn\ntrajectories/modes,0.5,does not hold here,1,small_cnn\n"
-    table += "radial/valley,1,holds here,0,small_cnn\nradial/valley,2,holds here,1,small_cnn\n"
-    (tmp_path / "seeds.csv").write_text(table)
-    by_seed = verdicts.verdicts_by_seed(tmp_path / "seeds.csv")
+    seeds = [result(value=1, seed=0), result(value=0.5, seed=1)]
+    by_seed = over_seeds([*seeds, *(result("radial/valley", 0, seed=seed) for seed in (0, 1))])
     text = verdicts.fragile_table(by_seed)
-    assert text.startswith("1 of 2 verdicts are the same with all 2 seeds.")
+    assert text.startswith("1 of 2 verdicts are the same with every seed.")
     (row,) = rows(text.split("\n\n")[1])[2:]
-    assert row == ["`trajectories/modes`", "`small_cnn`", "✓ 1", "✗ 0.500"]
-    marked = verdicts.scoreboard([result(value=0.5)], PAGES, verdicts.fragile_claims(by_seed))
-    assert marked.count("[fragile](#fragile)") == 1
-    assert "fragile" not in verdicts.scoreboard([result(value=0.5)], PAGES)
+    assert row[:2] == ["`trajectories/modes`", "`small_cnn`"]
+    assert row[-2:] == ["1 of 2", "flips: 1 holds here, 1 does not hold here"]
+    records = tmp_path / verdicts.SEEDS
+    records.mkdir(parents=True)
+    for one in seeds:
+        write_result(one, records / f"01_trajectories-seed_{one.context['seed']}-0")
+    assert verdicts.fragments(tmp_path, {PAGE: [result()]})["scoreboard.md"].count("[fragile](#fragile)") == 1
+    assert "fragile" not in verdicts.scoreboard([result()], PAGES)
 
 
 def test_summary_sorts_sentences_by_verdict():
