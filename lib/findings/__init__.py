@@ -1,6 +1,6 @@
-"""The paper's findings, one module each: its claims, and what its page needs.
+"""The paper's findings, one module each, with its claims and the settings of its page.
 
-`CLAIMS` has every claim by its identifier, `FINDINGS` every finding by its name, both in the order of the pages.
+`CLAIMS` maps identifiers to claims and `FINDINGS` maps names to findings, both in page order.
 """
 
 from lib.findings import (
@@ -35,7 +35,7 @@ FINDINGS: dict[str, Finding] = {
     )
 }
 
-# A finding may import an earlier one, so that claims do not register in the order of the pages.
+# One finding may import another, so claims are not always registered in page order.
 _order = list(FINDINGS)
 for _claim in sorted(CLAIMS.values(), key=lambda claim: _order.index(claim.finding)):
     CLAIMS[_claim.id] = CLAIMS.pop(_claim.id)

@@ -1,10 +1,10 @@
-"""A sentence of the paper as a test, and what the page of a finding needs: the words that every finding is made of::
+"""The building blocks of a finding: claims, which test a sentence of the paper, and the settings of its page::
 
     @claim("trajectories/functions-stay", "along a run predictions change less than between runs", figure="2 middle",
            criterion=Criterion("<", 1))
     def functions_stay(labels): ...
 
-A criterion is fixed before there is a result and is not moved to make one pass.
+A criterion is fixed before there are results and is not changed to make a claim pass.
 """
 
 import operator
@@ -27,7 +27,7 @@ _OPERATORS = {
 
 @dataclass(frozen=True)
 class Criterion:
-    """What a statistic must fulfil: `Criterion(">=", 0.8)`, in print "≥ 0.8"."""
+    """The condition a statistic must meet: `Criterion(">=", 0.8)`, printed as "≥ 0.8"."""
 
     operator: str
     threshold: float
@@ -36,19 +36,19 @@ class Criterion:
         return f"{_OPERATORS[self.operator][1]} {self.threshold:g}"
 
     def met(self, value: float) -> bool:
-        """Whether `value` fulfils it; nan never does."""
+        """Whether `value` meets the criterion; nan never does."""
         return bool(_OPERATORS[self.operator][0](value, self.threshold))
 
 
-#: What a claim can be. Only an inference is about more runs and images like these, and has an interval and a verdict.
+#: Kinds of claims. Only an inference generalises to other runs and images, with an interval and a verdict.
 KINDS = INFERENCE, DESCRIPTION, IDENTITY = "inference", "description", "identity"
 
 
 @dataclass(frozen=True)
 class PaperValue:
-    """A number of the paper: from `low` to `high`, where it has several, and where it stands.
+    """A number in the paper, or a range from `low` to `high` if it gives several, and its `source` in the paper.
 
-    `error` is that of reading it off a figure; `network` and `dataset` are those that it is of.
+    `error` is the error of reading it off a figure; `network` and `dataset` say what it was measured on.
     """
 
     low: float
@@ -65,19 +65,19 @@ class PaperValue:
 
 @dataclass(frozen=True)
 class Claim:
-    """What the paper says, and how it is put to the test.
+    """A statement of the paper and how it is tested.
 
     Attributes:
-        id: finding, method where there are several, and what is claimed: `subspaces/random/stays`.
-        sentence: the paper's, in our words.
-        figure: of the paper.
-        criterion: that the statistic must fulfil.
-        statistic: makes the `Estimate` from arrays, which it names and describes; the first paragraph of its docstring
-            says what it is.
-        kind: one of `KINDS`: inference; description, of the runs at hand, such as their largest; or identity, which is
-            true by construction.
-        family: the identifier with `{method}` for the method, where several methods share a sentence.
-        paper_values: the numbers that the paper has for it.
+        id: finding, method if there are several, and what is claimed: `subspaces/random/stays`.
+        sentence: the paper's statement, in our words.
+        figure: the figure of the paper.
+        criterion: the condition that the statistic must meet.
+        statistic: computes the `Estimate` from arrays, which its docstring describes; the first paragraph of that
+            docstring describes the statistic.
+        kind: one of `KINDS`: an inference; a description of these runs only, such as their maximum; or an identity,
+            which is true by construction.
+        family: the identifier with `{method}` in place of the method, shared by all methods of a sentence.
+        paper_values: the paper's numbers for this claim.
     """
 
     id: str
@@ -91,16 +91,16 @@ class Claim:
 
     @property
     def measure(self) -> str:
-        """What the statistic is, in words."""
+        """The description of the statistic."""
         return " ".join((self.statistic.__doc__ or "").split("\n\n")[0].split()).rstrip(".")
 
     @property
     def finding(self) -> str:
-        """The finding that it belongs to: the module that has its statistic."""
+        """The finding that the claim belongs to: the name of the module that defines its statistic."""
         return self.statistic.__module__.rpartition(".")[2]
 
 
-#: Every claim by its identifier, in the order of the pages; the modules of the findings fill it.
+#: Every claim by its identifier, in page order; filled when the modules of the findings are imported.
 CLAIMS: dict[str, Claim] = {}
 
 
@@ -114,9 +114,9 @@ def claim(
     paper_values: Iterable[PaperValue] = (),
     methods: Iterable[str] = ("",),
 ) -> Callable[[Callable], Callable]:
-    """Make the function below it the statistic of a claim, or of one claim for each of the `methods`.
+    """Register the decorated function as the statistic of a claim, or of one claim per method in `methods`.
 
-    `{method}` in the identifier and in the sentence stands for the method's name.
+    `{method}` in the identifier and in the sentence is replaced by the method's name.
     """
 
     def register(statistic: Callable[..., Estimate]) -> Callable[..., Estimate]:
@@ -130,16 +130,16 @@ def claim(
 
 @dataclass(frozen=True)
 class Finding:
-    """What the page of a finding needs.
+    """The settings of a finding's page.
 
     Attributes:
-        notebook: its name without ending, as `01_trajectories`; the finding is called `trajectories`.
-        min_members: how many members its statistics need at least.
-        networks: the setting of a preset that says which networks it compares: `architectures`, or
-            `sampled_architectures` for those it also samples around; None for a page of one network.
-        settings: by preset, what it trains in another way than the other pages: its networks, its numbers, and
-            settings of the protocol.
-        ranges: the smallest and the largest value of those of its parameters that are numbers.
+        notebook: its name without extension, such as `01_trajectories`; the finding's name is then `trajectories`.
+        min_members: the minimum number of ensemble members that its statistics need.
+        networks: the preset's setting that lists the networks to compare: `architectures`, or
+            `sampled_architectures` if it also samples around them; None for a page with one network.
+        settings: overrides of the preset for this page, by preset: its networks, its numbers, and training
+            settings.
+        ranges: the smallest and largest allowed value of each numeric parameter of the page.
     """
 
     notebook: str
@@ -150,19 +150,19 @@ class Finding:
 
     @property
     def name(self) -> str:
-        """Its one name, which its claims, its module and its pictures have too."""
+        """The finding's name, shared by its claims, its module and its figures."""
         return self.notebook.partition("_")[2]
 
     def architectures(self, preset: str) -> list[str]:
-        """The networks that it compares where none is named, the first of them for a page of one."""
+        """The networks to compare by default; a page with one network uses the first."""
         own = self.settings.get(preset, {})
         return own.get("architectures") or PRESETS[preset][self.networks or "architectures"]
 
     def experiment(self, preset: str, **given: Any) -> Experiment:
-        """Its experiment in a preset; a setting of None means "as the finding and the preset say".
+        """The experiment of this finding in a preset; a setting of None keeps the default of the finding or preset.
 
         Raises:
-            ConfigError: a value that is not allowed, in one line.
+            ConfigError: if a value is not allowed; the message is one line.
         """
         own = {name: value for name, value in self.settings.get(preset, {}).items() if name != "architectures"}
         given = {name: value for name, value in given.items() if value is not None}

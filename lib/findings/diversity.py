@@ -1,7 +1,7 @@
 """Figures 6 and S6: at equal accuracy, independent solutions are more diverse than samples of one run.
 
-All labels are top labels: `solutions (M, n)` of the runs' final solutions, `samples (M, S, n)` around each of them, and
-`targets (n,)` the true ones. A network is compared with a base, and every run is the base in turn.
+All labels are top labels: `solutions (M, n)` of the runs' final solutions and `samples (M, S, n)` around each of them;
+`targets (n,)` are the true labels. Networks are compared with a base, and each run is the base in turn.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,26 +18,26 @@ from lib.subspaces.methods import METHOD_NAMES, METHODS
 
 FINDING = Finding("04_diversity", networks="sampled_architectures")
 
-#: How many standard errors a point may lie outside the limits and still count as between them: what the claim says.
+#: How many standard errors a point may lie outside the limits and still count as between them, as in the claim.
 TOLERANCE = 2.0
 
-#: Of the images, where each one fits the family to the samples around every run.
+#: Resamples of the images for the family's claims; few, as each one fits the family to the samples around every run.
 FITTED_RESAMPLES = 100
 
 
 def _compared(solutions: np.ndarray, others: np.ndarray, targets: np.ndarray, num_classes: int) -> list[Comparison]:
-    """`others (M, S, n)` beside the base that each row of them has."""
+    """Compare each row of `others (M, S, n)` with its own base in `solutions (M, n)`."""
     return [Comparison(own, base, targets, num_classes) for own, base in zip(others, solutions, strict=True)]
 
 
 def _beside_each_other(solutions: np.ndarray, targets: np.ndarray, num_classes: int) -> list[Comparison]:
-    """All solutions beside each of them as base."""
+    """Compare all solutions with each solution as the base."""
     every = np.broadcast_to(solutions, (len(solutions), *solutions.shape))
     return _compared(solutions, every, targets, num_classes)
 
 
 def _every_pair(members: np.ndarray, count: int) -> np.ndarray:
-    """Which base and other solution count, of those members: bool `(count, count)`."""
+    """Mask of all pairs of different `members`, a base and another solution: bool `(count, count)`."""
     chosen = np.isin(np.arange(count), members)
     return chosen[:, None] & chosen & ~np.eye(count, dtype=bool)
 
@@ -51,10 +51,10 @@ def _every_pair(members: np.ndarray, count: int) -> np.ndarray:
 )
 def more_diverse(solutions: np.ndarray, samples: np.ndarray, targets: np.ndarray, num_classes: int) -> Estimate:
     """Normalised diversity of independent solutions minus that of the method's samples at the same accuracy (isotonic
-    fit, no extrapolation), every run the base in turn.
+    fit, no extrapolation), with each run as the base in turn.
 
-    Each of two solutions is compared with the samples around the other one, where these reach its accuracy; they mostly
-    do for the less accurate one. Undefined where they do for neither of two.
+    Each solution of a pair is compared with the samples around the other one, if these reach its accuracy; usually they
+    do so for the less accurate solution. Undefined if a pair has neither comparison.
     """
     count = len(solutions)
     others = _beside_each_other(solutions, targets, num_classes)
@@ -83,15 +83,15 @@ def more_diverse(solutions: np.ndarray, samples: np.ndarray, targets: np.ndarray
 def gaps(independent: Points, samples: Points, within: bool = False) -> np.ndarray:
     """How much more diverse each of N independent solutions is than samples of the same accuracy: `(N,)`.
 
-    Beyond the range of the samples' accuracies its nearest end counts; or, `within` it alone, the gap is nan.
+    Outside the samples' range of accuracies the nearest end is used, or the gap is nan if `within`.
     """
     return independent.diversities - matched(samples, independent.accuracies, within)
 
 
 def matched(samples: Points, accuracies: np.ndarray, within: bool = True) -> np.ndarray:
-    """Normalised diversity of samples at some `accuracies (N,)`, by an isotonic fit; the ends as in `gaps`.
+    """Normalised diversity of samples at some `accuracies (N,)` by an isotonic fit; `within` as in `gaps`.
 
-    Where the base is more accurate than all samples, it is their end itself: a sample at distance 0.
+    If the base is more accurate than all samples, it is added to them as a sample of diversity 0.
     """
     found, diversities = samples.accuracies, samples.diversities
     if samples.reference_accuracy > found.max():
@@ -103,7 +103,7 @@ def matched(samples: Points, accuracies: np.ndarray, within: bool = True) -> np.
 def share_between_limits(points: Points, standard_errors: np.ndarray) -> float:
     """Share of points between both limits, or outside by at most `TOLERANCE` of their `standard_errors (N,)`.
 
-    0 to 1. Points without errors are left out; nan when there are no others, or no lower limit.
+    From 0 to 1. Points of networks without errors are left out; nan if no points remain or there is no lower limit.
     """
     slack = TOLERANCE * standard_errors
     lower, upper = points.limits()
@@ -119,9 +119,9 @@ def share_between_limits(points: Points, standard_errors: np.ndarray) -> float:
     criterion=Criterion(">=", 0.95),
 )
 def limits(solutions: np.ndarray, samples: np.ndarray, targets: np.ndarray, num_classes: int) -> Estimate:
-    """Share of points of all methods between the limits, tolerance 2 standard errors of the point.
+    """Share of points of all methods between the limits, with a tolerance of 2 standard errors of the point.
 
-    Every run is the base of one share; `samples` are those of all methods together.
+    There is one share per run as the base; `samples` are the samples of all methods together.
     """
     count = len(solutions)
     others = np.stack([np.delete(solutions, base, axis=0) for base in range(count)])  # (M, M - 1, n)
@@ -149,18 +149,18 @@ def below_uncorrelated(solutions: np.ndarray, targets: np.ndarray, num_classes: 
 
 
 def distances_from_curves(points: Points, exponent: float) -> list[float]:
-    """RMSE of points from the flip family of that exponent, from the lower limit and from the upper one.
+    """RMSE of points from the flip family with this exponent, from the lower limit and from the upper limit.
 
-    nan for the first two without a reference better than chance, and for the first where `exponent` is.
+    The first two are nan unless the reference is better than chance; the first also if `exponent` is nan.
     """
     family = flip_family_diversity(points.accuracies, exponent, points.reference_accuracy, points.num_classes)
     return [diversity_rmse(points.accuracies, points.disagreements, curve) for curve in (family, *points.limits())]
 
 
 def family_error(points: Points, exponent: float) -> float:
-    """RMSE of the points from the flip family of that exponent minus the smaller RMSE from the two limits.
+    """RMSE of the points from the flip family with this exponent minus the smaller RMSE from the two limits.
 
-    Below 0 the family describes the points better than either limit; nan where there is no family or no lower limit.
+    Below 0 the family describes the points better than either limit; nan if there is no family or no lower limit.
     """
     family, lower, upper = distances_from_curves(points, exponent)
     return family - min(lower, upper)
@@ -169,10 +169,10 @@ def family_error(points: Points, exponent: float) -> float:
 def family_fit(
     solutions: np.ndarray, samples: np.ndarray, targets: np.ndarray, num_classes: int
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """A function of images: for each run, the exponent that fits best, and its `family_error`, `(M,)` each.
+    """A function of images that gives each run's best-fitting exponent and its `family_error`, `(M,)` each.
 
-    It is fitted on every second of the samples, those of all methods together, and compared on the others. What was
-    fitted once is remembered, as a fit takes milliseconds, and two claims need the same ones.
+    The exponent is fitted to every other one of `samples`, which has the samples of all methods, and evaluated on the
+    rest. Fits are cached: a fit takes milliseconds, and two claims need the same ones.
     """
     fitted = _compared(solutions, samples[:, ::2], targets, num_classes)
     held_out = _compared(solutions, samples[:, 1::2], targets, num_classes)
@@ -194,10 +194,10 @@ def family_fit(
     criterion=Criterion("<", 0),
 )
 def family(fit: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], solutions: np.ndarray) -> Estimate:
-    """RMSE of the member of the family that fits half of the samples minus the smaller RMSE of the two limits, both on
-    the other half; mean over runs.
+    """RMSE of the flip family fitted to half of the samples, minus the smaller RMSE of the two limits, both on the
+    other half; mean over runs.
 
-    `fit`: what `family_fit` gives.
+    `fit` is the result of `family_fit`.
     """
     count, images = solutions.shape
     return interval(
@@ -216,9 +216,9 @@ def family(fit: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], solutions
     paper_values=[PaperValue(0.22, 0.22, "figure S6", network="resnet20_v1", dataset="cifar100")],
 )
 def exponent(fit: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], solutions: np.ndarray) -> Estimate:
-    """Exponent e of the member of the family that fits half of the samples, geometric mean over runs.
+    """Exponent e of the flip family fitted to half of the samples, geometric mean over runs.
 
-    It is above 0 by its definition. `fit`: what `family_fit` gives.
+    It is positive by definition. `fit` is the result of `family_fit`.
     """
     count, images = solutions.shape
     return interval(
@@ -233,9 +233,9 @@ def exponent(fit: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], solutio
 def matched_table(
     points: Mapping[tuple[str, str], Points], scales: Mapping[tuple[str, str], np.ndarray]
 ) -> pd.DataFrame:
-    """Independent solutions beside samples of each method at the same accuracies.
+    """Table of the diversity of independent solutions and of each method's samples at the same accuracies.
 
-    By network and way, the `points` of independent solutions and of each method, and the `scales (S,)` of its samples.
+    `points` of independent solutions and of each method, by network and method; `scales (S,)` of the samples, likewise.
     """
     rows = []
     for (network, method), own in scales.items():
@@ -257,7 +257,7 @@ def matched_table(
 
 
 def family_table(points: Mapping[str, Points]) -> pd.DataFrame:
-    """The exponent that fits the samples of all methods best, by network, and how far its curve and the limits are."""
+    """Table by network of the exponent that best fits all methods' samples, and the RMSE of its curve and limits."""
     rows = []
     for network, own in points.items():
         best = own.exponent()

@@ -1,7 +1,7 @@
-"""Figure 8: what an ensemble gains, what samples of one run gain, and both together.
+"""Figure 8: the gains of an ensemble, of samples around one run, and of both together.
 
-`probs (M, n, K)`: what every solution predicts; `targets (n,)`: the true labels; `within (M, n, K)`: the mean of a
-method's samples around each solution.
+`probs (M, n, K)`: predictions of all solutions; `targets (n,)`: the true labels; `within (M, n, K)`: mean predictions
+of a method's samples around each solution.
 """
 
 import math
@@ -27,16 +27,16 @@ FINDING = Finding(
 )
 
 
-#: Of the images, where each one sorts the predictions of every ensemble into bins.
+#: Resamples of the images for the calibration error; few, as each one bins the predictions of every ensemble.
 CALIBRATION_RESAMPLES = 200
 
 
 @claim("ensemble/accuracy", "averaging independent solutions beats one", figure="8", criterion=Criterion(">", 0))
 def accuracy(probs: np.ndarray, targets: np.ndarray) -> Estimate:
-    """Accuracy of the full ensemble minus mean single accuracy.
+    """Accuracy of the full ensemble minus the mean accuracy of single networks.
 
-    As everywhere here, the full ensemble is of one run fewer than there are: so it is of one size when a run is left
-    out.
+    In all claims with an interval, the "full" ensemble has one run fewer than there are, so that its size is the same
+    when the jackknife leaves out a run.
     """
     gain = _gain(probs, targets, 0)
     return interval(lambda members, images: gain(members, images)[0], members=len(probs), images=len(targets))
@@ -50,16 +50,16 @@ def accuracy(probs: np.ndarray, targets: np.ndarray) -> Estimate:
     kind=IDENTITY,
 )
 def brier(probs: np.ndarray, targets: np.ndarray) -> Estimate:
-    """Brier score of the full ensemble minus mean single Brier score.
+    """Brier score of the ensemble of all runs minus the mean Brier score of single networks.
 
-    By convexity it is never above 0.
+    By convexity it is never positive.
     """
     _, together = scores_by_example(probs.mean(axis=0), targets)  # (n,)
     _, alone = scores_by_example(probs, targets)  # (M, n)
     return count(together.mean() - alone.mean())
 
 
-# Ours, added because the sign of the gain is true by construction.
+# Our addition: the sign of the gain is true by construction.
 @claim(
     "ensemble/brier-gain",
     "the average of independent solutions improves the Brier score by more than a twentieth (our addition)",
@@ -67,7 +67,7 @@ def brier(probs: np.ndarray, targets: np.ndarray) -> Estimate:
     criterion=Criterion(">", 0.05),
 )
 def brier_gain(probs: np.ndarray, targets: np.ndarray) -> Estimate:
-    """Brier score that the full ensemble gains over the mean single one, as a share of that one's."""
+    """Reduction of the Brier score by the full ensemble, as a share of the mean Brier score of single networks."""
     gain = _gain(probs, targets, 1)
 
     def share(members: np.ndarray, images: np.ndarray) -> float:
@@ -77,7 +77,7 @@ def brier_gain(probs: np.ndarray, targets: np.ndarray) -> Estimate:
     return interval(share, members=len(probs), images=len(targets))
 
 
-# Ours, added because a Brier score is not calibration.
+# Our addition: the Brier score does not measure calibration.
 @claim(
     "ensemble/calibration",
     "the average of independent solutions is better calibrated than one of them (our addition)",
@@ -85,7 +85,7 @@ def brier_gain(probs: np.ndarray, targets: np.ndarray) -> Estimate:
     criterion=Criterion("<", 0),
 )
 def calibration(probs: np.ndarray, targets: np.ndarray) -> Estimate:
-    """Calibration error of the full ensemble minus mean single calibration error, of equally many bins."""
+    """Calibration error of the full ensemble minus the mean error of single networks, with the same number of bins."""
     together = equal_sizes(
         lambda members: probs[members].mean(axis=0),
         len(probs),
@@ -104,7 +104,7 @@ def calibration(probs: np.ndarray, targets: np.ndarray) -> Estimate:
 
 
 def _gain(probs: np.ndarray, targets: np.ndarray, score: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """A score of the full ensemble less the mean single one, and the latter; it is a place in `scores_by_example`."""
+    """The full ensemble's score minus the mean single score, and that mean; `score` indexes `scores_by_example`."""
     alone = scores_by_example(probs, targets)[score]  # (M, n)
     ensemble = _ensemble(probs, targets, score)
 
@@ -116,7 +116,7 @@ def _gain(probs: np.ndarray, targets: np.ndarray, score: int) -> Callable[[np.nd
 
 
 def _ensemble(probs: np.ndarray, targets: np.ndarray, score: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """A score of the full ensemble of some members on some images; it is a place in `scores_by_example`."""
+    """The full ensemble's score as a function of members and images; `score` indexes `scores_by_example`."""
     return equal_sizes(lambda members: scores_by_example(probs[members].mean(axis=0), targets)[score], len(probs))
 
 
@@ -128,10 +128,10 @@ def _ensemble(probs: np.ndarray, targets: np.ndarray, score: int) -> Callable[[n
     methods=WITHIN_RUN,
 )
 def less(probs: np.ndarray, within: np.ndarray | None, targets: np.ndarray) -> Estimate:
-    """Accuracy gain of the method in one mode minus gain of the full ensemble.
+    """Accuracy gain of the method in one mode minus the gain of the full ensemble.
 
-    `within` is None where the method has too few samples. Both gains are over the same single networks, which drop out
-    of the difference.
+    `within` is None if the method has too few samples. Both gains are relative to the same single networks, which
+    cancel in the difference.
     """
     if within is None:
         return UNDEFINED
@@ -152,7 +152,7 @@ def less(probs: np.ndarray, within: np.ndarray | None, targets: np.ndarray) -> E
     methods=WITHIN_RUN,
 )
 def complements(probs: np.ndarray, within: np.ndarray | None, targets: np.ndarray) -> Estimate:
-    """Brier score of the ensemble of the method minus that of the ensemble of plain solutions, same members.
+    """Brier score of the ensemble with the method minus the Brier score of the plain ensemble of the same members.
 
     `within` as in `less`.
     """
@@ -171,10 +171,10 @@ def complements(probs: np.ndarray, within: np.ndarray | None, targets: np.ndarra
     criterion=Criterion("<", 0),
 )
 def random_best(within: Mapping[str, np.ndarray], targets: np.ndarray) -> Estimate:
-    """Brier score of random minus that of the best other subspace.
+    """Brier score of random sampling minus the Brier score of the best other subspace.
 
-    `within` for each method that has enough samples. Random sampling is the best where it beats every other one.
-    Averaging weights samples no subspace and does not take part, nor do directions of the random samples themselves.
+    `within` by method, for each method with enough samples. Random sampling is best if it beats every other method.
+    Weight averaging is left out, as it samples no subspace, and so is `random-pca`, made from the random samples.
     """
     others = [method for method in within if method in METHODS and method not in ("random", "random-pca")]
     if "random" not in within or not others:
@@ -189,9 +189,9 @@ def random_best(within: Mapping[str, np.ndarray], targets: np.ndarray) -> Estima
 
 
 def one_and_all(scores: Mapping[str, pd.DataFrame], names: Mapping[str, str]) -> pd.DataFrame:
-    """The table of one run alone, a mean over runs, and of all runs together, one row a method; `names` in print.
+    """Table of scores of one run (mean over runs) and of all runs together, one row per method and number of runs.
 
-    `scores` of each method are what `lib.metrics.ensembles.scores_by_size` gives.
+    `scores` has the result of `lib.metrics.ensembles.scores_by_size` by method, `names` the methods' display names.
     """
     rows = []
     for size in (1, max(next(iter(scores.values()))["size"])):

@@ -1,7 +1,7 @@
-"""Numbers that a page has beside those of its claims, with their intervals: the paper's are put beside them.
+"""Further numbers of a page, with intervals, to compare with the paper's numbers.
 
-Each function makes a table for `Page.record`, one row a number: which it is (`network`, `method`, `size` of the
-ensemble, `severity`, `number`), its `value`, and `low` and `high`, the ends of its interval, nan where there is none.
+Each function returns a table for `Page.record`, one row per number: what it is (`network`, `method`, `size` of the
+ensemble, `severity`, `number`), its `value`, and the ends of its interval, `low` and `high`, nan if it has none.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,10 +18,10 @@ from lib.metrics.intervals import Estimate, count, equal_sizes, interval, mean_o
 from lib.metrics.scores import PROBABILITY_FLOOR
 from lib.metrics.similarity import jensen_shannon_by_example
 
-#: Ensembles of the paper's figure 9.
+#: Ensemble sizes of the paper's figure 9.
 SIZES = (1, 2, 5)
 
-#: Of the images, as there are hundreds of numbers.
+#: Resamples of the images; few, as there are hundreds of numbers.
 RESAMPLES = 100
 
 
@@ -33,9 +33,9 @@ def _row(number: str, found: Estimate, **which: Any) -> dict[str, Any]:
 def of_solutions(
     labels: Mapping[str, np.ndarray], targets: np.ndarray, weights: Mapping[str, np.ndarray] | None = None
 ) -> pd.DataFrame:
-    """By network: the accuracy of one solution; disagreement, that over the error, and cosine of two.
+    """Mean accuracy of solutions, and mean disagreement, disagreement per error and cosine of pairs, by network.
 
-    Top `labels (M, n)` and `weights (M, P)`, which may be left out, of final solutions; true labels `targets (n,)`.
+    Top `labels (M, n)` and optional `weights (M, P)` of the final solutions; true labels `targets (n,)`.
     """
     rows = []
     for network, own in labels.items():
@@ -67,9 +67,9 @@ def of_solutions(
 
 
 def of_planes(points: Mapping[tuple[str, str], Points]) -> pd.DataFrame:
-    """By network, where samples around a run reach the diversity of independent solutions; without intervals.
+    """Largest diversity near the base's accuracy and largest accuracy at high diversity, by network; without intervals.
 
-    `points` by network and method, around one base; those of `independent` solutions are left out.
+    `points` by network and method, around one base; the points of `independent` solutions are not used.
     """
     rows = []
     for network in dict.fromkeys(network for network, _ in points):
@@ -87,11 +87,11 @@ def of_planes(points: Mapping[tuple[str, str], Points]) -> pd.DataFrame:
 def of_ensembles(
     probs: Mapping[str, np.ndarray], targets: np.ndarray, pictures: np.ndarray | None = None, **which: Any
 ) -> pd.DataFrame:
-    """Accuracy, Brier score, negative log-likelihood and calibration error of ensembles of `SIZES`, and of all runs.
+    """Accuracy, Brier score, negative log-likelihood and calibration error of ensembles of `SIZES` and of all runs.
 
-    `probs (M, n, K)` by method, true labels `targets (n,)`; `pictures (n,)` say which image each of them is of, where
-    there are several of one. The full ensemble is a single one, so its interval is over images alone; that of the
-    calibration error is over runs alone.
+    `probs (M, n, K)` by method, true labels `targets (n,)`; `pictures (n,)` gives the test image behind each example,
+    if images appear several times. There is only one full ensemble, so its interval is over images only; the interval
+    of the calibration error is over runs only.
     """
     rows = []
     for method, own in probs.items():
@@ -114,9 +114,9 @@ def of_ensembles(
 def of_divergence(
     probs: np.ndarray, within: Mapping[str, np.ndarray], size: int, pictures: np.ndarray | None = None, **which: Any
 ) -> pd.DataFrame:
-    """The Jensen-Shannon divergence of `size` networks: of independent solutions, and by method of those within a run.
+    """The Jensen-Shannon divergence of `size` networks: independent solutions, and networks within one run by method.
 
-    `probs (M, n, K)`, and divergences `within (M, n)` by method; `pictures` as in `of_ensembles`.
+    `probs (M, n, K)`; the divergences `within (M, n)` by method; `pictures` as in `of_ensembles`.
     """
 
     def between(members: np.ndarray) -> np.ndarray:
@@ -129,7 +129,7 @@ def of_divergence(
     return pd.DataFrame(rows)
 
 
-#: Scores that are means over examples, `(n,)` from an ensemble's prediction `(n, K)` and the true labels.
+#: Scores that are means over examples; each gives `(n,)` from an ensemble's prediction `(n, K)` and the true labels.
 _SCORES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "accuracy": lambda probs, targets: scores_by_example(probs, targets)[0],
     "Brier score": lambda probs, targets: scores_by_example(probs, targets)[1],
@@ -146,7 +146,7 @@ def _by_picture(
 
 
 def _mean_by_picture(values: np.ndarray, pictures: np.ndarray | None) -> np.ndarray:
-    """`values (n,)` as one of each picture, so that their mean stays: a picture may stand under several corruptions."""
+    """One value per picture with the same mean as `values (n,)`; a picture may appear under several corruptions."""
     if pictures is None:
         return values
     different, place = np.unique(pictures, return_inverse=True)
@@ -154,7 +154,7 @@ def _mean_by_picture(values: np.ndarray, pictures: np.ndarray | None) -> np.ndar
 
 
 def _of_size(by_image: Callable[[np.ndarray], np.ndarray], members: int, size: int) -> Estimate:
-    """The mean over images of what `by_image` gives of ensembles of a size; without an interval over runs of all."""
+    """The mean over images of `by_image` for ensembles of `size`; the full ensemble's interval is over images only."""
     whole = by_image(np.arange(members))
     if size < members:
         mean = equal_sizes(by_image, members, size=size)

@@ -1,6 +1,6 @@
 """Figures 7 and 10: larger and harder datasets.
 
-The claims are those of `lib.findings.diversity`, judged where the data are harder than its own, and one about both.
+The claims of `lib.findings.diversity`, judged on harder data than there, and one that compares the two.
 """
 
 from collections.abc import Mapping
@@ -24,17 +24,17 @@ FINDING = Finding(
     settings={"reference": {"architectures": ["medium_cnn", "small_cnn"], "num_members": 4, "epochs": 15}},
 )
 
-#: Data of at least so many classes are harder than those of page 4; only there the claims are judged.
+#: Datasets with at least this many classes count as harder than those of page 4; the claims are judged only on these.
 MANY_CLASSES = 100
 
-#: Runs in an ensemble: those of figure 10.
+#: Ensemble sizes, as in figure 10.
 SIZES = (1, 2, 4)
 
-#: Ensembles of each size whose scores are averaged, at most.
+#: Maximum number of ensembles of each size whose scores are averaged.
 ENSEMBLES = 50
 
 
-# Ours, added because figure 7 is about how the gap changes with the data.
+# Our addition: figure 7 is about how the gap changes with the data.
 @claim(
     "harder/gap",
     "independent solutions are further ahead of samples of one run where the data are harder (our addition)",
@@ -42,19 +42,19 @@ ENSEMBLES = 50
     criterion=Criterion(">", 0),
 )
 def gap(harder: Mapping[str, Any], easier: Mapping[str, Any]) -> Estimate:
-    """Diversity at equal accuracy that independent solutions are ahead of random directions on the harder data, minus
-    the same on the data of page 4, same network.
+    """Difference in diversity at equal accuracy between independent solutions and samples in random directions on the
+    harder data, minus the same difference on the data of page 4, for the same network.
 
-    Both are what `lib.findings.diversity.more_diverse` takes.
+    Both arguments are keyword arguments of `lib.findings.diversity.more_diverse`.
     """
     return difference(more_diverse(**harder), more_diverse(**easier))
 
 
 def corrupted(shift: Shift, severity: int, imagenet_c_dir: str | Path | None = None) -> Split:
-    """Test images of a severity from 0, the clean ones, to 5, under all corruptions one after the other.
+    """Test images at a severity from 0 (clean) to 5, under all corruptions one after the other.
 
-    `shift` makes them, of `shift.count` images a corruption, unless they are read from `imagenet_c_dir`, the folder of
-    ImageNet-C. Raises `DatasetError` for published files that are missing or do not fit the dataset.
+    `shift` makes them, with `shift.count` images per corruption, unless they are read from `imagenet_c_dir`, the folder
+    of ImageNet-C. Raises `DatasetError` if published files are missing or do not match the dataset.
     """
     dataset = shift.dataset
     if imagenet_c_dir is None:
@@ -67,10 +67,10 @@ def corrupted(shift: Shift, severity: int, imagenet_c_dir: str | Path | None = N
 
 
 def ensemble_scores(probs: np.ndarray, targets: np.ndarray) -> pd.DataFrame:
-    """Mean accuracy and Brier score of ensembles of `SIZES`, one row a size; columns as in the figure.
+    """Mean accuracy and Brier score of ensembles of `SIZES`, one row per size; columns as in the figure.
 
-    `probs (M, n, K)` of M runs, true labels `targets (n,)`. Of each size up to M all ensembles, or `ENSEMBLES`
-    different ones.
+    `probs (M, n, K)` of M runs, true labels `targets (n,)`. Averages over all ensembles of each size up to M, or over
+    `ENSEMBLES` different ones if there are more.
     """
     rows = []
     for size in (size for size in SIZES if size <= len(probs)):

@@ -1,6 +1,6 @@
 """Figure 3: independent solutions are nearly orthogonal in weight space and equally far apart in function space.
 
-`weights (M, P)`: the final solutions; `labels (M, n)`: their top labels; `targets (n,)`: the true ones.
+`weights (M, P)`: the final solutions; `labels (M, n)`: their top labels; `targets (n,)`: the true labels.
 """
 
 from collections.abc import Mapping
@@ -23,12 +23,12 @@ FINDING = Finding("02_independent", networks="architectures")
     kind=DESCRIPTION,
 )
 def orthogonal(weights: np.ndarray) -> Estimate:
-    """Largest absolute cosine over pairs."""
+    """Largest absolute cosine similarity over pairs."""
     return count(_cosines(weights)[pairs(np.arange(len(weights)))].max())
 
 
-# Ours, added when `independent/orthogonal` failed for a ResNet: scales that all start at one are a direction that
-# independent runs share by construction.
+# Our addition, made when `independent/orthogonal` failed for a ResNet: BatchNorm's scales all start at one, so
+# independent runs share a direction by construction.
 @claim(
     "independent/orthogonal-kernels",
     "weights of independent solutions are nearly orthogonal, BatchNorm's scales and shifts left out (our addition)",
@@ -37,14 +37,14 @@ def orthogonal(weights: np.ndarray) -> Estimate:
     kind=DESCRIPTION,
 )
 def orthogonal_kernels(weights: np.ndarray, batch_norm: np.ndarray) -> Estimate:
-    """Largest absolute cosine over pairs, without the parameters of BatchNorm.
+    """Largest absolute cosine similarity over pairs, without the parameters of BatchNorm.
 
-    `batch_norm (P,)`: which entries are these.
+    `batch_norm (P,)` is a mask of these parameters.
     """
     return orthogonal(weights[:, ~batch_norm])
 
 
-# Ours, added because a largest of the pairs at hand says nothing about other runs.
+# Our addition: the largest value over these pairs says nothing about other runs.
 @claim(
     "independent/orthogonal-mean",
     "weights of independent solutions are nearly orthogonal, on average over pairs (our addition)",
@@ -52,7 +52,7 @@ def orthogonal_kernels(weights: np.ndarray, batch_norm: np.ndarray) -> Estimate:
     criterion=Criterion("<=", 0.1),
 )
 def orthogonal_mean(weights: np.ndarray) -> Estimate:
-    """Mean absolute cosine over pairs."""
+    """Mean absolute cosine similarity over pairs."""
     cosines = _cosines(weights)
     return interval(lambda members: cosines[pairs(members)].mean(), members=len(weights))
 
@@ -65,9 +65,9 @@ def orthogonal_mean(weights: np.ndarray) -> Estimate:
     criterion=Criterion("<=", 0.1),
 )
 def orthogonal_kernels_mean(weights: np.ndarray, batch_norm: np.ndarray) -> Estimate:
-    """Mean absolute cosine over pairs, without the parameters of BatchNorm.
+    """Mean absolute cosine similarity over pairs, without the parameters of BatchNorm.
 
-    `batch_norm (P,)`: which entries are these.
+    `batch_norm (P,)` is a mask of these parameters.
     """
     return orthogonal_mean(weights[:, ~batch_norm])
 
@@ -85,7 +85,7 @@ def _cosines(weights: np.ndarray) -> np.ndarray:
 def equidistant(labels: np.ndarray) -> Estimate:
     """Coefficient of variation of pairwise disagreement.
 
-    What few images add to it is subtracted, see `lib.metrics.comparison.equidistant`.
+    The part due to the finite number of images is subtracted, see `lib.metrics.comparison.equidistant`.
     """
     return comparison.equidistant(labels)
 
@@ -102,9 +102,9 @@ def equidistant(labels: np.ndarray) -> Estimate:
     ],
 )
 def disagree(labels: np.ndarray, targets: np.ndarray) -> Estimate:
-    """Mean between-run disagreement / (1 - mean accuracy).
+    """Mean disagreement between runs, divided by (1 - mean accuracy).
 
-    The interval is that of the logarithm.
+    The interval is computed on the log scale.
     """
     differ = labels[:, None] != labels[None, :]  # (M, M, n)
     wrong = labels != targets  # (M, n)
@@ -118,7 +118,7 @@ def disagree(labels: np.ndarray, targets: np.ndarray) -> Estimate:
 def accuracies(
     weights: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray], targets: np.ndarray
 ) -> pd.DataFrame:
-    """The table of test accuracies, one row a network; `weights` and `labels` by network."""
+    """Table of test accuracies, one row per network; `weights` and `labels` by network."""
     rows = []
     for network, own in labels.items():
         right = (own == targets).mean(axis=1)
@@ -128,7 +128,7 @@ def accuracies(
 
 
 def disagreement_per_error(labels: Mapping[str, np.ndarray], targets: np.ndarray) -> dict[str, np.ndarray]:
-    """Disagreement of every pair of a network's solutions over their mean error: `(pairs,)` by network."""
+    """Disagreement of every pair of a network's solutions, divided by the mean error rate: `(pairs,)` by network."""
     return {
         network: disagreement(own)[pairs(np.arange(len(own)))] / np.mean(own != targets)
         for network, own in labels.items()

@@ -1,4 +1,4 @@
-"""A claim judged by arrays: its estimate, and the verdict in words."""
+"""Judging claims from arrays: the estimate and the verdict in words."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -11,8 +11,8 @@ from lib.findings.claim import CLAIMS, DESCRIPTION, IDENTITY, INFERENCE, Claim, 
 from lib.metrics.intervals import Estimate
 from lib.metrics.power import holm, p_above, p_below
 
-#: Of an inference: on the paper's data with a network of the paper, anywhere else, and where the interval decides
-#: nothing; of a description; of an identity.
+#: Verdicts, one line each: on an inference with the paper's data and network; with any others, or if the interval does
+#: not decide; on a description and an identity.
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
 HOLDS, FAILS, INCONCLUSIVE = "holds here", "does not hold here", "inconclusive"
 MET, NOT_MET, IDENTICAL = "met by these runs", "not met by these runs", "true by construction"
@@ -27,11 +27,11 @@ class Result:
     """A judged claim.
 
     Attributes:
-        claim: what was claimed.
+        claim: the claim that was judged.
         estimate: its statistic with the interval.
-        context: of which run: dataset, architecture, preset, and whatever else JSON can hold.
-        commit: of the package that judged it, empty if not known.
-        folder: that its record was found in, as a sweep has one for each run; empty where there is none.
+        context: what identifies the run: dataset, architecture, preset, and anything else that JSON can hold.
+        commit: commit of the package that judged it, empty if unknown.
+        folder: the folder that its record was found in (a sweep has one per run); empty if none.
     """
 
     claim: Claim
@@ -42,7 +42,7 @@ class Result:
 
     @property
     def verdict(self) -> str:
-        """In words: one of `VERDICTS` for an inference, otherwise `MET`, `NOT_MET`, `INCONCLUSIVE` or `IDENTICAL`."""
+        """One of `VERDICTS` for an inference, otherwise `MET`, `NOT_MET`, `INCONCLUSIVE` or `IDENTICAL`."""
         if self.claim.kind == IDENTITY:
             return IDENTICAL
         met = decided(self.estimate, self.claim.criterion)
@@ -57,7 +57,7 @@ class Result:
 
     @property
     def in_size(self) -> bool | None:
-        """Whether the interval, widened by the error of reading, holds the paper's number; None where there is none."""
+        """Whether the interval, widened by the reading error, contains the paper's number; None if not comparable."""
         data = str(self.context["dataset"]).replace("cifar10_holdout", "cifar10")
         here = self.context["architecture"], data
         numbers = [one for one in self.claim.paper_values if (one.network, one.dataset) == here]
@@ -67,9 +67,9 @@ class Result:
 
 
 def agree_in_size(ours: tuple[float, float], papers: tuple[float, float], error: float) -> bool | None:
-    """Whether an interval of ours, widened by the error of reading, holds a number or range of the paper.
+    """Whether our interval, widened by the reading error, overlaps the number or range of the paper.
 
-    None where we have no interval.
+    None if we have no interval.
     """
     (low, high), (paper_low, paper_high) = ours, papers
     if not math.isfinite(low + high):
@@ -78,24 +78,24 @@ def agree_in_size(ours: tuple[float, float], papers: tuple[float, float], error:
 
 
 def judge(claim_id: str, context: Mapping[str, Any], commit: str = "", **arrays: Any) -> Result:
-    """The claim of that name, judged by the arrays that its statistic takes; `ValueError` for an unknown one."""
+    """Judge the claim with this identifier from its statistic's arrays; `ValueError` if the claim is unknown."""
     claim = known(claim_id)
     return Result(claim, claim.statistic(**arrays), dict(context), commit)
 
 
 def known(claim_id: str) -> Claim:
-    """The claim of that name; `ValueError` for an unknown one."""
+    """Return the claim with this identifier; `ValueError` if it is unknown."""
     if claim_id not in CLAIMS:
         raise ValueError(unknown("claim", claim_id, CLAIMS))
     return CLAIMS[claim_id]
 
 
 def decided(estimate: Estimate, criterion: Criterion) -> bool | None:
-    """Whether the whole interval meets the criterion, or fails it; None in between and without value or interval."""
+    """Whether the whole interval meets (True) or fails (False) the criterion; None otherwise, or without interval."""
     low, high = estimate.low, estimate.high
     if not all(map(math.isfinite, (estimate.value, low, high))):
         return None
-    # The value too, as a bootstrap interval need not hold it: no verdict against the very number that is shown.
+    # A bootstrap interval need not contain the value: the value must agree too, as a verdict must not contradict it.
     met = [criterion.met(one) for one in (estimate.value, low, high)]
     inside = low <= criterion.threshold <= high and low < high
     return None if any(met) != all(met) or (criterion.operator == "==" and inside) else all(met)
@@ -103,20 +103,20 @@ def decided(estimate: Estimate, criterion: Criterion) -> bool | None:
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence of the paper with all results on it from one run: those of several methods are one sentence."""
+    """A sentence of the paper with all its results from one run, one result per method."""
 
     results: list[Result]
 
     @property
     def words(self) -> str:
-        """The sentence, without the method."""
+        """The sentence, without the method's name."""
         claim = self.results[0].claim
         method = claim.id.removeprefix(claim.family.partition("{")[0]).partition("/")[0]
         return claim.sentence.replace(f" ({method})", "").replace(f"; {method})", ")")
 
     @property
     def p(self) -> float:
-        """The smallest p of "a method fails its criterion", adjusted for their number by Holm; nan without interval."""
+        """The smallest Holm-adjusted p-value of "this method fails its criterion"; nan without intervals."""
         criterion = self.results[0].claim.criterion
         p_failing = p_below if criterion.operator.startswith(">") else p_above
         found = [p_failing(result.estimate, criterion.threshold) for result in self.results]
@@ -125,7 +125,7 @@ class Sentence:
 
     @property
     def verdict(self) -> str:
-        """That of its methods where they agree: it holds when all do, and fails when any does at Holm's level."""
+        """The methods' verdict if all agree; else a failure if one is significant (Holm), or inconclusive."""
         first, *others = [result.verdict for result in self.results]
         if all(verdict == first for verdict in others):
             return first
@@ -134,7 +134,7 @@ class Sentence:
 
 
 def sentences(results: Iterable[Result]) -> list[Sentence]:
-    """The inferences among the results, those of one sentence and run together, in their order."""
+    """Group the inferences among the results by sentence and run, in their original order."""
     groups: dict[tuple[str, str, str], list[Result]] = {}
     for result in results:
         if result.claim.kind == INFERENCE:

@@ -1,7 +1,7 @@
-"""Figures 5 and S1: the plane of two solutions, as accurate on both sides, and not the same function.
+"""Figures 5 and S1: the plane through two solutions, equally accurate on both sides but not the same function.
 
-Places of the plane have `radii (R,)`, 1 at the solutions, and `angles (A,)` in radians: 0 on the ray of the first
-solution, π/2 on that of the second. `targets (n,)` are the true labels.
+Points of the plane have `radii (R,)`, 1 at the solutions, and `angles (A,)` in radians: 0 on the ray of the first
+solution, π/2 on the ray of the second. `targets (n,)` are the true labels.
 """
 
 from collections.abc import Sequence
@@ -24,10 +24,10 @@ FINDING = Finding(
     ranges={"num_radii": (2, inf), "num_angles": (2, inf), "num_map_images": (1, inf)},
 )
 
-#: Radii at which `radial/valley` looks; the solution itself is in the middle.
+#: Radius factors that `radial/valley` checks; the solution itself is in the middle.
 FACTORS = np.linspace(0.8, 1.2, 5)
 
-#: A place of the plane counts as accurate up to this much below its solution's accuracy: the 5 points of a claim.
+#: A point of the plane counts as accurate up to this much below its solution's accuracy: 5 points, as in the claim.
 ACCURATE = 0.05
 
 
@@ -38,13 +38,13 @@ ACCURATE = 0.05
     criterion=Criterion("<=", 5),
 )
 def valley(labels: np.ndarray, targets: np.ndarray) -> Estimate:
-    """Accuracy loss in points at radius factors 0.8 to 1.2, worst of both optima.
+    """Largest loss of accuracy, in percentage points, at radius factors 0.8 to 1.2 along the rays of both optima.
 
     `labels (F, 2, n)`: top labels at the `FACTORS` on both rays.
     """
     right = labels == targets
     others = np.delete(right, len(right) // 2, axis=0).reshape(-1, 2, len(targets))
-    lost = right[len(right) // 2].astype(np.float32) - others  # of each image: 1 where the solution alone is right
+    lost = right[len(right) // 2].astype(np.float32) - others  # per image: 1 if only the solution is right
     return extreme(lambda images: 100 * mean_over(lost, images).ravel(), "largest", images=len(targets))
 
 
@@ -56,14 +56,14 @@ def valley(labels: np.ndarray, targets: np.ndarray) -> Estimate:
     kind=DESCRIPTION,
 )
 def norm_grows(weights: np.ndarray) -> Estimate:
-    """Norm of the final weights over norm at initialisation, smallest over runs.
+    """Norm of the final weights divided by the norm at initialisation, minimum over runs.
 
-    `weights (M, T, P)`: every checkpoint of every run, or only the first and the last.
+    `weights (M, T, P)`: all checkpoints of every run, or only the first and the last.
     """
     return count(_growth(weights).min())
 
 
-# Ours, added because a smallest of the runs at hand says nothing about other runs.
+# Our addition: the smallest value over these runs says nothing about other runs.
 @claim(
     "radial/norm-grows-mean",
     "weights grow radially during training, on average over runs (our addition)",
@@ -92,10 +92,10 @@ def _growth(weights: np.ndarray) -> np.ndarray:
 def own_mode(
     labels: np.ndarray, solutions: np.ndarray, targets: np.ndarray, radii: np.ndarray, angles: np.ndarray
 ) -> Estimate:
-    """Share of plane points within 5 points of the optimum's accuracy that agree more with the optimum nearer in angle.
+    """Share of points of the plane that agree more with the optimum nearer in angle than with the other, among points
+    at most 5 percentage points less accurate than that nearer optimum.
 
-    A point that agrees with both equally often does not agree more with the nearer one. Top `labels (R, A, n)` are of
-    every place, `solutions (2, n)` of both solutions.
+    Ties count against the claim. Top `labels (R, A, n)` of the points and `solutions (2, n)` of both solutions.
     """
     nearer = nearer_optimum(radii, angles)
     counted = nearer >= 0
@@ -107,7 +107,7 @@ def own_mode(
 
     def share(images: np.ndarray) -> float:
         likeness = mean_over(alike, images)
-        # Differences are whole images: all that is forgiven is rounding.
+        # Differences are whole numbers of images, so the tolerance only covers rounding.
         lost = mean_over(solutions_right, images)[nearer] - mean_over(right, images)
         accurate = lost <= ACCURATE + 1e-6
         more_alike = likeness[nearer, places] > likeness[1 - nearer, places]
@@ -117,9 +117,9 @@ def own_mode(
 
 
 def nearer_optimum(radii: np.ndarray, angles: np.ndarray) -> np.ndarray:
-    """Which optimum each place of `lib.landscape.planes.polar_grid` is nearer to in angle: `(R, A)` of 0, 1 and -1.
+    """Index of the optimum nearer in angle to each point of `lib.landscape.planes.polar_grid`: `(R, A)` of 0, 1 and -1.
 
-    -1 stands for places that say nothing about it: the origin, the ray halfway between, and the optima themselves.
+    -1 marks points that do not count: the origin, the ray halfway between, and the optima themselves.
     """
     away = np.abs(angles - np.array([[0], [np.pi / 2]]))  # (2, A)
     nearer = np.where(np.isclose(*away), -1, away.argmin(axis=0))
@@ -129,9 +129,9 @@ def nearer_optimum(radii: np.ndarray, angles: np.ndarray) -> np.ndarray:
 
 
 def chosen_pair(runs: list[int] | None, num_members: int) -> tuple[int, int]:
-    """Two runs as indices from 0, from their numbers as a reader counts them, from 1; None is the first two.
+    """Indices (from 0) of two runs given by their numbers (from 1); None chooses the first two.
 
-    Raises `ConfigError` where these are not two different runs of so many.
+    Raises `ConfigError` unless `runs` are two different numbers from 1 to `num_members`.
     """
     if runs is None:
         return 0, 1
@@ -141,7 +141,7 @@ def chosen_pair(runs: list[int] | None, num_members: int) -> tuple[int, int]:
 
 
 def natural_scale(gaussian: str) -> float:
-    """The scale at which a Gaussian means what its name says; `ConfigError` for what is not one."""
+    """The natural scale of a Gaussian, see `NATURAL_SCALES`; `ConfigError` if its name is unknown."""
     if gaussian not in NATURAL_SCALES:
         raise ConfigError(unknown("gaussian", gaussian, NATURAL_SCALES))
     return NATURAL_SCALES[gaussian]
@@ -150,10 +150,10 @@ def natural_scale(gaussian: str) -> float:
 def solutions(
     pair: Sequence[int], weights: Sequence[np.ndarray], labels: np.ndarray, samples: np.ndarray, targets: np.ndarray
 ) -> pd.DataFrame:
-    """The table of both solutions, one row each; the `pair` is counted from 0.
+    """Table of both solutions, one row each; `pair` has their indices from 0.
 
-    `weights (T, P)` of the checkpoints of both runs, top `labels (2, n)` of both solutions, and those of S samples
-    around each, `(2, S, n)`.
+    `weights (T, P)` of each run's checkpoints, top `labels (2, n)` of both solutions, and the top labels of S
+    `samples (2, S, n)` around each.
     """
     norms = np.array([np.linalg.norm(run, axis=1)[[0, -1]] for run in weights])
     agree = (samples[:, None] == labels[:, None]).mean(axis=(2, 3))  # (samples of, labels of)

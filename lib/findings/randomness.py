@@ -1,8 +1,8 @@
-"""Figure S4: diversity comes from the first weights more than from the order of the data.
+"""Figure S4: diversity comes more from the initial weights than from the order of the data.
 
-`labels (R, 2, M, n)`: top labels at each learning rate, ascending, of M members that differ in their initial weights
-alone and of M that differ in their order alone; the first of both is the same network. `twice (2, n)`: those of two
-networks at the highest rate that share both seeds. `targets (n,)`: the true labels.
+`labels (R, 2, M, n)`: top labels, for ascending learning rates, of M members that differ only in their initial weights
+and of M that differ only in data order; the first member of both families is the same network. `twice (2, n)`: top
+labels of two networks with both seeds equal, at the highest rate. `targets (n,)`: the true labels.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ from lib.findings.claim import DESCRIPTION, Criterion, Finding, claim
 from lib.metrics.comparison import Pairs
 from lib.metrics.intervals import Estimate, count, interval, pairs
 
-#: Many runs, and so, at `quick`, short ones.
+#: There are many runs, so `quick` uses short ones.
 FINDING = Finding(
     "10_randomness",
     settings={
@@ -30,7 +30,7 @@ FINDING = Finding(
     },
 )
 
-#: What may differ between the trainings of a pair, and its name in print.
+#: What may differ between the two trainings of a pair, with display names.
 SOURCES = {
     "both": "initialisation and order",
     "initialization": "initialisation alone",
@@ -38,7 +38,7 @@ SOURCES = {
     "none": "neither",
 }
 
-#: What two networks of a pair are measured by.
+#: A measure of the difference between two networks.
 Measure = Callable[[Pairs, np.ndarray], np.ndarray]
 MEASURES: dict[str, Measure] = {
     "fraction of labels that differ": Pairs.disagreements,
@@ -53,8 +53,8 @@ MEASURES: dict[str, Measure] = {
     criterion=Criterion(">", 0),
 )
 def initialisation(labels: np.ndarray, targets: np.ndarray) -> Estimate:
-    """Normalised diversity: different initialisation, same order, minus same initialisation, different order; mean over
-    learning rates.
+    """Normalised diversity with different initialisation and the same data order, minus that with the same
+    initialisation and a different order; mean over learning rates.
     """
     return _margin("initialization", "order", labels, targets)
 
@@ -66,7 +66,7 @@ def initialisation(labels: np.ndarray, targets: np.ndarray) -> Estimate:
     criterion=Criterion(">", 0),
 )
 def both(labels: np.ndarray, targets: np.ndarray) -> Estimate:
-    """Normalised diversity: both differ minus initialisation alone; mean over learning rates."""
+    """Normalised diversity from initialisation and order, minus from initialisation alone; mean over learning rates."""
     return _margin("both", "initialization", labels, targets)
 
 
@@ -77,7 +77,7 @@ def both(labels: np.ndarray, targets: np.ndarray) -> Estimate:
     criterion=Criterion(">", 0),
 )
 def rate(labels: np.ndarray, targets: np.ndarray) -> Estimate:
-    """Normalised diversity from order alone, highest learning rate minus lowest."""
+    """Normalised diversity if only data order differs, at the highest learning rate minus at the lowest."""
     lowest, *_, highest = _at_each_rate(labels, targets)
 
     def growth(members: np.ndarray, images: np.ndarray) -> float:
@@ -95,7 +95,7 @@ def rate(labels: np.ndarray, targets: np.ndarray) -> Estimate:
     kind=DESCRIPTION,
 )
 def deterministic(twice: np.ndarray) -> Estimate:
-    """Disagreement of two such runs, CPU.
+    """Disagreement of two runs with the same initialisation and the same data order, on a CPU.
 
     The paper finds none on a TPU, and some on a GPU.
     """
@@ -104,12 +104,12 @@ def deterministic(twice: np.ndarray) -> Estimate:
 
 
 def _at_each_rate(labels: np.ndarray, targets: np.ndarray) -> Iterator[Pairs]:
-    """The 2 M networks of each learning rate, those of the one family before those of the other."""
+    """The 2 M networks at each learning rate: the initialisation family, then the order family."""
     return (Pairs(own.reshape(-1, len(targets)), targets) for own in labels)
 
 
 def _margin(more: str, less: str, labels: np.ndarray, targets: np.ndarray) -> Estimate:
-    """Normalised diversity from one source minus that from another, mean over learning rates."""
+    """Normalised diversity from the source `more` minus that from `less`, mean over learning rates."""
     compared = list(_at_each_rate(labels, targets))
 
     def margin(members: np.ndarray, images: np.ndarray) -> float:
@@ -121,11 +121,11 @@ def _margin(more: str, less: str, labels: np.ndarray, targets: np.ndarray) -> Es
 
 
 def of_source(source: str, members: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """All pairs of networks that differ in their `initialization`, in their `order`, or in `both`: indices `(a, b)`.
+    """All pairs of networks that differ in `initialization`, in `order`, or in `both`: indices `(a, b)`.
 
-    Networks that differ in both are one of each family: one with other initial weights and the fixed order, one with
-    the fixed initial weights and another order. `members` are those that count, of `count` in each of the two families,
-    of which one stands before the other.
+    A pair that differs in both has one network of each family: one with new initial weights and the fixed order, one
+    with the fixed initial weights and a new order. `members` selects from the `count` networks of each family; the
+    order family's indices follow the initialisation family's.
     """
     if source == "both":
         moved = members[members > 0]
@@ -136,10 +136,10 @@ def of_source(source: str, members: np.ndarray, count: int) -> tuple[np.ndarray,
 
 
 def learning_rates(experiment: Experiment, given: list[float] | None) -> list[float]:
-    """The learning rates to compare, ascending: those given, or a quarter, a half and all of the experiment's.
+    """The learning rates to compare, ascending: the `given` ones, or 1/4, 1/2 and 1 times the experiment's rate.
 
-    From the paper's protocol that is the range of its figure S4. Raises `ConfigError` for fewer than two, and for what
-    is not a learning rate.
+    With the paper's protocol this is the range of its figure S4. Raises `ConfigError` for fewer than two different
+    rates or an invalid rate.
     """
     chosen = [share * experiment.learning_rate for share in (0.25, 0.5, 1)] if given is None else given
     rates = sorted({replace(experiment, learning_rate=rate).learning_rate for rate in chosen})
@@ -149,10 +149,10 @@ def learning_rates(experiment: Experiment, given: list[float] | None) -> list[fl
 
 
 def differences(rates: Sequence[float], labels: np.ndarray, twice: np.ndarray, targets: np.ndarray) -> pd.DataFrame:
-    """How different two networks are: the data of figure S4, one row a measure, source and learning rate.
+    """Differences between pairs of networks, as in figure S4, one row per measure, source and learning rate.
 
-    Columns `measure`, of `MEASURES`; `series`, of `SOURCES`; `learning rate`; `value`, the mean over pairs; and `low`
-    and `high`, the ends of its interval from members and images.
+    Columns: `measure`, from `MEASURES`; `series`, from `SOURCES`; `learning rate`; `value`, the mean over pairs; `low`
+    and `high`, the ends of its interval over members and images.
     """
     members_each, size = labels.shape[2], len(targets)
     compared, repeated = list(_at_each_rate(labels, targets)), Pairs(twice, targets)
@@ -168,12 +168,12 @@ def differences(rates: Sequence[float], labels: np.ndarray, twice: np.ndarray, t
 
 
 def _mean(measure: Measure, own: Pairs, source: str, count: int, members: np.ndarray, images: np.ndarray) -> float:
-    """The mean of a measure over the pairs of a source; `count` as in `of_source`."""
+    """The mean of a measure over the pairs of a source; `members` and `count` as in `of_source`."""
     return measure(own, images)[of_source(source, members, count)].mean()
 
 
 def by_rate(rates: Sequence[float], labels: np.ndarray, targets: np.ndarray, found: pd.DataFrame) -> pd.DataFrame:
-    """The table of mean accuracies and of what `differences` found, whose arguments the others are: one row a rate."""
+    """Table of mean accuracies and the results of `differences` (`found`), one row per learning rate."""
     columns = {"learning rate": [f"{rate:g}" for rate in rates]}
     columns["mean accuracy"] = [f"{np.mean(own == targets):.3f}" for own in labels]
     varied = found[found["series"] != SOURCES["none"]]

@@ -1,4 +1,4 @@
-"""Verdicts on disk: one JSON record a claim and run, and all of them as a table of numbers."""
+"""Verdicts on disk, one JSON record per claim and run, and a table of their numbers."""
 
 import hashlib
 import json
@@ -19,10 +19,10 @@ from lib.run.files import DamagedRun, read_json, write_atomically
 
 
 def write_result(judged: Result, folder: Path, made: Mapping[str, str] | None = None) -> Path:
-    """Write `<folder>/<claim id>/<dataset>-<architecture>-<preset>-<hash>.json`, whole or not at all.
+    """Write `<folder>/<claim id>/<dataset>-<architecture>-<preset>-<hash>.json` atomically.
 
-    The hash is of the whole context, so that the same run replaces its record and another gets its own. `made` says
-    when and where: for a reader of the file.
+    The hash covers the whole context, so the same run replaces its record and another run gets its own. `made` says
+    when and where the record was made; it is for readers only.
     """
     context, claim = _null_for_nan(judged.context), judged.claim
     record = {
@@ -43,9 +43,9 @@ def write_result(judged: Result, folder: Path, made: Mapping[str, str] | None = 
 
 
 def read_results(folder: Path) -> list[Result]:
-    """All records below `folder`, in the order of `CLAIMS`, then by dataset, architecture and preset.
+    """Read all records below `folder`, in the order of `CLAIMS`, then by dataset, architecture and preset.
 
-    `ValueError` with the file's name for a record that is broken, or that was judged by a criterion no longer ours.
+    Raises `ValueError` with the file's name if a record is damaged, or its verdict or criterion is out of date.
     """
     order = list(CLAIMS)
 
@@ -56,13 +56,13 @@ def read_results(folder: Path) -> list[Result]:
 
 
 def parameters_of(judged: Result) -> str:
-    """What a sweep gave to the run, without its seed, by the name of its folder: `num_members_4-epochs_3`, or empty."""
-    given = judged.folder.partition("-")[2].rpartition("-")[0]  # between the name of the notebook and the key
+    """The run's sweep parameters without its seed, from the name of its folder: `num_members_4-epochs_3`, or empty."""
+    given = judged.folder.partition("-")[2].rpartition("-")[0]  # between the notebook's name and the hash
     return re.sub(r"(^|-)seed_\d+", "", given).strip("-")
 
 
 def numbers(results: Iterable[Result]) -> pd.DataFrame:
-    """The records as data: one row a result, numbers as they are and not as text."""
+    """A table of the results, one row per result, with numbers not formatted as text."""
     rows = []
     for judged in results:
         claim, context = judged.claim, judged.context
@@ -91,5 +91,5 @@ def _read_result(path: Path, folder: Path) -> Result:
 
 
 def _null_for_nan(value: Any) -> Any:
-    """`value` as it comes back from JSON, with null for numbers that JSON lacks."""
+    """`value` after a round trip through JSON, with None for nan and infinities, which JSON lacks."""
     return json.loads(json.dumps(value), parse_constant=lambda name: None)

@@ -1,7 +1,7 @@
-"""Figure S5: cycles of one chain of SG-MCMC are less diverse than independent runs.
+"""Figure S5: cycles of one SG-MCMC chain are less diverse than independent runs.
 
 At the ends of the R cycles of C chains: `weights (C, R, P)`, `probs (C, R, n, K)`, top `labels (C, R, n)`; `targets
-(n,)` are the true ones. Independent runs are different chains after equally many cycles.
+(n,)` are the true labels. Independent runs are different chains after the same number of cycles.
 """
 
 from collections.abc import Mapping
@@ -15,8 +15,8 @@ from lib.metrics.comparison import Pairs
 from lib.metrics.intervals import Estimate, interval, mean_over
 from lib.metrics.intervals import pairs as all_pairs
 
-#: cSGLD, as in the code of Zhang and colleagues that the paper's appendix C refers to. SGD without BatchNorm takes a
-#: lower rate than theirs.
+#: cSGLD, as in the code of Zhang et al. that the paper's appendix C refers to. SGD without BatchNorm needs a lower
+#: learning rate than theirs.
 _CHAIN = {
     "architectures": ["small_cnn"],
     "num_members": 4,
@@ -36,7 +36,7 @@ FINDING = Finding(
         "quick": _CHAIN | {"epochs": 9},
         "full": _CHAIN | {"epochs": 120, "noise_epochs": 4},
         "paper": _CHAIN | {"architectures": ["resnet18"], "epochs": 150, "learning_rate": 0.5, "noise_epochs": 5},
-        # SGD needs pixels of unit variance where there is no BatchNorm; at a rate of 0.1 one chain of four diverged.
+        # Without BatchNorm, SGD needs pixels of unit variance; at a rate of 0.1 one of four chains diverged.
         "reference": _CHAIN
         | {"epochs": 30, "learning_rate": 0.05, "pixel_scaling": "standardize", "sampling": "permutation"},
     },
@@ -50,7 +50,7 @@ FINDING = Finding(
     criterion=Criterion(">", 0),
 )
 def less_diverse(labels: np.ndarray) -> Estimate:
-    """Disagreement between independent runs minus between cycles of a chain."""
+    """Mean disagreement between independent runs minus mean disagreement between cycles of the same chain."""
     chains, cycles, images = labels.shape
     networks = labels.reshape(-1, images)  # chain after chain
     differ = (networks[:, None] != networks).astype(np.float32)  # (C R, C R, n)
@@ -64,24 +64,24 @@ def less_diverse(labels: np.ndarray) -> Estimate:
 
 
 def within_chains(chains: np.ndarray, cycles: int) -> tuple[np.ndarray, np.ndarray]:
-    """All pairs of cycles of one chain, for each of the `chains` that count: indices `(a, b)`, chain after chain."""
+    """All pairs of cycles of the same chain, for each of `chains`: indices `(a, b)`, chain after chain."""
     first, second = np.triu_indices(cycles, k=1)
     start = np.asarray(chains)[:, None] * cycles
     return (start + first).ravel(), (start + second).ravel()
 
 
 def between_chains(chains: np.ndarray, cycles: int) -> tuple[np.ndarray, np.ndarray]:
-    """All pairs of different chains after the same number of cycles: of one age, from other first weights."""
+    """All pairs of different chains after the same number of cycles, with other initial weights: indices `(a, b)`."""
     first, second = (one[:, None] * cycles + np.arange(cycles) for one in all_pairs(chains))
     return first.ravel(), second.ravel()
 
 
-#: Both kinds of pairs, by what two networks of a pair are.
+#: The two kinds of pairs.
 PAIRS = {"cycles of one chain": within_chains, "independent runs": between_chains}
 
 
 def diversities(labels: Mapping[str, np.ndarray], targets: np.ndarray) -> dict[str, np.ndarray]:
-    """Normalised diversity of every pair, the mean of both directions: `(pairs,)` by network and kind of pair."""
+    """Normalised diversity of every pair, averaged over both directions: `(pairs,)` by network and kind of pair."""
     everyone = np.arange(len(targets))
     values = {}
     for network, own in labels.items():
@@ -93,7 +93,7 @@ def diversities(labels: Mapping[str, np.ndarray], targets: np.ndarray) -> dict[s
 
 
 def pairs(weights: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray], targets: np.ndarray) -> pd.DataFrame:
-    """The table of pairs: mean and standard deviation over both kinds, one row a network and kind."""
+    """Table of the mean and standard deviation over pairs, one row per network and kind of pair."""
     everyone = np.arange(len(targets))
     rows = []
     for network, own in labels.items():
@@ -110,7 +110,7 @@ def pairs(weights: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray], t
 
 
 def ensembles(probs: Mapping[str, np.ndarray], targets: np.ndarray) -> pd.DataFrame:
-    """The table of test accuracies of an ensemble of a chain's cycles, and of as many chains at their ends."""
+    """Table of test accuracies of one network, of an ensemble of a chain's cycles, and of one of as many chains."""
     rows = []
     for network, own in probs.items():
         chains, cycles = own.shape[:2]

@@ -1,9 +1,9 @@
 """Figure 9: under dataset shift the ensemble stays ahead, and its members differ more.
 
-`probs (S, M, n, K)`: what every run predicts at every severity, from 0 for the clean images; `targets (n,)`: the true
-labels. Images are all those of the first corruption, then those of the second, and so on; `pictures (n,)` says which
-test image each of them is. `within`: by method, the Jensen-Shannon divergence of `size` networks around every run on
-every image, `(S, M, n)`; as many runs are compared.
+`probs (S, M, n, K)`: predictions of every run at every severity, from 0 for the clean images; `targets (n,)`: the true
+labels. All images of the first corruption come first, then those of the second, and so on; `pictures (n,)` is the index
+of the test image behind each of them. `within`: by method, the Jensen-Shannon divergence of `size` networks around each
+run on every image, `(S, M, n)`; independent members are also compared in ensembles of `size`.
 """
 
 import math
@@ -30,9 +30,9 @@ FINDING = Finding(
 
 @claim("shift/ensemble", "the ensemble stays ahead under shift", figure="9 left, middle", criterion=Criterion(">", 0))
 def stays_ahead(probs: np.ndarray, targets: np.ndarray, pictures: np.ndarray) -> Estimate:
-    """Smallest accuracy advantage of the ensemble over one network over severities 1 to 5.
+    """Smallest accuracy advantage of the ensemble over a single network across severities 1 to 5.
 
-    The ensemble is of one run fewer than there are: so it is of one size when a run is left out.
+    The ensemble has one run fewer than there are, so that its size is the same when the jackknife leaves out a run.
     """
     advantage = _advantage(probs, targets, 0, pictures)
     return extreme(lambda **chosen: advantage(**chosen)[1:], "smallest", **_sizes(probs, pictures))
@@ -45,7 +45,7 @@ def stays_ahead(probs: np.ndarray, targets: np.ndarray, pictures: np.ndarray) ->
     criterion=Criterion(">", 0),
 )
 def grows(probs: np.ndarray, targets: np.ndarray, pictures: np.ndarray) -> Estimate:
-    """Slope of (single Brier score - ensemble Brier score) on severity."""
+    """Slope of (Brier score of a single network - Brier score of the ensemble) against severity."""
     advantage = _advantage(probs, targets, 1, pictures)
     return interval(lambda **chosen: _slope(-advantage(**chosen)), **_sizes(probs, pictures))
 
@@ -57,7 +57,7 @@ def grows(probs: np.ndarray, targets: np.ndarray, pictures: np.ndarray) -> Estim
     criterion=Criterion(">", 0),
 )
 def diverse(probs: np.ndarray, within: Mapping[str, np.ndarray], size: int, pictures: np.ndarray) -> Estimate:
-    """Smallest margin of their Jensen-Shannon divergence over every within-run method, severities 0 to 5."""
+    """Smallest margin of independent members' Jensen-Shannon divergence over within-run methods, severities 0 to 5."""
     between = _divergence(probs, size, pictures)
     inside = np.stack(list(within.values()))  # (methods, S, M, n)
 
@@ -75,7 +75,7 @@ def diverse(probs: np.ndarray, within: Mapping[str, np.ndarray], size: int, pict
     criterion=Criterion(">", 0),
 )
 def diversity_grows(probs: np.ndarray, size: int, pictures: np.ndarray) -> Estimate:
-    """Slope of their Jensen-Shannon divergence on severity."""
+    """Slope of the Jensen-Shannon divergence of independent members against severity."""
     between = _divergence(probs, size, pictures)
     return interval(lambda **chosen: _slope(between(**chosen)), **_sizes(probs, pictures))
 
@@ -87,9 +87,9 @@ def diversity_grows(probs: np.ndarray, size: int, pictures: np.ndarray) -> Estim
     criterion=Criterion(">", 0),
 )
 def out_of_distribution(probs: np.ndarray, within: Mapping[str, np.ndarray], size: int) -> Estimate:
-    """Margin of their Jensen-Shannon divergence on out-of-distribution images over the best within-run method.
+    """Out-of-distribution margin of independent members' Jensen-Shannon divergence over the best within-run method.
 
-    All on these images, without severities: `probs (M, n, K)`, and `(M, n)` by method.
+    These images have no severities: `probs (M, n, K)`, and `within (M, n)` by method.
     """
     count, images, _ = probs.shape
     between = equal_sizes(lambda members: jensen_shannon_by_example(probs[members]), count, size=size)
@@ -102,30 +102,30 @@ def out_of_distribution(probs: np.ndarray, within: Mapping[str, np.ndarray], siz
 
 
 def weights(pictures: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """Weights `(n,)` of sum one, for test images that were drawn with replacement.
+    """Weights `(n,)` that sum to one, for test images resampled with replacement.
 
-    An image that was drawn twice counts twice, under each corruption that it stands under; corruptions are not drawn.
+    An image drawn twice counts twice under each of its corruptions; corruptions are not resampled.
     """
     drawn = np.bincount(images, minlength=int(pictures.max()) + 1)[pictures]
     return drawn / drawn.sum()
 
 
 def _slope(values: np.ndarray) -> float:
-    """Of `values (S,)` on the severities from 0."""
+    """Slope of `values (S,)` against severity, which starts at 0."""
     return np.polyfit(np.arange(len(values)), values, 1)[0]
 
 
 def _sizes(probs: np.ndarray, pictures: np.ndarray) -> dict[str, int]:
-    """How many runs and test images there are."""
+    """The numbers of runs and test images."""
     return {"members": probs.shape[1], "images": int(pictures.max()) + 1}
 
 
 def _advantage(
     probs: np.ndarray, targets: np.ndarray, score: int, pictures: np.ndarray
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """A function of members and images: a score of their ensemble less their mean score, by severity `(S,)`.
+    """A function of members and images: the score of their ensemble minus their mean score, by severity `(S,)`.
 
-    `score` is a place in `scores_by_example`.
+    `score` indexes the result of `scores_by_example`.
     """
     alone = np.stack([scores_by_example(own, targets)[score] for own in probs])  # (S, M, n)
 
@@ -137,24 +137,24 @@ def _advantage(
 
 
 def _divergence(probs: np.ndarray, size: int, pictures: np.ndarray) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """The divergence of `size` different members, a function of members and images: `(S,)`."""
+    """A function of members and images: the divergence of `size` different members, by severity `(S,)`."""
     return _of_ensembles(
         lambda members: np.stack([jensen_shannon_by_example(own[members]) for own in probs]), probs, pictures, size
     )
 
 
 def _of_ensembles(prepare: Callable, probs: np.ndarray, pictures: np.ndarray, size: int | None) -> Callable:
-    """What is `(S, n)` of an ensemble of members, as a function of members and test images: `(S,)`."""
+    """A function of members and test images: the mean `(S,)` of what `prepare` gives for an ensemble, `(S, n)`."""
     return equal_sizes(prepare, probs.shape[1], lambda own, images: own @ weights(pictures, images), size)
 
 
-# Pictures and tables
+# Figures and tables
 
 
 def scores(probs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Accuracy and Brier score of one run, a mean over runs, and of the ensemble of all, under each corruption.
+    """Accuracy and Brier score of one run (mean over runs) and of the ensemble of all runs, under each corruption.
 
-    `probs (M, n, K)` at one severity and `targets (C, c)`, one row a corruption, give `(2, 2, C)`: one run and all
+    `probs (M, n, K)` at one severity and `targets (C, c)`, one row per corruption, give `(2, 2, C)`: one run and all
     runs, accuracy and Brier score, corruptions.
     """
     labels = targets.ravel()
@@ -164,18 +164,18 @@ def scores(probs: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def gains(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What each method gains over a single network: more accuracy, less Brier score.
+    """Gains of each method over a single network: increase in accuracy, decrease in Brier score.
 
-    `values`: by method, `single` among them, `scores` at every severity: `(2, 2, S, C)`, as what is returned.
+    `values`: by method, including `single`, the `scores` at every severity, `(2, 2, S, C)`; the result has that shape.
     """
     better = np.array([1, -1])[:, None, None]
     return {method: better * (own - values["single"][0]) for method, own in values.items()}
 
 
 def shifted(values: Mapping[str, np.ndarray], titles: Sequence[str], names: Mapping[str, str]) -> pd.DataFrame:
-    """The table of scores at severity 0, on average over 1 to 5, and at 5.
+    """Table of scores at severity 0, averaged over severities 1 to 5, and at 5.
 
-    `values (2, 2, S, C)` by method as in `gains`, `titles` of one run and of all runs, `names` of methods in print.
+    `values (2, 2, S, C)` by method as in `gains`, `titles` for one run and for all runs, display `names` of methods.
     """
     parts = {"severity 0": slice(0, 1), "1 to 5": slice(1, None), "5": slice(-1, None)}
     rows = []
@@ -195,11 +195,11 @@ def told_apart(
     size: int,
     names: Mapping[str, str],
 ) -> pd.DataFrame:
-    """The table of how well foreign images are told from clean test images, by divergence and by entropy.
+    """Table of how well divergence and entropy separate foreign images from clean test images.
 
-    One row for each of the `methods`, of `size` networks; `names` in print. `clean` and `foreign` have, by method, what
-    is predicted on such images and how much the networks differ, as `within_runs` gives them: `(M, n, K)` and `(M, n)`;
-    `single` does not differ from itself.
+    One row for each of the `methods`, with `size` networks; `names` are display names. `clean` and `foreign` have, by
+    method, the predictions on such images and the divergence of the networks, as returned by `within_runs`: `(M, n, K)`
+    and `(M, n)`. `single` has no divergence.
     """
     rows = []
     for method in methods:

@@ -1,10 +1,10 @@
 """Figure 4: samples around a run stay in its mode.
 
-    predictions of samples and solutions → distances by example → share that stays, distance beside that between runs
+    predictions of samples and solutions → distances per example → share that stays, distance relative to other runs
 
-Top `labels (M, S, n)` are of S samples around each of M runs, `solutions (M, n)` those of the runs' final solutions,
-`near (M, S)` says which samples count. Distances are kept example by example, so that a resample of the images costs
-one product of an array and a vector.
+`labels (M, S, n)` are top labels of S samples around each of M runs, `solutions (M, n)` top labels of the runs' final
+solutions; `near (M, S)` says which samples count. Distances are kept per example, so that a resample of the images
+costs one matrix-vector product.
 """
 
 from collections.abc import Mapping
@@ -18,16 +18,16 @@ from lib.subspaces.methods import METHOD_NAMES, METHODS
 
 FINDING = Finding("03_subspaces")
 
-#: A sample counts as accurate as its base up to this much less validation accuracy: the 2 points of the claims.
+#: A sample counts as near if its validation accuracy is at most this much below its base's: the claims' 2 points.
 AS_ACCURATE = 0.02
 
 
 def as_accurate(accuracies: np.ndarray, base: np.ndarray) -> np.ndarray:
-    """Which samples have about the validation accuracy of their base: bool `(M, S)`.
+    """Which samples are about as accurate on the validation set as their base: bool `(M, S)`.
 
-    `accuracies (M, S)` of S samples around each of M runs, `base (M,)` of the runs' final solutions, fractions.
+    Fractions: `accuracies (M, S)` of S samples around each of M runs, `base (M,)` of the runs' final solutions.
     """
-    # Accuracies are shares of the same images: all that is forgiven is rounding.
+    # Accuracies are shares of the same images, so the tolerance only covers rounding.
     return accuracies >= np.asarray(base)[:, None] - AS_ACCURATE - 1e-9
 
 
@@ -35,32 +35,32 @@ def squared_distances(probs: np.ndarray, solutions: np.ndarray) -> np.ndarray:
     """Squared Euclidean distance of each sample from each solution on each example.
 
     Probabilities `(M, S, n, K)` of S samples around each of M runs and `(M, n, K)` of the runs' final solutions give
-    float32 `(M, S, M, n)`, 0 to 2. Sums over examples are the squared distances of whole predictions.
+    float32 `(M, S, M, n)`, from 0 to 2. Sums over examples are the squared distances of whole predictions.
     """
     distances = np.empty((*probs.shape[:2], *solutions.shape[:2]), np.float32)
-    # One sample at a time: a difference of all pairs would be K times the result.
+    # One sample at a time: the differences of all pairs would take K times the memory of the result.
     for place in np.ndindex(probs.shape[:2]):
         distances[place] = np.square(solutions - probs[place]).sum(axis=-1, dtype=np.float32)
     return distances
 
 
 def stayed(distances: np.ndarray) -> np.ndarray:
-    """Whether the nearest solution of each sample is that of its own run: bool `(M, S)`.
+    """Whether the solution nearest to each sample is its own run's: bool `(M, S)`.
 
-    `distances` are `squared_distances`. At equal distances the first run is the nearest.
+    `distances` are the result of `squared_distances`. Ties go to the first run.
     """
     return distances.mean(axis=-1).argmin(axis=-1) == np.arange(len(distances))[:, None]
 
 
 def _differ(labels: np.ndarray, solutions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where samples have another label than their base `(M, S, n)`, and solutions than each other `(M, M, n)`."""
-    # As float32 the means over images run in BLAS.
+    """Where samples differ in label from their base `(M, S, n)`, and solutions from each other `(M, M, n)`."""
+    # float32, so that means over images run in BLAS.
     from_base = (labels != solutions[:, None]).astype(np.float32)
     return from_base, (solutions[:, None] != solutions).astype(np.float32)
 
 
 def relative_disagreement(labels: np.ndarray, solutions: np.ndarray) -> np.ndarray:
-    """Disagreement of each sample with its base over the mean disagreement between final solutions: `(M, S)`.
+    """Disagreement of each sample with its base, divided by the mean disagreement of final solutions: `(M, S)`.
 
     0 or more; at 1 a sample differs from its base as much as another run does.
     """
@@ -76,16 +76,16 @@ def relative_disagreement(labels: np.ndarray, solutions: np.ndarray) -> np.ndarr
     methods=METHODS,
 )
 def stays(distances: np.ndarray, near: np.ndarray) -> Estimate:
-    """Share of samples within 2 points of the base's validation accuracy whose nearest final solution in `probs` is
-    their own.
+    """Share of samples whose nearest final solution, by predicted probabilities, is their own run's, among samples with
+    validation accuracy at most 2 percentage points below the base's.
 
-    `distances (M, S, M, n)` are `squared_distances`.
+    `distances (M, S, M, n)` are the result of `squared_distances`.
     """
     kept = np.where(near, stayed(distances), np.nan)
     return share([np.nanmean(own) if some.any() else np.nan for own, some in zip(kept, near, strict=True)])
 
 
-# Ours, added because a share of few runs decides little.
+# Our addition: a share over few runs decides little.
 @claim(
     "subspaces/{method}/nearer",
     "samples of a subspace are nearer to their own run than to any other (our addition; {method})",
@@ -94,11 +94,11 @@ def stays(distances: np.ndarray, near: np.ndarray) -> Estimate:
     methods=METHODS,
 )
 def nearer(distances: np.ndarray, near: np.ndarray) -> Estimate:
-    """Mean over samples within 2 points of the base's validation accuracy of log(distance to the nearest foreign
-    solution / to their own), in `probs`.
+    """Mean of log(distance to the nearest solution of another run / to the solution of the own run), in predicted
+    probabilities, over samples with validation accuracy at most 2 percentage points below the base's.
 
-    `distances (M, S, M, n)` are `squared_distances`. The solutions that a sample may be near to are always those of all
-    runs. A sample that predicts what its base does is left out.
+    `distances (M, S, M, n)` are the result of `squared_distances`. When the jackknife leaves out a run, its solution
+    still counts for other runs' samples. Samples with the same predictions as their base are left out.
     """
     own_run = np.eye(len(distances), dtype=bool)[:, None]  # (M, 1, M)
 
@@ -120,10 +120,10 @@ def nearer(distances: np.ndarray, near: np.ndarray) -> Estimate:
     methods=METHODS,
 )
 def closer(labels: np.ndarray, solutions: np.ndarray, near: np.ndarray) -> Estimate:
-    """Mean disagreement of samples within 2 points of the base's validation accuracy with the base / mean between-run
-    disagreement.
+    """Mean disagreement with the base of samples with validation accuracy at most 2 percentage points below the base's,
+    divided by the mean disagreement between runs.
 
-    Undefined where no sample counts, or runs do not differ. The interval is that of the logarithm.
+    Undefined if no sample counts or runs do not differ. The interval is computed on the log scale.
     """
     from_base, between = _differ(labels, solutions)
 
@@ -135,7 +135,7 @@ def closer(labels: np.ndarray, solutions: np.ndarray, near: np.ndarray) -> Estim
 
 
 def samples_table(scales: Mapping[str, np.ndarray], near: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """How far the samples of each method go, `scales (S,)` by method, and how many of them are `near`, by method."""
+    """Table of each method's largest scale and number of samples that are `near`; `scales (S,)` by method."""
     rows = [[METHOD_NAMES[way], f"{scales[way].max():.3g}", own.size, own.sum()] for way, own in near.items()]
     return pd.DataFrame(rows, columns=["method", "largest scale", "samples", "within two points"])
 
@@ -143,9 +143,9 @@ def samples_table(scales: Mapping[str, np.ndarray], near: Mapping[str, np.ndarra
 def staying_table(
     staying: Mapping[str, np.ndarray], near: Mapping[str, np.ndarray], lost: Mapping[str, np.ndarray]
 ) -> pd.DataFrame:
-    """How many samples of each method stay, of all and of those about as accurate as their base.
+    """Table of how many samples of each method stay, among all and among those about as accurate as their base.
 
-    By method, `(M, S)` each: which samples stay, which are `near`, and the validation accuracy `lost`, in points.
+    By method, `(M, S)` each: which samples stay, which are `near`, and the loss of validation accuracy, in points.
     """
     rows = []
     for method, own in staying.items():

@@ -1,6 +1,6 @@
 """Figure 2: along a run, weights and functions settle; runs end in different regions of function space.
 
-Of all T checkpoints of M runs: `weights (M, T, P)`, `probs (M, T, n, K)` and top `labels (M, T, n)`.
+For all T checkpoints of M runs: `weights (M, T, P)`, `probs (M, T, n, K)` and top `labels (M, T, n)`.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ FINDING = Finding("01_trajectories")
 
 
 def late(checkpoints: int) -> slice:
-    """The second half of the epochs, of so many checkpoints, the first of which are the weights before training."""
+    """The checkpoints of the second half of the epochs; the first of all `checkpoints` is before training."""
     return slice((checkpoints - 1) // 2 + 1, checkpoints)
 
 
@@ -25,11 +25,11 @@ def late(checkpoints: int) -> slice:
     kind=DESCRIPTION,
 )
 def weights_align(weights: np.ndarray) -> Estimate:
-    """Smallest cosine of a late checkpoint with the final one, worst run."""
+    """Smallest cosine similarity of a late checkpoint to the final one, minimum over runs."""
     return count(_smallest_cosines(weights).min())
 
 
-# Ours, added because a smallest of the runs at hand says nothing about other runs.
+# Our addition: the smallest value over these runs says nothing about other runs.
 @claim(
     "trajectories/weights-align-mean",
     "late checkpoints of one run point in nearly the same direction, on average over runs (our addition)",
@@ -37,13 +37,13 @@ def weights_align(weights: np.ndarray) -> Estimate:
     criterion=Criterion(">=", 0.8),
 )
 def weights_align_mean(weights: np.ndarray) -> Estimate:
-    """Mean over runs of the smallest cosine of a late checkpoint with the final one."""
+    """Mean over runs of the smallest cosine similarity of a late checkpoint to the final one."""
     smallest = _smallest_cosines(weights)
     return interval(lambda members: smallest[members].mean(), members=len(weights))
 
 
 def _smallest_cosines(weights: np.ndarray) -> np.ndarray:
-    """Of each run's late checkpoints with its final one: `(M,)`, nan where that is the only late one."""
+    """Smallest cosine of each run's late checkpoints with its final one: `(M,)`, nan if there are no others."""
     runs = [run[late(len(run))] for run in weights]
     return np.array([cosine_similarity(run)[-1, :-1].min() if len(run) > 1 else np.nan for run in runs])
 
@@ -55,9 +55,9 @@ def _smallest_cosines(weights: np.ndarray) -> np.ndarray:
     criterion=Criterion("<", 1),
 )
 def functions_stay(labels: np.ndarray) -> Estimate:
-    """Mean late within-run disagreement / mean between-run disagreement.
+    """Mean disagreement between late checkpoints of a run, divided by the mean disagreement between runs.
 
-    Between runs it is their final checkpoints that are compared. The interval is that of the logarithm.
+    Runs are compared at their final checkpoints. The interval is computed on the log scale.
     """
     runs, checkpoints, images = labels.shape
     own = labels[:, late(checkpoints)]
@@ -80,12 +80,12 @@ def functions_stay(labels: np.ndarray) -> Estimate:
     criterion=Criterion(">=", 0.99),
 )
 def modes(probs: np.ndarray) -> Estimate:
-    """Share of late checkpoints whose nearest neighbour in `probs` (Euclidean, before t-SNE) is of their own run."""
+    """Share of late checkpoints whose nearest neighbour by predictions (Euclidean, before t-SNE) is of the same run."""
     own, foreign = _nearest(probs)
     return share(np.where(np.isnan(own), np.nan, own < foreign).mean(axis=1))
 
 
-# Ours, added because a share of few runs decides little.
+# Our addition: a share over few runs decides little.
 @claim(
     "trajectories/modes-apart",
     "late checkpoints of other runs are farther away than those of the same run (our addition)",
@@ -93,16 +93,16 @@ def modes(probs: np.ndarray) -> Estimate:
     criterion=Criterion(">", 0),
 )
 def modes_apart(probs: np.ndarray) -> Estimate:
-    """Mean over late checkpoints of log(distance to the nearest of another run / of their own run), in `probs`."""
+    """Mean over late checkpoints of log(distance to the nearest of another run / of the same run), by predictions."""
     own, foreign = _nearest(probs)
     farther = np.log(foreign / own)
     return interval(lambda members: farther[members].mean(), members=len(farther))
 
 
 def _nearest(probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How far each late checkpoint is from the nearest other one of its own run, and of other runs: `(M, late)` each.
+    """Distance of each late checkpoint to the nearest other one of its own run, and of other runs: `(M, late)` each.
 
-    nan where there is none.
+    nan if there is none.
     """
     runs, checkpoints = probs.shape[:2]
     chosen = probs[:, late(checkpoints)]

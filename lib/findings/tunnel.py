@@ -1,6 +1,6 @@
 """Figures S2 and S3: a path of low loss joins two solutions, and the function changes along it.
 
-`labels (pairs, N, n)`: top labels at N points of one path of each pair, ends included; `targets (n,)`: the true ones.
+`labels (pairs, N, n)`: top labels at N points of each pair's path, ends included; `targets (n,)`: the true labels.
 """
 
 from collections.abc import Sequence
@@ -29,10 +29,7 @@ FINDING = Finding(
     criterion=Criterion(">=", 10),
 )
 def linear_barrier(labels: np.ndarray, targets: np.ndarray) -> Estimate:
-    """Accuracy of the ends minus the worst on the line, points.
-
-    It is of the pair where that is least.
-    """
+    """Mean accuracy of both ends minus the lowest on the line, in percentage points; minimum over pairs."""
     lost = _lost(labels, targets)
     return extreme(lambda images: 100 * mean_over(lost, images), "smallest", "largest", images=len(targets))
 
@@ -44,16 +41,13 @@ def linear_barrier(labels: np.ndarray, targets: np.ndarray) -> Estimate:
     criterion=Criterion("<=", 2),
 )
 def connector(labels: np.ndarray, targets: np.ndarray) -> Estimate:
-    """Accuracy of the ends minus the worst on the connector, points.
-
-    It is of the pair where that is most.
-    """
+    """Mean accuracy of both ends minus the lowest on the connector, in percentage points; maximum over pairs."""
     lost = _lost(labels, targets)
     return extreme(lambda images: 100 * mean_over(lost, images), "largest", "largest", images=len(targets))
 
 
 def _lost(labels: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """How much right the ends are on an image, on average, more than each point: float32 `(pairs, N, n)`."""
+    """Mean correctness (0 or 1) of the two ends minus that of each point, per image: float32 `(pairs, N, n)`."""
     right = (labels == targets).astype(np.float32)
     return right[:, [0, -1]].mean(axis=1, keepdims=True) - right
 
@@ -65,9 +59,9 @@ def _lost(labels: np.ndarray, targets: np.ndarray) -> np.ndarray:
     criterion=Criterion(">=", 0.4),
 )
 def functions_change(labels: np.ndarray) -> Estimate:
-    """Disagreement of the connector's middle with the nearer end / disagreement of the ends.
+    """Disagreement of the connector's midpoint with the nearer end, divided by that of the ends; minimum over pairs.
 
-    It is of the pair where that is least; N is odd.
+    N is odd.
     """
     ends = labels[:, [0, -1]]
     from_middle = (labels[:, [labels.shape[1] // 2]] != ends).astype(np.float32)  # (pairs, ends, n)
@@ -80,10 +74,10 @@ def functions_change(labels: np.ndarray) -> Estimate:
 
 
 def along_paths(pairs: Sequence[Sequence[int]], losses: np.ndarray, accuracies: np.ndarray) -> pd.DataFrame:
-    """The table of both paths of every pair, one row a pair of runs, counted from 0.
+    """Table of both paths of every pair, one row per pair of runs; `pairs` has the runs' indices from 0.
 
-    `losses (pairs, 2, N)` on training images, in nats, and `accuracies` on test images, alike: of the straight line,
-    then of the path of low loss.
+    `losses (pairs, 2, N)` on training images, in nats, and `accuracies (pairs, 2, N)` on test images: first on the
+    straight line, then on the path of low loss.
     """
     columns = {
         "runs": [f"{first + 1} and {second + 1}" for first, second in pairs],

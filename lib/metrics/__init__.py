@@ -1,9 +1,9 @@
-"""Numbers about networks: scores, similarity, diversity, ensembles, pairs, intervals.
+"""Metrics of networks: scores, similarity, diversity, ensembles, pairs, intervals.
 
-Members come first on every axis: `weights (N, P)`, `probs (N, n, K)`, predicted labels `(N, n)`, for N networks of P
-weights on n examples of K classes. Sums are taken in float64, member by member or block by block, so that memory stays
-near that of the input. `ValueError` in one line: an array of the wrong shape, probabilities that do not sum to one,
-labels out of range.
+The first axis is the ensemble member: `weights (N, P)`, `probs (N, n, K)`, predicted labels `(N, n)`, for N networks
+with P weights on n examples of K classes. Sums are in float64, one member or block at a time, so memory use stays close
+to the size of the input. Raises a one-line `ValueError` for arrays of the wrong shape, probabilities that do not sum to
+one, and labels out of range.
 """
 
 from lib.metrics.diversity import (

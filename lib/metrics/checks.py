@@ -1,15 +1,15 @@
-"""Checks of what metrics are computed from: a `ValueError` names the argument, what was expected and received."""
+"""Input checks for metrics: `ValueError` names the argument, what was expected and what was received."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-#: How far the probabilities of one example may be from summing to one: what ten to a thousand half-precision
-#: classes can lose to rounding; logits or percentages are far outside.
+#: How far the sum of one example's probabilities may be from one: the rounding error of ten to a thousand classes in
+#: half precision; logits and percentages are far outside.
 SUM_TOLERANCE = 1e-3
 
 
 def shaped(name: str, value: ArrayLike, *layouts: str, **sizes: int) -> np.ndarray:
-    """`value` as an array, not empty, of one of the `layouts`, such as "N n K"; a letter of `sizes` has that size."""
+    """`value` as a non-empty array with one of the `layouts`, such as "N n K"; `sizes` fixes the size of some axes."""
     array = np.asarray(value)
     for layout in layouts:
         axes = layout.split()
@@ -22,7 +22,7 @@ def shaped(name: str, value: ArrayLike, *layouts: str, **sizes: int) -> np.ndarr
 
 
 def valid_probabilities(probs: ArrayLike, *layouts: str) -> np.ndarray:
-    """`probs` of one of the `layouts`, each row summing to one."""
+    """`probs` as an array with one of the `layouts`, with every row summing to one."""
     probs = shaped("probs", probs, *layouts)
     off = np.abs(probs.sum(axis=-1, dtype=np.float64) - 1).max()
     if not (off <= SUM_TOLERANCE and probs.min() >= 0):  # written so that nan fails
@@ -31,7 +31,7 @@ def valid_probabilities(probs: ArrayLike, *layouts: str) -> np.ndarray:
 
 
 def valid_labels(name: str, labels: ArrayLike, *layouts: str, classes: float = np.inf, **sizes: int) -> np.ndarray:
-    """Whole numbers of one of the `layouts`, from 0 to below `classes`."""
+    """`labels` as an array with one of the `layouts`, of integers from 0 to below `classes`."""
     labels = shaped(name, labels, *layouts, **sizes)
     if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() >= classes:
         received = f"{labels.min()} to {labels.max()} of type {labels.dtype}"
@@ -40,7 +40,7 @@ def valid_labels(name: str, labels: ArrayLike, *layouts: str, classes: float = n
 
 
 def valid_fraction(name: str, value: ArrayLike) -> np.ndarray:
-    """`value` in float64, all of it from 0 to 1."""
+    """`value` as a float64 array with all entries from 0 to 1."""
     value = np.asarray(value, dtype=np.float64)
     if not np.all((value >= 0) & (value <= 1)):
         raise ValueError(f"{name}: expected fractions from 0 to 1, received {value.min()} to {value.max()}")

@@ -1,11 +1,11 @@
-"""Networks beside a reference, and beside one another: how different they are in function space, and how accurate.
+"""Comparison of networks with a reference and with each other: difference in function space, and accuracy.
 
-    labels → Comparison → Points, of all images or of a resample
-    labels → Pairs → matrices of pairs, alike
+    labels → Comparison → Points, for all images or a resample
+    labels → Pairs → matrices over pairs, likewise
 
-Top `labels (N, n)` and true `targets (n,)` of N networks on n images. What each network does on each image is kept as
-float32: so a resample of the images, given as indices that may repeat, costs one product in BLAS, which counts exactly
-up to 2^24 of them.
+Top `labels (N, n)` and true `targets (n,)` of N networks on n images. Results per network and image are kept as
+float32: a resample of the images, given as indices that may repeat, then costs one BLAS product, which counts exactly
+up to 2^24 images.
 """
 
 import math
@@ -23,13 +23,13 @@ from lib.metrics.intervals import LEAST_MEMBERS, Estimate, mean_over
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """Networks on the plane of diversity and accuracy.
+    """Networks as points in the diversity-accuracy plane.
 
     Attributes:
         accuracies: fractions, `(N,)`.
-        disagreements: with the reference, fractions, `(N,)`.
-        reference_accuracy: that of the reference, a fraction.
-        num_classes: K.
+        disagreements: disagreements with the reference, fractions, `(N,)`.
+        reference_accuracy: accuracy of the reference, a fraction.
+        num_classes: number of classes, K.
     """
 
     accuracies: np.ndarray
@@ -39,26 +39,26 @@ class Points:
 
     @cached_property
     def diversities(self) -> np.ndarray:
-        """Normalised diversity, see `lib.metrics.normalized_diversity`: `(N,)`, nan without errors."""
+        """Normalised diversity, see `lib.metrics.normalized_diversity`: `(N,)`, nan for networks without errors."""
         return per_error(self.disagreements, self.accuracies)
 
     @property
     def above_chance(self) -> bool:
-        """Whether the reference is better than guessing; otherwise it has no labels worth flipping."""
+        """Whether the reference is better than guessing; if not, the models of flipped labels do not apply."""
         return self.reference_accuracy * self.num_classes > 1
 
     def limits(self) -> tuple[np.ndarray, np.ndarray]:
-        """The lower (perturbed) and the upper (uncorrelated) limit at the points' accuracies, each `(N,)`."""
+        """The lower (perturbed) and upper (uncorrelated) limits at the points' accuracies, `(N,)` each."""
         settings = self.accuracies, self.reference_accuracy, self.num_classes
         return perturbed_limit(*settings), uncorrelated_limit(*settings)
 
     def exponent(self) -> float:
-        """The exponent of the flip family that fits best, see `lib.metrics.fit_flip_exponent`; nan where none can."""
+        """The best-fitting exponent of the flip family, see `lib.metrics.fit_flip_exponent`; nan if there is none."""
         return fit_flip_exponent(self.accuracies, self.disagreements, self.reference_accuracy, self.num_classes)
 
 
 class Comparison:
-    """N networks and a `reference (n,)`, given by its top labels, in a task of `num_classes`."""
+    """N networks and a `reference (n,)`, all given by their top labels, on a task with `num_classes`."""
 
     def __init__(self, labels: ArrayLike, reference: ArrayLike, targets: ArrayLike, num_classes: int):
         self._right = np.equal(labels, targets).astype(np.float32)
@@ -67,7 +67,7 @@ class Comparison:
         self.num_classes = num_classes
 
     def points(self, images: np.ndarray | None = None) -> Points:
-        """The networks on the plane by all images, or by those of a resample."""
+        """The networks' points in the plane for all images, or for a resample of the images."""
         total = len(self._reference_right)
         images = np.arange(total) if images is None else images
         counts = np.bincount(images, minlength=total).astype(np.float32)
@@ -75,10 +75,10 @@ class Comparison:
         return Points(*shares, self.num_classes)
 
     def standard_errors(self) -> np.ndarray:
-        """Of each network's normalised diversity, over images: `(N,)`, to first order; nan without errors.
+        """First-order standard errors of normalised diversity over images: `(N,)`; nan for networks without errors.
 
-        Normalised diversity is a ratio of two means, D = mean(differ) / mean(wrong); its error is that of
-        mean(differ - D wrong) / mean(wrong).
+        Normalised diversity is a ratio of two means, D = mean(differ) / mean(wrong); its standard error is that of
+        mean(differ - D wrong), divided by mean(wrong).
         """
         wrong = 1 - self._right
         residuals = self._differ - self.points().diversities[:, None] * wrong
@@ -86,7 +86,7 @@ class Comparison:
 
 
 class Pairs:
-    """N networks, two at a time."""
+    """All pairs of N networks."""
 
     def __init__(self, labels: ArrayLike, targets: ArrayLike):
         self._differ = np.stack([labels != own for own in labels]).astype(np.float32)
@@ -97,9 +97,9 @@ class Pairs:
         return mean_over(self._differ, images)
 
     def diversities(self, images: np.ndarray) -> np.ndarray:
-        """Disagreement per error, `(N, N)`: the mean of both directions of `lib.metrics.normalized_diversity`.
+        """Disagreement per error, `(N, N)`: the mean of `lib.metrics.normalized_diversity` in both directions.
 
-        d (1 / e_i + 1 / e_j) / 2, with the two networks' error rates e; nan for a network without errors.
+        d (1 / e_i + 1 / e_j) / 2 with disagreement d and error rates e; nan for pairs with a network without errors.
         """
         errors = mean_over(self._wrong, images)
         inverse = 1 / np.where(errors > 0, errors, np.nan)
@@ -107,13 +107,13 @@ class Pairs:
 
 
 def equidistant(labels: ArrayLike, level: float = 0.95) -> Estimate:
-    """Coefficient of variation of the true disagreement of pairs: of more runs like these, on more images like these.
+    """Coefficient of variation of pairwise disagreement, for the population of runs and images.
 
-    `labels (M, n)`: top labels. Disagreement is μ + g_i + g_j + s_ij with random g and s, plus what few images add.
-    Mean squares between members (M-1 degrees of freedom) and of the rest (M(M-3)/2) give the variance between pairs,
-    (2 MS_g + (M-4) MS_s) / (M-2), with the bounds of Graybill and Wang; what images add to it is found from how pairs
-    vary over images, and subtracted before. 0 or more, no unit; the low end is 0 where images explain it all. Sources:
-    Griffing (1956), Graybill and Wang (1980).
+    `labels (M, n)`: top labels. Disagreement is modelled as μ + g_i + g_j + s_ij, with random g and s, plus noise from
+    the finite number of images. Mean squares between members (M-1 degrees of freedom) and of the rest (M(M-3)/2) give
+    the variance between pairs, (2 MS_g + (M-4) MS_s) / (M-2), with the bounds of Graybill and Wang. The noise is
+    estimated from the variation over images and subtracted. 0 or more, no unit; the low end is 0 if image noise
+    explains all variation. Sources: Griffing (1956), Graybill and Wang (1980).
     """
     labels = valid_labels("labels", labels, "M n")
     members, images = labels.shape
@@ -132,16 +132,16 @@ def equidistant(labels: ArrayLike, level: float = 0.95) -> Estimate:
     below = np.linalg.norm(parts * (1 - df / chi2.ppf(1 - tail, df)))
     above = np.linalg.norm(parts * (df / chi2.ppf(tail, df) - 1))
     ends = np.sqrt(np.maximum([total - noise, total - below - noise, total + above - noise], 0)) / mean
-    if ends[2] == 0:  # less than images alone would bring about: they were not drawn as was thought
+    if ends[2] == 0:  # less variation than from image noise alone, so the noise model is wrong
         ends[1:] = math.nan
     return Estimate(*map(float, ends), "random effects", members, level=level)
 
 
 def _parts(apart: np.ndarray) -> np.ndarray:
-    """What mean squares between members and of the rest add to the variance between pairs.
+    """Contributions of the mean squares between members and of the rest to the variance between pairs: `(2,)`.
 
-    `apart (M, M, ...)`, symmetric with zeros on the diagonal, gives `(2, ...)`, summed over further axes: `(2,)`.
-    Formulas of a half diallel without selfs (Griffing's method 4).
+    `apart (M, M, ...)` is symmetric with zeros on the diagonal; further axes are summed over. Formulas for a half
+    diallel without selfs (Griffing's method 4).
     """
     members = len(apart)
     of_members, everything = apart.sum(axis=0), apart.sum(axis=(0, 1)) / 2

@@ -1,6 +1,6 @@
-"""Ensembles of several networks' predictions, and how good they are by size.
+"""Ensembles of networks' predictions, and their scores by size.
 
-One prediction a member, `probs (M, n, K)`; an ensemble is the mean of its members' probabilities, all counting alike.
+Predictions of M members are `probs (M, n, K)`; an ensemble's prediction is the unweighted mean of its members'.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import pandas as pd
 
 from lib.metrics.scores import accuracy, brier_score, expected_calibration_error, negative_log_likelihood, top_labels
 
-#: What `scores_by_size` measures, by the names of its columns.
+#: The metrics of `scores_by_size`, by column name.
 METRICS: dict[str, Callable] = {
     "accuracy": accuracy,
     "Brier score": brier_score,
@@ -22,9 +22,9 @@ METRICS: dict[str, Callable] = {
 
 
 def subsets(members: int, size: int, limit: int, seed: int = 0) -> np.ndarray:
-    """Ensembles of `size` out of so many members: indices `(S, size)`, each row in ascending order.
+    """Ensembles of `size` out of `members` networks: indices `(S, size)`, each row in ascending order.
 
-    All of them where there are at most `limit`, otherwise `limit` different ones, drawn by `seed`.
+    All of them if there are at most `limit`, otherwise `limit` different ones drawn at random with `seed`.
     """
     if comb(members, size) <= limit:
         return np.array(list(combinations(range(members), size)))
@@ -35,13 +35,13 @@ def subsets(members: int, size: int, limit: int, seed: int = 0) -> np.ndarray:
 
 
 def scores_by_size(probs: np.ndarray, labels: np.ndarray, limit: int, seed: int = 0) -> pd.DataFrame:
-    """How good ensembles of 1 to M members are: one row an ensemble, columns `size` and those of `METRICS`.
+    """Scores of ensembles of 1 to M members: one row per ensemble, with columns `size` and those of `METRICS`.
 
     Args:
-        probs: one prediction a run, `(M, n, K)`.
-        labels: the true ones, `(n,)`.
-        limit: ensembles of each size, see `subsets`.
-        seed: of what is drawn where there are more; the same for two methods gives them the same ensembles.
+        probs: predictions of each run, `(M, n, K)`.
+        labels: true labels, `(n,)`.
+        limit: maximum number of ensembles of each size, see `subsets`.
+        seed: random seed of `subsets`; the same seed gives two methods the same ensembles.
     """
     rows = []
     for size in range(1, len(probs) + 1):
@@ -52,9 +52,9 @@ def scores_by_size(probs: np.ndarray, labels: np.ndarray, limit: int, seed: int 
 
 
 def scores_by_example(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Whether the top label is right, 0 or 1, and the Brier score, 0 to 2, on each example.
+    """Correctness of the top label (0 or 1) and Brier score (0 to 2) on each example.
 
-    `probs (N, n, K)` and true `labels (n,)` give float32 `(2, N, n)`, `probs (n, K)` gives `(2, n)`. Their means over
+    `probs (N, n, K)` and true `labels (n,)` give float32 `(2, N, n)`; `probs (n, K)` give `(2, n)`. Their means over
     examples are `accuracy` and `brier_score`.
     """
     right = top_labels(probs) == labels

@@ -1,9 +1,9 @@
-"""How sure a number about few networks is: a jackknife over members beside a bootstrap over images, and what follows.
+"""Confidence intervals for statistics of few networks: a jackknife over members combined with a bootstrap over images.
 
 A statistic is a function of the indices of the members, which are all different, and of the images, which may repeat.
-A percentile bootstrap over few members is no interval: `benchmarks/intervals.py` has the numbers. Sources: Efron and
-Stein (1981) for the jackknife's variance, which is too large rather than too small; Satterthwaite (1946) for degrees of
-freedom; Berger (1982) for `extreme`; Clopper and Pearson (1934) for `share`.
+A percentile bootstrap over few members covers too rarely, as measured in `benchmarks/intervals.py`. Sources: Efron and
+Stein (1981) for the jackknife's variance, which is biased upwards; Satterthwaite (1946) for the degrees of freedom;
+Berger (1982) for `extreme`; Clopper and Pearson (1934) for `share`.
 """
 
 import math
@@ -20,29 +20,29 @@ from scipy.stats import beta, t
 
 from lib.metrics.checks import valid_fraction
 
-#: Fewer members have no interval: with three, two degrees of freedom are left, and none for pairs.
+#: With fewer members there is no interval: three leave two degrees of freedom, and none for pairs.
 LEAST_MEMBERS = 4
 
-#: A standard error below this share of the value is rounding (a float32 has seven digits): nothing varied.
+#: A standard error below this share of the value is only rounding (float32 has seven digits): nothing varied.
 ROUNDING = 1e-6
 
-#: Of the images: beside members, where only a variance is needed, and alone, where the ends of the interval are.
+#: Resamples of the images: with members, where only a variance is needed, and alone, where quantiles are needed.
 RESAMPLES, RESAMPLES_ALONE = 400, 2000
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A statistic with its interval, how that was made, and what `lib.metrics.power` needs.
+    """A statistic with its interval, the interval's method, and what `lib.metrics.power` needs.
 
     Attributes:
-        value: of all members and images.
-        low, high: the ends of the interval, nan where none can be given; both the value for a count.
+        value: the statistic for all members and images.
+        low, high: the ends of the interval, nan if there is none; both equal `value` for a count.
         method: "jackknife", "bootstrap", "intersection-union", "Clopper-Pearson", "random effects", or "" for a count.
-        members, images: how many there were, where they vary.
-        df: degrees of freedom of Student's t; None where the interval is not made with it.
+        members, images: how many there were; None if the interval does not vary them.
+        df: degrees of freedom of Student's t; None if the interval does not use it.
         from_images: the images' share of the variance, 0 to 1.
         log: whether the interval is symmetric on the log scale.
-        level: of the interval.
+        level: the confidence level.
     """
 
     value: float
@@ -58,16 +58,16 @@ class Estimate:
 
     @property
     def half_width(self) -> float:
-        """Half of the distance between the ends, nan where there is no interval."""
+        """Half of the distance between the ends, nan if there is no interval."""
         return (self.high - self.low) / 2
 
 
-#: Where a statistic is not defined.
+#: The estimate if a statistic is not defined.
 UNDEFINED = Estimate(math.nan, math.nan, math.nan)
 
 
 def count(value: float) -> Estimate:
-    """What is no sample of anything, such as a largest of the runs at hand: a value without an interval."""
+    """An estimate without an interval, for a value that is not inferred from a sample, such as a maximum over runs."""
     return Estimate(float(value), float(value), float(value))
 
 
@@ -83,14 +83,14 @@ def interval(
 ) -> Estimate:
     """A statistic with its interval over `members` networks, `images` images, or both.
 
-    `function(members=..., images=...)`, with those of the two that were given, is θ. With members, θ ± t √(v_M + v_I):
-    v_M = (M-1)/M Σ (θ₋ᵢ - mean θ₋ᵢ)² over the M deletions of one member, v_I the variance over `resamples` of the
-    images with all members kept, and (v_M + v_I)² (M-1) / v_M² degrees of freedom. What both bring about together
-    counts twice, on the safe side. Images alone have a percentile bootstrap.
+    `function(members=..., images=...)` computes θ; only the indices of what was given are passed. With members the
+    interval is θ ± t √(v_M + v_I): v_M = (M-1)/M Σ (θ₋ᵢ - mean θ₋ᵢ)² over the M deletions of one member, v_I the
+    variance over `resamples` of the images with all members kept, and (v_M + v_I)² (M-1) / v_M² degrees of freedom.
+    Variance from their interaction counts twice, which is conservative. Images alone have a percentile bootstrap.
 
-    The ends are nan below `LEAST_MEMBERS` members, for one image, where the statistic is undefined (nan, infinite) or
-    members or images do not change it. With `log`, for ratios and others that are positive, all is done on the
-    logarithm, and value and ends are those of the statistic itself.
+    The ends are nan with fewer than `LEAST_MEMBERS` members, with one image, if the statistic is undefined (nan or
+    infinite), or if members or images do not change it. `log`, for positive statistics such as ratios, computes the
+    interval on the log scale; value and ends are transformed back.
     """
     if members is None:
         return _over_images(function, images, level, resamples or RESAMPLES_ALONE, seed)
@@ -103,9 +103,9 @@ def interval(
 
 
 def difference(first: Estimate, second: Estimate) -> Estimate:
-    """One jackknife's number minus another's, of other members and other images: Welch's interval.
+    """Welch's interval for the difference of two jackknife estimates with different members and images.
 
-    Source: Welch (1947). The ends are nan where one of the two has no interval.
+    Source: Welch (1947). The ends are nan if one of the two has no interval.
     """
     both = first, second
     dfs = [math.nan if one.df is None else one.df for one in both]
@@ -126,13 +126,13 @@ def extreme(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Estimate:
-    """The smallest or largest of k true numbers, such as margins by severity; `function` as in `interval`, to `(k,)`.
+    """The smallest or largest of k values, such as margins by severity; `function` as in `interval`, but gives `(k,)`.
 
-    Intersection-union: the smallest lies above a threshold when every one's lower bound does, so `low` is the smallest
-    lower bound; it lies below when any one's upper bound does, at a level divided by k, so `high` is the smallest of
-    those. Mirrored for the largest. The extreme is never taken inside a resample, where noise makes it more extreme.
-    There is no interval as soon as one of the numbers has none. `function` may give `(k, l)` with a word for each axis:
-    "smallest", "largest" is the smallest over k of the largest over l.
+    Intersection-union: the smallest is above a threshold if all lower bounds are, so `low` is the smallest lower bound;
+    it is below if any upper bound is, at an error rate divided by k, so `high` is the smallest such upper bound. The
+    largest is treated the other way round. The extreme is never taken within a resample, where noise exaggerates it.
+    There is no interval if any of the values has none. `function` may give `(k, l)`, with one word of `which` per
+    axis: "smallest", "largest" is the smallest over k of the largest over l.
     """
     values, variance, from_images = _variance(function, members, images, resamples, seed)
 
@@ -142,7 +142,7 @@ def extreme(
         return float(numbers)
 
     def quantile(word: str) -> np.ndarray:
-        """Adjusted for how many numbers there are along the axes of that word."""
+        """Quantile of t, adjusted for the number of values along the axes with this word."""
         tried = math.prod(size for size, own in zip(values.shape, which, strict=True) if own == word)
         return t.ppf(1 - (1 - level) / 2 / tried, df)
 
@@ -158,11 +158,11 @@ def extreme(
 
 
 def share(shares: ArrayLike, level: float = 0.95) -> Estimate:
-    """Mean of one share a run, with the interval of Clopper and Pearson that has runs as units.
+    """Mean of one share per run, with the Clopper-Pearson interval over runs.
 
-    `shares (M,)`: of each run, 0 to 1, such as the part of its samples that stay; nan for a run without samples, which
-    is left out. Samples of one run resemble each other, so that they count as one. The sum of the shares stands for the
-    number of successes: exact where each is 0 or 1, on the safe side between, where they vary less.
+    `shares (M,)`: one share per run, 0 to 1, such as the fraction of its samples that stay; nan for a run without
+    samples, which is left out. A run counts once, as its samples resemble each other. The sum of the shares is used as
+    the number of successes: exact if each is 0 or 1, conservative in between, where shares vary less.
     """
     shares = np.asarray(shares, dtype=float)
     shares = valid_fraction("shares", shares[~np.isnan(shares)])
@@ -173,7 +173,7 @@ def share(shares: ArrayLike, level: float = 0.95) -> Estimate:
 
 
 def clopper_pearson(successes: ArrayLike, runs: ArrayLike, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of the interval; the quantiles of beta are nan where all or none succeeded."""
+    """Ends of the Clopper-Pearson interval; 0 or 1 where beta quantiles are nan because none or all succeeded."""
     tail, failures = (1 - level) / 2, np.subtract(runs, successes)
     low = np.nan_to_num(beta.ppf(tail, successes, failures + 1), nan=0)
     return low, np.nan_to_num(beta.ppf(1 - tail, np.add(successes, 1), failures), nan=1)
@@ -185,17 +185,17 @@ def equal_sizes(
     score: Callable[..., ArrayLike] | None = None,
     size: int | None = None,
 ) -> Callable[..., np.ndarray]:
-    """What depends on the size of an ensemble, as a function for `interval`: always of ensembles of `size`.
+    """Make a function for `interval` of a statistic that depends on ensemble size, always for ensembles of `size`.
 
-    Of some members it is the mean over the ensembles of `size` neighbours in a ring of them, so that each member counts
-    alike. The value and every deletion are of one size, and the true number is that of ensembles of `size`.
+    It averages over all ensembles of `size` neighbours when the given members are arranged in a ring, so that all
+    members have equal weight. Value and deletions have the same ensemble size, so the estimate is for that size.
 
     Args:
-        prepare: of different members, as ascending indices, computed once for each ensemble: something by example,
-            `(..., n)`, or with `score` anything.
-        members: how many there are.
-        score: `score(prepared, images)`, of an ensemble on some images; the mean over images when left out.
-        size: of the ensembles, at most one fewer than all members, which it is when left out.
+        prepare: called once per ensemble with its members' ascending indices; returns values per example,
+            `(..., n)`, or anything that `score` takes.
+        members: the number of members.
+        score: `score(prepared, images)` of an ensemble on some images; by default the mean over images.
+        size: the size of the ensembles, less than `members`; by default one less.
     """
     size = members - 1 if size is None else size
 
@@ -221,7 +221,7 @@ def equal_sizes(
 
 
 def pairs(members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All pairs of different members, as indices `(a, b)`: `matrix[pairs(members)]` picks them from `(N, N)`."""
+    """All pairs of different members as indices `(a, b)`: `matrix[pairs(members)]` selects them from `(N, N)`."""
     first, second = np.triu_indices(len(members), k=1)
     return members[first], members[second]
 
@@ -229,7 +229,7 @@ def pairs(members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def mean_over(values: ArrayLike, images: ArrayLike) -> np.ndarray:
     """Means of `values (..., n)` over images that may repeat: `(...)`.
 
-    float32, exact in the sums of booleans; many times faster than copying what was drawn.
+    In float32, in which sums of booleans are exact; many times faster than copying the drawn images.
     """
     values = np.asarray(values)
     counts = np.bincount(images, minlength=values.shape[-1])
@@ -237,7 +237,7 @@ def mean_over(values: ArrayLike, images: ArrayLike) -> np.ndarray:
 
 
 def _over_images(function: Callable, images: int, level: float, resamples: int, seed: int) -> Estimate:
-    """The percentile bootstrap."""
+    """The percentile bootstrap over images."""
     with _undefined_is_nan():
         value = float(function(images=_all(images=images)["images"]))
         found = np.array([function(images=chosen) for chosen in _resamples(images, resamples, seed)], dtype=float)
@@ -250,7 +250,7 @@ def _over_images(function: Callable, images: int, level: float, resamples: int, 
 def _variance(
     function: Callable[..., ArrayLike], members: int | None, images: int | None, resamples: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A statistic, its variance, nan where there can be none, and the images' share of it, each as `function` gives."""
+    """A statistic, its variance (nan if there is none), and the images' share of it, each in the statistic's shape."""
     everything = _all(members=members, images=images)
 
     def values(name: str, choices: list[np.ndarray]) -> np.ndarray:
@@ -275,7 +275,7 @@ def _variance(
 
 
 def _all(**sizes: int | None) -> dict[str, np.ndarray]:
-    """All indices of each, with those of the two that vary."""
+    """All indices of members and images, for each size that is not None."""
     for name, size in sizes.items():
         if size is not None and size < 1:
             raise ValueError(f"{name}: expected at least 1, received {size}")
@@ -293,7 +293,7 @@ def _varies(error: ArrayLike, value: ArrayLike) -> np.ndarray:
 
 @contextmanager
 def _undefined_is_nan() -> Iterator[None]:
-    """Without numpy's warnings of an empty mean, of log(0) and of nan; the result says the same."""
+    """Silence numpy's warnings about empty means, log(0) and nan; the result is nan or infinite anyway."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         yield

@@ -1,6 +1,6 @@
-"""What an interval decides: one-sided p, their adjustment for several methods, and how much data would decide.
+"""What an interval decides: one-sided p-values, their correction for several methods, and how much data is needed.
 
-Everything is read off an `Estimate`, so that it never says anything else than the verdict on it.
+Everything is derived from an `Estimate`, so that it never contradicts the verdict on it.
 """
 
 import math
@@ -11,15 +11,15 @@ from scipy.stats import beta, t
 
 from lib.metrics.intervals import LEAST_MEMBERS, Estimate, clopper_pearson
 
-#: How far `power` looks, in times as many as there are.
+#: The largest multiple of the runs and images at hand that `power` considers.
 MOST_TIMES = 100
 
 
 def p_above(estimate: Estimate, threshold: float) -> float:
-    """One-sided p of "the true number lies above `threshold`"; nan without interval.
+    """One-sided p-value of "the true value is above `threshold`"; nan without an interval.
 
-    It is at most (1 - level) / 2 exactly where `low` is at least the threshold: the end on the side of the threshold
-    says how many standard errors lie between. For an interval that is not symmetric it is so near its ends only.
+    It is at most (1 - level) / 2 if and only if `low` is at least the threshold, as the standard error is taken from
+    the end towards the threshold. For an asymmetric interval the p-value is accurate only near its ends.
     """
     if _of_shares(estimate):
         successes = estimate.value * estimate.members
@@ -30,7 +30,7 @@ def p_above(estimate: Estimate, threshold: float) -> float:
 
 
 def p_below(estimate: Estimate, threshold: float) -> float:
-    """As `p_above`, of "the true number lies below `threshold`"."""
+    """One-sided p-value of "the true value is below `threshold`", like `p_above`."""
     if _of_shares(estimate):
         successes, runs = estimate.value * estimate.members, estimate.members
         return float(beta.sf(threshold, successes + 1, runs - successes)) if successes < runs else 1.0
@@ -38,7 +38,7 @@ def p_below(estimate: Estimate, threshold: float) -> float:
 
 
 def holm(p_values: ArrayLike) -> np.ndarray:
-    """One-sided p of the methods of one sentence, `(k,)`, adjusted for their number; nan stays and does not count."""
+    """Holm-adjusted p-values of the methods of one sentence, `(k,)`; nan stays nan and does not count."""
     p_values = np.asarray(p_values, dtype=float)
     order = np.argsort(p_values)[: np.isfinite(p_values).sum()]
     adjusted = np.full(p_values.shape, np.nan)
@@ -47,12 +47,12 @@ def holm(p_values: ArrayLike) -> np.ndarray:
 
 
 def expected_false(intervals: int, level: float = 0.95) -> float:
-    """False verdicts to expect at most among so many claims with an interval: each has one side on which it can err."""
+    """Upper bound on the expected number of false verdicts among `intervals` claims: each can err on one side only."""
     return intervals * (1 - level) / 2
 
 
 def power(estimate: Estimate, threshold: float) -> str:
-    """In words, how wide the interval is, and how many runs or images would decide if the value stayed as it is."""
+    """Text with the interval's half-width, and how many runs or images would decide if the value stayed the same."""
     if not math.isfinite(estimate.half_width):
         few = estimate.members is not None and estimate.members < LEAST_MEMBERS
         return f"no interval: at least {LEAST_MEMBERS} runs are needed" if few else "no interval"
@@ -78,16 +78,16 @@ def _of_shares(estimate: Estimate) -> bool:
 
 
 def _gap_and_reach(estimate: Estimate, threshold: float) -> tuple[float, float]:
-    """From the threshold to the value, and how far the interval reaches from the value towards it."""
+    """Distance from the threshold to the value, and from the value to the interval's end towards the threshold."""
     ends = np.array([estimate.value, estimate.low, estimate.high, threshold])
     with np.errstate(divide="ignore", invalid="ignore"):
         value, low, high, threshold = np.log(ends) if estimate.log else ends
-    # A bootstrap interval may lie beside the value: it reaches nowhere then.
+    # A bootstrap interval need not contain the value; the distance is then 0.
     return value - threshold, np.maximum(value - low if value > threshold else high - value, 0)
 
 
 def _decides(estimate: Estimate, threshold: float, members: ArrayLike = 1.0, images: ArrayLike = 1.0) -> np.ndarray:
-    """Whether so many times as many members and images, of the same value and variances, decide."""
+    """Whether `members` and `images` times as many would decide, with the same value and variances."""
     gap, reach = _gap_and_reach(estimate, threshold)
     if estimate.method == "Clopper-Pearson":
         low, high = clopper_pearson(
@@ -108,5 +108,5 @@ def _df(estimate: Estimate) -> float:
 
 
 def _rounded(count: int) -> int:
-    """Two digits that count."""
+    """`count` rounded to two significant digits."""
     return int(float(f"{count:.2g}"))

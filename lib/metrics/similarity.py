@@ -1,4 +1,4 @@
-"""How alike networks are: in the directions of their weights, and in what they predict."""
+"""Similarity of networks, in the direction of their weights and in their predictions."""
 
 from collections.abc import Iterator
 
@@ -9,15 +9,15 @@ from scipy.spatial.distance import pdist, squareform
 from lib.metrics.checks import shaped, valid_labels, valid_probabilities
 from lib.metrics.scores import entropy_of
 
-#: Numbers of a matrix taken to float64 at a time: 16 MB.
+#: How many numbers of a matrix are converted to float64 at a time: 16 MB.
 BLOCK_NUMBERS = 1 << 21
 
 
 def cosine_similarity(weights: ArrayLike) -> np.ndarray:
-    """Cosine of the angle between every two weight vectors: w_i · w_j / (|w_i| |w_j|).
+    """Cosine similarity of every pair of weight vectors: w_i · w_j / (|w_i| |w_j|).
 
-    `weights (N, P)` gives `(N, N)` in [-1, 1]: 1 for the same direction, 0 for orthogonal, no unit. Weights and
-    biases alike count. Raises for a vector of zeros, which has no direction, and for weights that are not finite.
+    `weights (N, P)` give `(N, N)` in [-1, 1], no unit: 1 for the same direction, 0 for orthogonal vectors. Biases are
+    included. Raises `ValueError` for a vector of zeros, which has no direction, and for weights that are not finite.
     Source: the paper's figures 2 and 3.
     """
     weights = shaped("weights", weights, "N P")
@@ -32,7 +32,7 @@ def cosine_similarity(weights: ArrayLike) -> np.ndarray:
 
 
 def disagreement(labels: ArrayLike) -> np.ndarray:
-    """Fraction of examples on which two networks' labels differ: (1/n) Σ_x [f_i(x) ≠ f_j(x)].
+    """Fraction of examples on which two networks predict different labels: (1/n) Σ_x [f_i(x) ≠ f_j(x)].
 
     Predicted `labels (N, n)` give `(N, N)` in [0, 1], symmetric, zeros on the diagonal. Source: the paper's
     figures 2 and 3.
@@ -42,19 +42,19 @@ def disagreement(labels: ArrayLike) -> np.ndarray:
 
 
 def jensen_shannon_divergence(probs: ArrayLike) -> float:
-    """How different the members' distributions are: mean over examples of H(mean_i p_i) - mean_i H(p_i), in nats.
+    """Jensen-Shannon divergence of the members: mean over examples of H(mean_i p_i) - mean_i H(p_i), in nats.
 
-    H(p) = -Σ_k p_k log p_k, with 0 log 0 = 0. `probs (N, n, K)` gives a float in [0, log min(N, K)]: 0 for members
-    that predict the same, log N for members that are each certain of another class. This is the average of the
-    members' KL divergences from their mean, as in the authors' code; the paper's formula has their sum, N times it.
+    H(p) = -Σ_k p_k log p_k, with 0 log 0 = 0. `probs (N, n, K)` give a float in [0, log min(N, K)]: 0 if all members
+    predict the same, log N if each member is certain of a different class. This is the mean of the members' KL
+    divergences from their mean, as in the authors' code; the paper's formula has their sum, which is N times larger.
     """
     return float(jensen_shannon_by_example(probs).mean())
 
 
 def jensen_shannon_by_example(probs: ArrayLike) -> np.ndarray:
-    """`jensen_shannon_divergence` of each example instead of their mean: `probs (N, n, K)` gives `(n,)`, in nats.
+    """`jensen_shannon_divergence` on each example, not averaged: `probs (N, n, K)` give `(n,)`, in nats.
 
-    As a score of how foreign an example is to the members it is what `area_under_roc` takes.
+    `area_under_roc` can use it as a score for detecting out-of-distribution examples.
     """
     probs = valid_probabilities(probs, "N n K")
     mean = np.zeros(probs.shape[1:])
@@ -63,14 +63,14 @@ def jensen_shannon_by_example(probs: ArrayLike) -> np.ndarray:
         mean += member
         entropy += entropy_of(member)
     mean, entropy = mean / len(probs), entropy / len(probs)
-    # Rounding may take an example that all members agree on a few 1e-16 below zero.
+    # If all members agree on an example, rounding may give a few 1e-16 below zero.
     return np.maximum(entropy_of(mean) - entropy, 0)
 
 
 def euclidean_distances(points: ArrayLike) -> np.ndarray:
-    """Distance between every two points: |x_i - x_j|, from differences, so that near points stay exact.
+    """Distance between every pair of points: |x_i - x_j|, computed from differences to stay accurate if close.
 
-    `points (N, D)`, or `probs (N, n, K)` with all examples and classes as one long vector, as t-SNE sees them, give
+    `points (N, D)`, or `probs (N, n, K)` with examples and classes flattened into one vector, as for t-SNE, give
     `(N, N)`, symmetric, zeros on the diagonal; in the unit of the points.
     """
     points = shaped("points", points, "N D", "N n K")
@@ -78,6 +78,6 @@ def euclidean_distances(points: ArrayLike) -> np.ndarray:
 
 
 def _blocks(matrix: np.ndarray) -> Iterator[np.ndarray]:
-    """The columns of `matrix` in float64, as many at a time as make `BLOCK_NUMBERS`: memory does not grow with it."""
+    """Blocks of columns of `matrix` in float64, of about `BLOCK_NUMBERS` numbers each, so that memory stays bounded."""
     step = max(1, BLOCK_NUMBERS // len(matrix))
     return (matrix[:, start : start + step].astype(np.float64) for start in range(0, matrix.shape[1], step))
