@@ -1,4 +1,4 @@
-"""Paths of low loss between the final solutions of two runs: which pairs, and how a path is trained, once."""
+"""Paths of low loss between the final solutions of two runs: which pairs to connect, and how to train a path once."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -21,22 +21,22 @@ from lib.run.progress import progress
 from lib.run.store import RunStore
 from lib.training.trainer import Trajectory, one_thread
 
-#: Part of every key: raise it whenever the same settings would give another path.
+#: Part of every key: raise this whenever the same settings would give a different path.
 VERSION = 1
 
-#: Where no learning rate is given: rates that in a few epochs bring the training loss of the path down to about that of
-#: its ends, less than half of those at which SmallCNN on Fashion-MNIST begins to diverge. Garipov et al. take 0.015 to
-#: 0.03 and hundreds of epochs.
+#: Default learning rates. In a few epochs they bring the training loss of the path down to about that of its ends, and
+#: they are less than half of the rates at which SmallCNN on Fashion-MNIST begins to diverge. Garipov et al. use 0.015
+#: to 0.03 and hundreds of epochs.
 LEARNING_RATES = {"bezier": 0.1, "chain": 0.02}
 
-#: Of these rates for raw pixels, whose values up to 255 make gradients large.
+#: Factor on these rates for raw pixels, whose values up to 255 make gradients large.
 RAW_PIXELS_SHARE = 0.1
 
 
 def disjoint_pairs(count: int | None, num_members: int) -> list[tuple[int, int]]:
-    """`count` pairs of runs, as indices from 0, no run in two of them: (0, 1), (2, 3) and so on.
+    """`count` pairs of runs, as indices from 0, with no run in two pairs: (0, 1), (2, 3) and so on.
 
-    None is two pairs, or as many as there are. Raises `ConfigError` for more, and for none.
+    None means two pairs, or as many as there are. Raises `ConfigError` for more pairs than there are, and for none.
     """
     most = num_members // 2
     count = min(2, most) if count is None else count
@@ -50,15 +50,15 @@ class Connector:
     """How a path between two final solutions is trained.
 
     Attributes:
-        curve: of `lib.landscape.paths.CURVES`.
+        curve: one of `lib.landscape.paths.CURVES`.
         epochs: passes through the training images.
-        learning_rate: before `learning_rate_factor`. Garipov et al. take 0.015 to 0.03.
+        learning_rate: before `learning_rate_factor`. Garipov et al. use 0.015 to 0.03.
         seed: of the order of the images and of all t. The same seed gives the same bits on one machine's CPU.
-        batch_size: images in a step.
-        weight_decay: Garipov et al. take 3e-4 to 5e-4.
+        batch_size: images per step.
+        weight_decay: Garipov et al. use 3e-4 to 5e-4.
 
     Raises:
-        ConfigError: a value that is not allowed, in one line.
+        ConfigError: a value is not allowed; the message is one line.
     """
 
     curve: str
@@ -78,7 +78,7 @@ class Connector:
 
     @classmethod
     def of(cls, experiment: Experiment, curve: str, epochs: int, learning_rate: float | None) -> "Connector":
-        """For runs of an experiment: its seed, and where no learning rate is given the one of `LEARNING_RATES`."""
+        """A connector with an experiment's seed and, if no learning rate is given, one of `LEARNING_RATES`."""
         if learning_rate is None:
             share = RAW_PIXELS_SHARE if experiment.pixel_scaling == "raw" else 1
             learning_rate = share * LEARNING_RATES.get(curve, 1)
@@ -89,7 +89,7 @@ class Connector:
     ) -> np.ndarray:
         """The trained middle of the path from one run's final solution to another's, `(P,)`.
 
-        It is read from the store, or trained on the training images and kept there.
+        Read from the store if it is there; otherwise trained on the training images and stored.
         """
         recipe = {"version": VERSION, "members": [first.member.key, second.member.key]} | asdict(self)
 
@@ -101,15 +101,15 @@ class Connector:
         return store.cached("connector", recipe, train)["middle"]
 
     def points(self, first: Trajectory, second: Trajectory, middle: np.ndarray, t: ArrayLike) -> np.ndarray:
-        """The weights at `t (n,)` of the path with that middle, `(n, P)`."""
+        """The weights `(n, P)` at positions `t (n,)` of the path with the given middle."""
         return along(self.curve, first.final, middle, second.final, t)
 
 
 def learning_rate_factor(epoch: int, epochs: int) -> float:
-    """What the learning rate of an epoch (from 1) of `epochs` is multiplied by, in [0.01, 1].
+    """The factor on the learning rate in an epoch (from 1) of `epochs`, in [0.01, 1].
 
-    1 for the first half, then down a straight line to 0.01 at nine tenths of the epochs, then 0.01. Source: the code of
-    Garipov et al. 2018.
+    1 for the first half, then linear down to 0.01 at nine tenths of the epochs, then 0.01. Source: the code of Garipov
+    et al. 2018.
     """
     return float(np.interp(epoch / epochs, [0.5, 0.9], [1, 0.01]))
 
@@ -125,14 +125,14 @@ def train_connector(
 ) -> np.ndarray:
     """The middle point of a path of low training loss between two optima, `start (P,)` and `end (P,)`: float32 `(P,)`.
 
-    The recipe of Garipov et al. 2018: the middle begins halfway between the ends, which stay; each batch is evaluated
-    at one point θ(t) of the curve, t drawn uniformly from 0 to 1, with the loss cross-entropy + weight_decay/2 |θ(t)|²,
-    and SGD with momentum 0.9 moves the middle. Two things are ours: images are not augmented, and dropout is off, so
-    that what is minimised along the path is the loss that is later measured on it.
+    The recipe of Garipov et al. 2018: the middle begins halfway between the ends, which are fixed; each batch is
+    evaluated at one point θ(t) of the curve, t drawn uniformly from 0 to 1, with the loss cross-entropy +
+    weight_decay/2 |θ(t)|², and SGD with momentum 0.9 moves the middle. Two things differ: images are not augmented,
+    and dropout is off, so that the loss minimised along the path is the loss that is later measured on it.
 
-    The weights of `model` stay; BatchNorm normalises by the batch, as in training, and its statistics are overwritten.
-    Training images are uint8 `(n, H, W, C)`, `labels (n,)`; `tell` is called after each epoch with its number, from 1.
-    Raises `ConfigError` where the weights leave the finite numbers.
+    The weights of `model` do not change; BatchNorm normalises by the batch, as in training, and its statistics are
+    overwritten. Training images are uint8 `(n, H, W, C)`, `labels (n,)`; `tell` is called after each epoch with its
+    number, from 1. Raises `ConfigError` if weights become infinite or nan.
     """
     parameters = dict(model.named_parameters())
     sizes = [parameter.numel() for parameter in parameters.values()]

@@ -1,9 +1,9 @@
-"""What networks in many places of weight space predict on the same images: the numbers behind the maps of a landscape.
+"""Predictions of networks at many points of weight space on the same images: the numbers behind maps of the landscape.
 
-    places of weight space, block by block → BatchNorm statistics → predict → Survey
+    points of weight space, block by block → BatchNorm statistics → predict → Survey
 
-A map has hundreds of networks. Their weights are made a block at a time, and of their probabilities only top labels
-and losses are kept, so that memory does not grow with a map as a whole.
+A map has hundreds of networks. Their weights are made one block at a time, and only top labels and losses are kept of
+their probabilities, so that memory does not grow with the size of the map.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,11 +20,11 @@ from lib.run.progress import PATIENCE, progress
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What B blocks of k networks do on n labelled images.
+    """Results of B blocks of k networks on n labelled images.
 
     Attributes:
         labels: top labels, int16 `(B, k, n)`.
-        accuracies: fraction of images that each network gets right, `(B, k)`.
+        accuracies: fraction of images that each network classifies correctly, `(B, k)`.
         losses: mean negative log-likelihood of each network, in nats, `(B, k)`.
     """
 
@@ -33,17 +33,17 @@ class Survey:
     losses: np.ndarray
 
     def agreements(self, labels: np.ndarray) -> np.ndarray:
-        """Fraction of images on which each network has the top `labels (n,)` of a reference network, `(B, k)`."""
+        """Fraction of images on which each network predicts the top `labels (n,)` of a reference network, `(B, k)`."""
         return (self.labels == labels).mean(axis=-1)
 
 
 def survey(
     model: Network, blocks: Iterable[np.ndarray], num_blocks: int, training: np.ndarray, splits: Sequence[Split]
 ) -> list[Survey]:
-    """One `Survey` for each of the labelled `splits`, of all networks of the `blocks`.
+    """One `Survey` of all networks of the `blocks` for each of the labelled `splits`.
 
-    The `num_blocks` blocks are weights `(k, P)` each; made by a generator, only one is in memory. BatchNorm statistics
-    of every network come from `training` images `(n, H, W, C)`. The weights of `model` are overwritten.
+    Each of the `num_blocks` blocks is weights `(k, P)`; with a generator only one is in memory. The BatchNorm
+    statistics of every network come from `training` images `(n, H, W, C)`. The weights of `model` are overwritten.
     """
     parts: list[list[tuple]] = [[] for _ in splits]
     with progress("evaluating", num_blocks, "block", delay=PATIENCE) as tell:

@@ -1,4 +1,4 @@
-"""Paths between two weight vectors: the straight line, and curves that a third one bends."""
+"""Paths between two weight vectors: the straight line, and curves bent by a third vector."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from lib.landscape.planes import combine, stack
 
 
 def positions(num_points: int) -> np.ndarray:
-    """Where a path is evaluated: `(num_points,)` from 0 to 1, both ends and the middle included.
+    """Positions at which a path is evaluated: `(num_points,)` from 0 to 1, including both ends and the middle.
 
     Raises `ConfigError` for an even number, which has no middle, and for fewer than three.
     """
@@ -22,33 +22,33 @@ def positions(num_points: int) -> np.ndarray:
 def line(start: ArrayLike, end: ArrayLike, t: ArrayLike) -> np.ndarray:
     """Points of the straight line from `start (P,)` at t = 0 to `end (P,)` at t = 1.
 
-    `t (n,)` gives float32 `(n, P)`. Raises `ValueError` for vectors of different lengths. Source: the paper's figure
-    S2.
+    Returns float32 `(n, P)` for `t (n,)`. Raises `ValueError` for vectors of different lengths. Source: the paper's
+    figure S2.
     """
     t = np.asarray(t)
     return combine(np.stack([1 - t, t], axis=1), stack([start, end]))
 
 
 def bezier(t: np.ndarray) -> np.ndarray:
-    """The quadratic Bezier curve (1-t)² start + 2t(1-t) middle + t² end, as what it has of these at `t (n,)`: `(n, 3)`.
+    """Coefficients `(n, 3)` of the quadratic Bezier curve (1-t)² start + 2t(1-t) middle + t² end at `t (n,)`.
 
-    It starts towards the middle and arrives from there, but does not pass through it. Source: Garipov et al. 2018.
+    It leaves towards the middle and arrives from there, but does not pass through it. Source: Garipov et al. 2018.
     """
     return np.stack([(1 - t) ** 2, 2 * t * (1 - t), t**2], axis=-1)
 
 
 def chain(t: np.ndarray) -> np.ndarray:
-    """The straight segments from the start to the middle (at t = 1/2) and on to the end, as `bezier`."""
+    """Coefficients, as in `bezier`, of straight segments from start to middle (at t = 1/2) and from there to end."""
     return np.maximum(0, 1 - np.abs(2 * t[..., None] - np.arange(3)))
 
 
-#: Curves by the names that a page gives them.
+#: Curves by the names that notebooks use.
 CURVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {"bezier": bezier, "chain": chain}
 
 
 def along(curve: str, start: ArrayLike, middle: ArrayLike, end: ArrayLike, t: ArrayLike) -> np.ndarray:
-    """Points of one of `CURVES` from `start (P,)` at t = 0 to `end (P,)` at t = 1, which `middle (P,)` bends.
+    """Points of one of `CURVES` from `start (P,)` at t = 0 to `end (P,)` at t = 1, bent by `middle (P,)`.
 
-    `t (n,)` gives float32 `(n, P)`. Raises `ValueError` for vectors of different lengths.
+    Returns float32 `(n, P)` for `t (n,)`. Raises `ValueError` for vectors of different lengths.
     """
     return combine(CURVES[curve](np.asarray(t, dtype=np.float64)), stack([start, middle, end]))

@@ -1,4 +1,4 @@
-"""What a page needs around its science: parameters, settings, verdicts, provenance."""
+"""Infrastructure of a notebook: parameters, settings, verdicts, provenance."""
 
 from lib.notebook.page import open_page, open_records
 from lib.notebook.tables import show

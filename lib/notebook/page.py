@@ -1,4 +1,4 @@
-"""One run of one notebook: its parameters checked, its experiments trained, its claims judged and shown.
+"""One run of one notebook: checks its parameters, trains its experiments, judges its claims and shows them.
 
 page = open_page("trajectories")
 runs = page.train()
@@ -46,7 +46,7 @@ from lib.training.trainer import build_member_model
 
 @dataclass
 class Page:
-    """One run of one notebook: its experiments, one a network, its parameters as given, and the claims judged so far.
+    """One run of one notebook: its experiments, one per network, its parameters as given, and the claims judged so far.
 
     `keys` are those of the members that `train` returned, by network; `trained` has their runs, by key.
     """
@@ -63,24 +63,24 @@ class Page:
 
     @property
     def networks(self) -> list[str]:
-        """The names of the networks that the page compares, or that of its single one."""
+        """The names of the networks that the page compares, or of its only network."""
         return [experiment.architecture for experiment in self.experiments]
 
     @property
     def experiment(self) -> Experiment:
-        """The page's experiment where it has a single one."""
+        """The page's only experiment."""
         (experiment,) = self.experiments
         return experiment
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The data of the page's experiments; they share them."""
+        """The dataset of the page's experiments, which all use the same one."""
         first, workers = self.experiments[0], self.parameters.get("batch_workers")
         return load_dataset(first.dataset, self.parameters["data_dir"], first.validation_size, workers)
 
     @cached_property
     def test(self) -> Split:
-        """The test images that the page evaluates: the first `num_images`, or as the preset says; otherwise all."""
+        """The test images that the page evaluates: the first `num_images`, or the preset's number; otherwise all."""
         whole, given = self.dataset.test, self.parameters.get("num_images")
         available = len(whole.labels)
         if given is not None and given > available:
@@ -91,7 +91,7 @@ class Page:
 
     @property
     def statistics_images(self) -> np.ndarray:
-        """The training images from which BatchNorm statistics come: the first ones, as many as the preset says."""
+        """The training images that BatchNorm statistics come from: the first ones, as many as the preset says."""
         return self.dataset.train.images[: self._preset["statistics_images"]]
 
     @property
@@ -99,20 +99,20 @@ class Page:
         return PRESETS[self.parameters["preset"]]
 
     def num_samples(self, study: str) -> int:
-        """How many samples each method has around a run: the parameter of that name, or as the preset says.
+        """How many samples each method draws around a run: the parameter `num_samples`, or the preset's number.
 
         `study` is one of a preset's `samples`: `modes`, `plane` or `ensemble`.
         """
         return self.parameters["num_samples"] or self._preset["samples"][study]["count"]
 
     def settings(self) -> None:
-        """Show what was run beside what the paper ran."""
+        """Show the settings of this run beside the paper's."""
         show(settings_table(self.finding, self.experiments, self.dataset.name), "settings")
 
     def train(self, network: str | None = None, **changes: Any) -> Runs:
-        """All members of a network's experiment, or of the page's single one: from the store, or trained now.
+        """The runs of all members of a network's experiment, or of the page's only one: from the store, or trained now.
 
-        `changes` are settings of the experiment that are other ones here, such as `learning_rate` or `varied`.
+        `changes` override settings of the experiment, such as `learning_rate` or `varied`.
         """
         experiment = replace(self._of(network), **changes)
         runs = self._train(experiment, self.store)
@@ -122,14 +122,14 @@ class Page:
         return runs
 
     def train_again(self, **changes: Any) -> Runs:
-        """As `train`, but from nothing, whatever the store has; what is trained is not kept."""
-        # In the store, which all workers of a cluster see.
+        """As `train`, but always from scratch, whatever is in the store; the new runs are not kept."""
+        # The temporary folder is in the store, which all workers of a cluster can see.
         self.store.root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".again-", dir=self.store.root) as folder:
             return self._train(replace(self.experiment, **changes), RunStore(folder))
 
     def beside(self, finding: str) -> "Page":
-        """The page of another finding with this one's preset, network and seed, and with data of its own."""
+        """The page of another finding, with this one's preset, network and seed, but its own dataset."""
         other, mine = FINDINGS[finding], self.experiment
         experiment = other.experiment(mine.preset, architecture=mine.architecture, seed=mine.seed)
         return replace(self, finding=other, experiments=[experiment], keys={})
@@ -152,13 +152,13 @@ class Page:
         return np.stack([self.predict_weights(runs, run.weights) for run in runs])
 
     def predict_final(self, runs: Runs, images: np.ndarray | None = None) -> np.ndarray:
-        """Probabilities `(M, n, K)` of the final solution of every run, on the page's test images or on other ones."""
+        """Probabilities `(M, n, K)` of the final solution of every run, on `images` or the page's test images."""
         return self.predict_weights(runs, runs.final, images)
 
     def predict_weights(self, runs: Runs, weights: np.ndarray, images: np.ndarray | None = None) -> np.ndarray:
-        """Probabilities `(N, n, K)` of any weights `(N, P)` of these runs' network, on the test images or other ones.
+        """Probabilities `(N, n, K)` of weights `(N, P)` of these runs' network, on `images` or the page's test images.
 
-        BatchNorm statistics are those of the page's `statistics_images`, whatever the weights; the store keeps them.
+        BatchNorm statistics always come from the page's `statistics_images`, and are kept in the store.
         """
         model, images = self.model(runs), self.test.images if images is None else images
         if not batch_norms(model):
@@ -176,7 +176,7 @@ class Page:
         return predict(model, weights, images, self.store.cached("statistics", recipe, fresh)["statistics"])
 
     def sampler(self, runs: Runs, study: str) -> Sampler:
-        """What draws samples around these runs, by the page's parameters or as the preset says for a `study`."""
+        """A sampler around these runs, set by the page's parameters, or else by the preset for a `study`."""
         names = ("rank", "standardized", "margin")
         given = {name: self.parameters.get(name) for name in names}
         settings = {name: value for name, value in self._preset["samples"][study].items() if name != "count"}
@@ -188,7 +188,7 @@ class Page:
         return Sampler(self.model(runs), self.dataset, count, seed=seed, store=self.store, **settings)
 
     def judge(self, claim: str, network: str | None = None, **arrays: Any) -> None:
-        """Judge a claim by the arrays that its statistic in `lib.findings` takes, by name, and write the record."""
+        """Judge a claim and write its record; `arrays` are the arguments of the claim's statistic in `lib.findings`."""
         experiment = self._of(network)
         context = settings_of(experiment) | {"dataset": self.dataset.name, "architecture": experiment.architecture}
         context |= {"preset": experiment.preset, "members": self.keys.get(experiment.architecture, [])}
@@ -199,23 +199,23 @@ class Page:
 
     @property
     def folder(self) -> Path:
-        """Where verdicts and tables of numbers are written."""
+        """The folder of verdicts and tables of numbers."""
         return local_path(self.parameters["results_dir"] or self.store.root / CLAIMS, "results_dir")
 
     def record(self, name: str, table: pd.DataFrame) -> None:
-        """Write a table of numbers beside the verdicts, `<finding>/<name>.csv`, with its data and preset."""
+        """Write a table of numbers, with its dataset and preset, beside the verdicts as `<finding>/<name>.csv`."""
         run = {"dataset": self.dataset.name, "preset": self.experiments[0].preset}
         run |= {"network": self.networks[0]} if len(self.networks) == 1 else {}
         text = table.assign(**run).to_csv(index=False, float_format="%.6g")
         write_atomically(self.folder / self.finding.name / f"{name}.csv", text.encode())
 
     def verdicts(self) -> None:
-        """Show the claims of this page with their verdicts, whose words say of which kind they are, and intervals."""
+        """Show the claims of this page with verdicts and intervals; the wording of a verdict shows the claim's kind."""
         left_out = ["claim", "class", *(["architecture"] if len(self.experiments) == 1 else [])]
         show(claims_table(self.results).drop(columns=left_out), "claims", verdicts=True)
 
     def provenance(self) -> None:
-        """Show where these results come from, and how much of them other commits than this page's have made."""
+        """Show where these results come from, and how many were made by commits other than this one."""
         runs = [run.open().get("commit", "") for run in self.trained.values()]
         mixed = [others(runs, "runs"), others(list(self.store.commits.values()), "derived arrays")]
         given = {name: value for name, value in self.parameters.items() if value is not None and "_dir" not in name}
@@ -232,7 +232,7 @@ class Page:
         show_rows(rows)
 
     def _seeds(self) -> str:
-        """The seed, and the numbers that tell runs apart: of their first weights, and of the order of their data."""
+        """The seed, and the numbers that differ between runs: those of their first weights and of their data order."""
         members = [run.config for run in self.trained.values()]
         kinds = {
             "": [experiment.seed for experiment in self.experiments],
@@ -243,16 +243,15 @@ class Page:
 
 
 def open_page(name: str) -> Page:
-    """Check the parameters of the notebook that calls this, and set up the experiments and the plots of a finding.
+    """Check the parameters of the calling notebook, and set up the experiments and plots of a finding.
 
     Raises:
-        ConfigError: a parameter that is not known, of the wrong type, or not allowed; one line.
+        ConfigError: a parameter is unknown, has the wrong type, or is not allowed; the message is one line.
     """
     given, finding = _given(), FINDINGS[name]
     check_engine(given["engine"], given["jobs"], given["scheduler"])
     page = Page(finding, experiments_of(finding, given), given, RunStore(given["runs_dir"]))
-    # So that data that cannot be had, networks that cannot be trained on them, or a folder that cannot be written,
-    # stop the notebook here.
+    # Fail here, not later, if data cannot be loaded, networks cannot be trained on them, or a folder cannot be written.
     _ = page.test
     for experiment in page.experiments:
         check_training(experiment, page.dataset)
@@ -261,11 +260,11 @@ def open_page(name: str) -> Page:
 
 
 def open_records() -> list[Result]:
-    """Check the parameters of the notebook that calls this, read all verdicts below `records_dir`, and write `csv`.
+    """Check the parameters of the calling notebook, read all verdicts below `records_dir`, and write `csv`.
 
     Raises:
-        ConfigError: a parameter that is not known or of the wrong type, no record where they are looked for, or one
-            that is broken or was judged by another criterion.
+        ConfigError: a parameter is unknown or has the wrong type, no record was found, or a record is broken or was
+            judged by another criterion.
         StoreError: `csv` cannot be written.
     """
     given = _given()
@@ -282,7 +281,7 @@ def open_records() -> list[Result]:
 
 
 def _given() -> dict[str, Any]:
-    """The checked parameters of the notebook that is running, whose plots are set up too."""
+    """The checked parameters of the running notebook; also sets up its plots."""
     shell = get_ipython()
     given = check_parameters(shell.user_ns["In"], shell.user_ns)
     use_style()

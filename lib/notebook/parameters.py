@@ -1,4 +1,4 @@
-"""A notebook's parameters: which it declares, which values fit, and what experiments they mean; nothing is run."""
+"""Parameters of a notebook: its declarations, checks of values, and the resulting experiments; runs nothing."""
 
 import ast
 import json
@@ -15,25 +15,25 @@ from lib.findings.claim import Finding
 from lib.presets import PRESETS
 from lib.subspaces.samples import given_scales
 
-#: Python's types of the annotations that a parameters cell may have.
+#: Python types of the annotations allowed in a parameters cell.
 KINDS = {"str": str, "int": int, "float": (int, float), "bool": bool, "list": list}
 
-#: Counts of which None means all, although it is not the default.
+#: Counts for which None means all, although None is not the default.
 ALL = ("num_corrupted", "num_foreign")
 
-#: The smallest and the largest value of parameters that several pages have.
+#: The smallest and largest values of parameters that several pages share.
 RANGES = {"num_images": (1, math.inf), "num_samples": (1, math.inf), "margin": (0, 1), "floor": (0, 1)}
 
 
 def declared_by(source: str) -> tuple[dict[str, str], dict[str, Any]]:
-    """Annotations and values of a parameters cell, by name; raises for anything but lines `name: type = literal`."""
+    """Annotations and values of a parameters cell, by name; raises if a line is not `name: type = literal`."""
     lines = ast.parse(source).body
     annotations = {one.target.id: ast.unparse(one.annotation) for one in lines}
     return annotations, {one.target.id: ast.literal_eval(one.value) for one in lines}
 
 
 def accepted(annotations: Mapping[str, str]) -> dict[str, str]:
-    """The parameters that a notebook which declares these takes, with their types."""
+    """The parameters that a notebook with these declarations accepts, with their types."""
     return dict(annotations) | (SETTINGS if "preset" in annotations else {})
 
 
@@ -45,10 +45,10 @@ def check_names(names: Iterable[str], annotations: Mapping[str, str]) -> None:
 
 
 def check_types(values: Mapping[str, Any], annotations: Mapping[str, str], defaults: Mapping[str, Any]) -> None:
-    """Raise a `ConfigError` for the first value of another type than its annotation.
+    """Raise a `ConfigError` for the first value that does not have the type of its annotation.
 
-    None is allowed where it is the default, as of a setting that is not declared, and where the parameter's comment
-    says that it means all.
+    None is allowed if it is the default, as for settings that are not declared, and if the parameter's comment says
+    that it means all.
     """
     for name, value in values.items():
         annotation = annotations[name]
@@ -65,7 +65,7 @@ def check_types(values: Mapping[str, Any], annotations: Mapping[str, str], defau
 
 
 def _hint(name: str, value: Any, annotation: str) -> str:
-    """How papermill, which reads YAML, is given what was probably meant."""
+    """How to pass what was probably meant to papermill, which reads YAML."""
     if annotation == "list":
         return f"; with papermill: -y '{name}: [first, second]'"
     if annotation == "str" and not isinstance(value, list | dict):
@@ -78,10 +78,10 @@ def _hint(name: str, value: Any, annotation: str) -> str:
 
 
 def check_parameters(cells: Iterable[str], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The notebook's parameters, once every name and type is right; otherwise a `ConfigError` of one line.
+    """The notebook's parameters, after checking all names and types; raises a one-line `ConfigError` if one is wrong.
 
-    `cells` are the sources of those run so far: the last one that declares `runs_dir` is the parameters cell, and one
-    after it that begins with `# Parameters` is papermill's. `values` are what the names are now.
+    `cells` are the sources of the cells run so far: the last one that declares `runs_dir` is the parameters cell, and a
+    later one that begins with `# Parameters` is papermill's. `values` are the current values by name.
     """
     declared, passed = "", []
     for cell in cells:
@@ -100,7 +100,7 @@ def check_parameters(cells: Iterable[str], values: Mapping[str, Any]) -> dict[st
 
 
 def experiments_of(finding: Finding, given: Mapping[str, Any]) -> list[Experiment]:
-    """The experiments of a page, one a network, from all of its parameters; raises `ConfigError` for bad values."""
+    """The experiments of a page, one per network, from all of its parameters; raises `ConfigError` for bad values."""
     preset = given["preset"]
     if preset not in PRESETS:
         raise ConfigError(unknown("preset", preset, PRESETS))
@@ -114,7 +114,7 @@ def experiments_of(finding: Finding, given: Mapping[str, Any]) -> list[Experimen
             f"num_members must be at least {finding.min_members} on this page, which compares runs, "
             f"got {first.num_members}"
         )
-    # So that what is not allowed stops the notebook here, and not after an hour of training.
+    # Fail here, not after an hour of training.
     given_scales(given.get("scales"))
     epochs = min(one.epochs for one in experiments)
     if "rank" in given and epochs < 2:
@@ -130,7 +130,7 @@ def experiments_of(finding: Finding, given: Mapping[str, Any]) -> list[Experimen
 
 @dataclass(frozen=True)
 class NotebookSource:
-    """A notebook that was not executed: its file, its code cells, and its parameters' annotations and defaults."""
+    """A notebook that is not executed: its file, its code cells, and its parameters' annotations and defaults."""
 
     path: Path
     text: str
@@ -140,11 +140,11 @@ class NotebookSource:
 
     @classmethod
     def read(cls, path: str | Path) -> "NotebookSource":
-        """The notebook in a file.
+        """Read a notebook file.
 
         Raises:
-            ConfigError: a file that cannot be read, or one without a cell of typed literals that is tagged
-                `parameters`; one line.
+            ConfigError: the file cannot be read, or has no cell of typed literals that is tagged `parameters`; the
+                message is one line.
         """
         path = Path(path)
         try:

@@ -1,4 +1,4 @@
-"""Page 12: all verdicts counted, over seeds, and where they come from."""
+"""Page 12: counts of all verdicts, their agreement over seeds, and their origin."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,9 +16,9 @@ from lib.run.provenance import others
 
 
 def counts(results: Iterable[Result]) -> pd.DataFrame:
-    """How many sentences of the paper have each verdict, one row a dataset, network and preset.
+    """How many sentences of the paper have each verdict, one row per dataset, network and preset.
 
-    Only inferences count, and several methods of one sentence count once.
+    Only inferences count, and a sentence judged for several methods counts once.
     """
     kinds = ("dataset", "architecture", "preset")
     judged = [(one.results[0].context, one.verdict) for one in sentences(results)]
@@ -31,7 +31,7 @@ def counts(results: Iterable[Result]) -> pd.DataFrame:
 
 
 def false_verdicts(results: Iterable[Result]) -> str:
-    """How many of the verdicts that an interval decides are expected to be false, at most."""
+    """The largest expected number of false verdicts among those that an interval decides, as a sentence."""
     decided = sum(one.claim.kind == INFERENCE and one.verdict != INCONCLUSIVE for one in results)
     return (
         f"Of the {decided} verdicts that an interval decided, at most {expected_false(decided):.1f} are expected "
@@ -40,7 +40,7 @@ def false_verdicts(results: Iterable[Result]) -> str:
 
 
 def verdicts(results: Sequence[Result]) -> pd.DataFrame:
-    """All verdicts as text, one row each, with what tells runs apart where there are several."""
+    """All verdicts as text, one row each, with columns for whatever differs between runs."""
     table = claims_table(results)
     telling = {
         "dataset": [judged.context["dataset"] for judged in results],
@@ -53,9 +53,9 @@ def verdicts(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def over_seeds(results: Iterable[Result]) -> pd.DataFrame:
-    """One row a claim and setting with several seeds: mean and deviation of the value, and how many verdicts agree.
+    """One row per claim and setting with several seeds: mean and deviation of the value, and how many verdicts agree.
 
-    Inferences alone; verdicts that are not the same with every seed are marked by "flips".
+    Only inferences are included; verdicts that differ between seeds are marked "flips".
     """
     groups: dict[tuple, list[Result]] = {}
     for judged in (one for one in results if one.claim.kind == INFERENCE):
@@ -77,7 +77,7 @@ def over_seeds(results: Iterable[Result]) -> pd.DataFrame:
 
 
 def show_origins(results: Sequence[Result]) -> None:
-    """Display where these verdicts come from: their presets, and how many another commit than this one has judged."""
+    """Display where these verdicts come from: their presets, and how many were judged by other commits."""
     presets = dict.fromkeys(judged.context["preset"] for judged in results)
     rows = {"presets": ", ".join(presets), "verdicts": len(results), **circumstances()}
     rows["made by other commits"] = others([judged.commit for judged in results], "verdicts") or "nothing"

@@ -28,7 +28,7 @@ from lib.metrics.power import power
 from lib.run.engines import default_device
 from lib.run.provenance import commit
 
-#: Rows of the settings table: field of `Experiment`, in words; the last ones where runs are chains.
+#: Rows of the settings table: field of `Experiment`, and its label; the last ones apply only to chains.
 SETTINGS = {
     "dataset": "dataset",
     "num_members": "members (runs)",
@@ -74,15 +74,15 @@ def _badge(verdict: str) -> str:
 
 
 def settings_of(experiment: Experiment) -> dict[str, Any]:
-    """The settings of an experiment that are told of it: its rows of the settings table, by field."""
+    """The settings of an experiment in the settings table, by field."""
     names = [name for name in SETTINGS if experiment.cycles or name not in CHAIN_SETTINGS]
     return {name: getattr(experiment, name) for name in names}
 
 
 def settings_table(finding: Finding, experiments: Sequence[Experiment], dataset: str) -> pd.DataFrame:
-    """What was run beside what the paper ran, one pair of columns a network.
+    """The settings of this run beside the paper's, one pair of columns per network.
 
-    `dataset` is the name of the data, as the path of a folder says more of the machine.
+    `dataset` is the name of the data; a folder's path would be specific to this machine.
     """
     columns: dict[str, list] = {"setting": [SETTINGS[name] for name in settings_of(experiments[0])]}
     for experiment in experiments:
@@ -94,7 +94,7 @@ def settings_table(finding: Finding, experiments: Sequence[Experiment], dataset:
 
 
 def claims_table(results: Iterable[Result]) -> pd.DataFrame:
-    """Judged claims as text for a page, one row a result; columns in which nothing stands are left out."""
+    """Judged claims as text for a page, one row per result; empty columns are left out."""
     rows = [
         {
             "verdict": judged.verdict,
@@ -115,7 +115,7 @@ def claims_table(results: Iterable[Result]) -> pd.DataFrame:
 
 
 def size_text(judged: Result) -> str:
-    """Whether the paper's number lies in the interval, in words; empty where the paper has none for this network."""
+    """Whether the paper's number lies in the interval, in words; empty if the paper has none for this network."""
     return {None: "", True: "agrees with the paper's number", False: "another size than the paper's"}[judged.in_size]
 
 
@@ -124,24 +124,24 @@ def number_text(value: float) -> str:
     if not math.isfinite(value):
         return "–"
     if value == round(value) or abs(value) >= 100:
-        return f"{value + 0.0:.0f}"  # + 0.0 takes the sign from a negative zero
+        return f"{value + 0.0:.0f}"  # + 0.0 removes the sign of a negative zero
     return f"{value:.3f}" if abs(value) >= 0.01 else f"{value:.2g}"
 
 
 def interval_text(estimate: Estimate) -> str:
-    """Both ends of an interval; a dash for a count, and where none can be given."""
+    """Both ends of an interval; a dash for a count, and if there is no interval."""
     if not estimate.method or not math.isfinite(estimate.low + estimate.high):
         return "–"
     return f"{number_text(estimate.low)} to {number_text(estimate.high)}"
 
 
 def device_name() -> str:
-    """What networks are trained and evaluated on."""
+    """The device on which networks are trained and evaluated."""
     return torch.cuda.get_device_name() if default_device().type == "cuda" else f"CPU, {platform.machine()}"
 
 
 def circumstances() -> dict[str, str]:
-    """Where, with which versions and from which commit this process runs, by row of the table of provenance."""
+    """Device, versions and commit of this process, by row of the provenance table."""
     return {
         "device": device_name(),
         "versions": f"Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}",
@@ -150,5 +150,5 @@ def circumstances() -> dict[str, str]:
 
 
 def show_rows(rows: Mapping[str, Any]) -> None:
-    """Display the table of provenance."""
+    """Display the provenance table."""
     show(pd.DataFrame({"": list(rows), "value": list(rows.values())}), "provenance")

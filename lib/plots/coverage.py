@@ -1,4 +1,4 @@
-"""How sure is sure: how often intervals from few runs hold the truth, before and now."""
+"""Coverage of intervals from few runs: how often they contain the true value, before and now."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from lib.plots.downloads import with_data
 from lib.plots.style import INK, RUN_COLORS, RUN_MARKERS, legend_below
 
-#: Columns of the picture, by what the rows of the study call them.
+#: Columns of the figure: name in the rows of the study, and title.
 INTERVALS = {"before": "before: bootstrap", "now": "now"}
 
-#: Rows of the picture: what is drawn, its range, and what a 95 % interval promises.
+#: Rows of the figure: axis label, range, and the value that a 95 % interval promises.
 MEASURES = {
     "coverage": ("intervals that hold\nthe truth", (0, 1.04), 0.95),
     "false": ("false verdicts", (-0.02, 1), 0.025),
@@ -22,10 +22,10 @@ MEASURES = {
 
 
 def coverage(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Coverage and false verdicts by number of runs, a line a claim, before and now side by side.
+    """Coverage and false verdicts by number of runs, one line per claim, before and now side by side.
 
-    `rows` as `benchmarks/intervals.py` writes them: `claim`, `members`, `interval` ("before" or "now"), and fractions
-    `coverage` and `false`, None where there is no interval.
+    `rows` are as written by `benchmarks/intervals.py`: `claim`, `members`, `interval` ("before" or "now"), and
+    fractions `coverage` and `false`, None if there is no interval.
     """
     table = pd.DataFrame(rows)[["claim", "members", "interval", *MEASURES]]
     figure, grid = plt.subplots(len(MEASURES), len(INTERVALS), figsize=(8.6, 8.4), sharex=True, sharey="row")

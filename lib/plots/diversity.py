@@ -14,15 +14,15 @@ from lib.metrics.comparison import Points
 from lib.plots.downloads import stacked, with_data
 from lib.plots.style import INK, METHOD_MARKERS, METHOD_NAMES, column_of_panels, legend_below, method_look
 
-#: The axes of the plane.
+#: Axis labels of the plane.
 ACROSS, UP = "test accuracy", "disagreement with base / error"
 
-#: Members of the flip family in the paper's figure S6.
+#: Exponents of the flip family in the paper's figure S6.
 EXPONENTS = (0.01, 0.2, 0.5, 1, 2, 10)
 
 
 def _planes(points: Mapping[tuple[str, str], Points]) -> tuple[Figure, dict[str, tuple[Axes, dict[str, Points]]]]:
-    """A figure with a panel a title, and by title its panel and the points of each method."""
+    """A figure with one panel per title, and for each title its panel and the points of each method."""
     titles = list(dict.fromkeys(title for title, _ in points))
     figure, panels = column_of_panels(len(titles), 4.2)
     planes = {}
@@ -34,10 +34,10 @@ def _planes(points: Mapping[tuple[str, str], Points]) -> tuple[Figure, dict[str,
 
 
 def _reach(points: Mapping[str, Points]) -> tuple[float, float]:
-    """The accuracies between which curves are drawn: those of the points and of the base, and a little less."""
+    """The range of accuracies over which curves are drawn: that of the points and the base, extended slightly down."""
     base = next(iter(points.values())).reference_accuracy
     shown = np.concatenate([[base], *(own.accuracies for own in points.values())])
-    return max(0.0, shown.min() - 0.02), min(shown.max(), 0.999)  # without errors there is no diversity
+    return max(0.0, shown.min() - 0.02), min(shown.max(), 0.999)  # without errors diversity is undefined
 
 
 def _table(accuracies: np.ndarray, diversities: np.ndarray) -> pd.DataFrame:
@@ -55,10 +55,10 @@ def _finished(figure: Figure, tables: Mapping[tuple[str, str], pd.DataFrame], nc
 def diversity_accuracy(
     points: Mapping[tuple[str, str], Points], scales: Mapping[tuple[str, str], np.ndarray] | None = None
 ) -> Figure:
-    """Figs. 6 and 7: how different networks are from a base solution, against how accurate they are; and both limits.
+    """Figs. 6 and 7: how much networks differ from a base solution, against their accuracy, with both limits.
 
-    Networks by title and method, of `METHOD_NAMES`: one panel a title, whose networks are all beside the same base.
-    `scales (N,)` of those that have some, by the same, go into the data behind the figure.
+    `points` are networks by title and method, one of `METHOD_NAMES`: one panel per title, with one base for all its
+    networks. `scales (N,)`, with the same keys where networks have scales, are added to the data behind the figure.
     """
     figure, planes = _planes(points)
     tables = {}
@@ -87,7 +87,7 @@ def diversity_accuracy(
 def flip_families(points: Mapping[tuple[str, str], Points], exponents: Mapping[str, float]) -> Figure:
     """Fig. S6: members of the one-parameter family of flipped labels, and the one that fits the samples best.
 
-    Samples are given as in `diversity_accuracy`, and by title the exponent of the best fit, nan where there is none.
+    Samples are given as in `diversity_accuracy`; `exponents` are those of the best fit by title, nan if there is none.
     """
     figure, planes = _planes(points)
     shades = sns.color_palette("viridis", len(EXPONENTS))

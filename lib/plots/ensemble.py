@@ -1,4 +1,4 @@
-"""Figure 8: ensembles of runs, of samples around them, and of both, by how many runs they have."""
+"""Figure 8: ensembles of runs, of samples around them, and of both, by number of runs."""
 
 from collections.abc import Mapping
 
@@ -13,17 +13,17 @@ from matplotlib.ticker import MaxNLocator
 from lib.plots.downloads import stacked, with_data
 from lib.plots.style import METHOD_NAMES, legend_below, method_look
 
-#: Units that axes say beside the name of a metric.
+#: Units that axis labels add to the name of a metric.
 UNITS = {"negative log-likelihood": " (nats)"}
 
 
 def dodged(count: int) -> np.ndarray:
-    """Offsets that set so many methods apart, half a step in all, around their common place on the axis."""
+    """Offsets that separate `count` methods, half a step in total, around their common place on the axis."""
     return np.linspace(-0.25, 0.25, count) if count > 1 else np.zeros(1)
 
 
 def line(axes: Axes, way: str, x: np.ndarray, y: np.ndarray, error: np.ndarray | None = None) -> None:
-    """One method's line, with its colour, marker and name, and bars where there is an `error`."""
+    """Draw one method's line with its colour, marker and name, and with bars if there is an `error`."""
     look = method_look(way)
     star = look["marker"] == "*"
     size = {"markersize": 11 if star else 6, "linewidth": 1.2, "elinewidth": 1}
@@ -31,10 +31,10 @@ def line(axes: Axes, way: str, x: np.ndarray, y: np.ndarray, error: np.ndarray |
 
 
 def ensemble_sizes(scores: Mapping[str, pd.DataFrame]) -> Figure:
-    """Fig. 8: how good ensembles are, against how many runs they have; one panel a metric, one line a method.
+    """Fig. 8: quality of ensembles against their number of runs; one panel per metric, one line per method.
 
-    `scores` has for each method, of `METHOD_NAMES`, one row an ensemble: its `size`, and one column a metric. Points
-    are means over the ensembles of a size, bars their standard deviation.
+    `scores` has for each method, one of `METHOD_NAMES`, one row per ensemble: its `size`, and one column per metric.
+    Points are means over the ensembles of a size, bars their standard deviation.
     """
     metrics = [name for name in next(iter(scores.values())).columns if name != "size"]
     figure, grid = plt.subplots(-(-len(metrics) // 2), 2, figsize=(6.8, 7.4), sharex=True, squeeze=False)

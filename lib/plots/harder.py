@@ -11,7 +11,7 @@ from lib.plots.style import column_of_panels, legend_below, run_look
 def ensembles_under_shift(scores: pd.DataFrame) -> Figure:
     """Fig. 10: accuracy and Brier score of ensembles of a few sizes, against the severity of corruptions.
 
-    `scores` has columns `severity`, `size`, `accuracy` and `Brier score`, one row each pair of the first two.
+    `scores` has columns `severity`, `size`, `accuracy` and `Brier score`, one row per pair of the first two.
     """
     figure, panels = column_of_panels(2, 3.1, sharex=True)
     for axes, metric in zip(panels, ("accuracy", "Brier score"), strict=True):

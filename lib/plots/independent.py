@@ -1,4 +1,4 @@
-"""Figure 3: independent solutions, how far they are from each other in weights and in predictions."""
+"""Figure 3: distances between independent solutions, in weights and in predictions."""
 
 from collections.abc import Mapping
 
@@ -13,18 +13,18 @@ from lib.plots.style import INK, RUN_COLORS, RUN_MARKERS
 
 
 def cosines(matrices: Mapping[str, np.ndarray]) -> Figure:
-    """Fig. 3 left: cosine similarity of the weights of every two solutions, `(M, M)` by network."""
+    """Fig. 3 left: cosine similarity of the weights of each pair of solutions, `(M, M)` by network."""
     return _panels(matrices, "cosine similarity of weights", 1, "viridis")
 
 
 def disagreements(matrices: Mapping[str, np.ndarray]) -> Figure:
-    """Fig. 3 middle: fraction of labels on which every two solutions differ, `(M, M)` by network."""
+    """Fig. 3 middle: fraction of labels on which each pair of solutions differs, `(M, M)` by network."""
     highest = max(matrix.max() for matrix in matrices.values())
     return _panels(matrices, "fraction of labels that differ", highest, "viridis_r")
 
 
 def _panels(matrices: Mapping[str, np.ndarray], label: str, highest: float, colors: str) -> Figure:
-    """One panel a network, with the numbers; colours from 0 to `highest`, the same in all panels."""
+    """One panel per network, annotated if small; colours go from 0 to `highest` in all panels."""
     columns = min(len(matrices), 2)  # more would be too narrow for a phone
     rows = -(-len(matrices) // columns)
     figure, grid = plt.subplots(rows, columns, figsize=(0.4 + 3.5 * columns, 1 + 3.9 * rows), squeeze=False)
@@ -45,9 +45,9 @@ def _panels(matrices: Mapping[str, np.ndarray], label: str, highest: float, colo
 
 
 def pair_distances(values: Mapping[str, np.ndarray], label: str) -> Figure:
-    """One dot a pair of solutions, one row a network, or a kind of pair: how equal the distances are.
+    """Spread of pairwise distances: one dot per pair of solutions, one row per network or kind of pair.
 
-    `values (pairs,)` are by the name of the row, and from 0; the `label` of their axis has its unit.
+    `values (pairs,)` are by name of the row, and are not negative; the `label` of their axis includes the unit.
     """
     figure, axes = plt.subplots(figsize=(6.4, 1.6 + 0.8 * len(values)))
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""The paper's numbers beside ours: hollow marks, or bars, are the paper's; filled ones with intervals are ours."""
+"""The paper's numbers beside ours: hollow marks, or bars, are the paper's; filled marks with intervals are ours."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,10 +18,10 @@ from lib.plots.style import (
     legend_below,
 )
 
-#: What is drawn of figure 9, by the names of its numbers.
+#: Quantities of figure 9 that are drawn: name in the table, and axis label.
 PANELS = {"accuracy": "accuracy", "Brier score": "Brier score", "divergence": "divergence (nats, average)"}
 
-#: Colours and marks of its variants, by what the rows call them; those of divergences are by method.
+#: Colours and markers of its variants, by name in the rows; those of divergences are by method.
 VARIANTS = {
     "one network": (INK, "o"),
     "low-rank Gaussian, one run": (METHOD_COLORS["low-rank-gaussian"], METHOD_MARKERS["low-rank-gaussian"]),
@@ -31,12 +31,12 @@ VARIANTS = {
 
 
 def _bars(table: pd.DataFrame) -> np.ndarray:
-    """How far the ends of the intervals are from the values, `(2, n)`."""
+    """Distances of the ends of the intervals from the values, `(2, n)`."""
     return np.abs(table[["our_low", "our_high"]].to_numpy(float).T - table["value"].to_numpy(float))
 
 
 def by_severity(table: pd.DataFrame) -> Figure:
-    """Figure 9; `table` as `book.paper_numbers.numbers` makes it."""
+    """Figure 9; `table` is from `book.paper_numbers.numbers`."""
     shown = table[table["severity"].isin(range(6)) & ~table["title"].str.contains("as a sum")]
     figure, panels = column_of_panels(len(PANELS), 4.2)
     for axes, (number, label) in zip(panels, PANELS.items(), strict=True):
@@ -57,7 +57,7 @@ def by_severity(table: pd.DataFrame) -> Figure:
 
 
 def side_by_side(table: pd.DataFrame) -> Figure:
-    """Accuracies and diversities of independent solutions, one line a number; `table` as in `by_severity`."""
+    """Accuracies and diversities of independent solutions, one line per number; `table` as in `by_severity`."""
     of_solutions = table["title"].str.contains("Accuracy of a single|Figure 6|reproductions")
     rows = table[of_solutions & ~table["what"].str.contains("samples")].iloc[::-1].reset_index(drop=True)
     figure, axes = plt.subplots(figsize=(6.4, 0.5 * len(rows) + 1.2))

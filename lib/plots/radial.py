@@ -15,28 +15,28 @@ from matplotlib.patheffects import withStroke
 from lib.plots.downloads import crossed, stacked, with_data
 from lib.plots.style import INK, column_of_panels, ends_of_runs, legend_below, method_look, run_look, run_names, star
 
-#: What lies on a map has a white rim, as a map has every colour.
+#: Lines on a map have a white rim, as a map has every colour.
 RIM = (withStroke(linewidth=3.5, foreground="white"),)
 
-#: In nats, the least that a logarithmic map of losses tells apart from zero.
+#: The smallest loss, in nats, that a logarithmic map distinguishes from zero.
 SMALLEST_LOSS = 1e-4
 
-#: Ticks of `towards_one` and `_towards_zero`.
+#: Colour-bar ticks for `towards_one` and `_towards_zero`.
 SIMILARITY_TICKS, DIFFERENCE_TICKS = (0, 0.5, 0.7, 0.8, 0.9, 1), (0, 0.1, 0.2, 0.3, 0.5, 1)
 
 
 def towards_one() -> FuncNorm:
-    """Colours of fractions, finer towards 1: good networks differ little in accuracy and in what they predict."""
+    """A colour norm for fractions, finer towards 1: good networks differ little in accuracy and predictions."""
     return FuncNorm((lambda x: x**3, np.cbrt), 0, 1)
 
 
 def _towards_zero() -> FuncNorm:
-    """The same for fractions of which good networks have little: errors, and labels that differ."""
+    """A colour norm for fractions that are small for good networks: errors, and labels that differ."""
     return FuncNorm((lambda x: 1 - (1 - x) ** 3, lambda y: 1 - np.cbrt(1 - y)), 0, 1)
 
 
 def edges(centers: np.ndarray) -> np.ndarray:
-    """The borders of cells around increasing centers, `(n,)` to `(n + 1,)`, the outer ones half a step beyond."""
+    """The edges of cells around increasing centers, `(n,)` to `(n + 1,)`; the outer ones are half a step beyond."""
     between = (centers[1:] + centers[:-1]) / 2
     return np.concatenate([[2 * centers[0] - between[0]], between, [2 * centers[-1] - between[-1]]])
 
@@ -44,9 +44,9 @@ def edges(centers: np.ndarray) -> np.ndarray:
 def _fan(
     axes: Axes, radii: np.ndarray, angles: np.ndarray, values: np.ndarray, norm: Normalize, colors: str
 ) -> QuadMesh:
-    """One map `(R, A)` as patches of a polar grid; angle 0 points right and π/2 up.
+    """Draw one map `(R, A)` as patches of a polar grid; angle 0 points right and π/2 up.
 
-    Each patch is drawn as 6 narrower ones, so that its edges are arcs to the eye.
+    Each patch is drawn as 6 narrower ones, so that its edges look like arcs.
     """
     r, phi = np.maximum(edges(radii), 0)[:, None], edges(angles)
     phi = np.interp(np.arange(len(angles) * 6 + 1) / 6, np.arange(len(phi)), phi)
@@ -68,12 +68,12 @@ def radial_maps(
     method: str,
     exaggeration: float,
 ) -> Figure:
-    """Fig. 5: quantities from 0 to 1 in the plane of the origin and two optima, with what the `runs` did in it.
+    """Fig. 5: quantities from 0 to 1 in the plane of the origin and two optima, with paths and samples of the `runs`.
 
-    Three `maps (R, A)` are by their titles; `radii (R,)` are 1 at the optima, `angles (A,)`, in radians, 0 at the first
-    and π/2 at the second. Of each run, counted from 0, `paths (T, 2)` are projections of its checkpoints, from first
-    weights to optimum, and `samples (N, 2)` the places of its samples by a `method` of `METHOD_NAMES`, drawn
-    `exaggeration` times too far from their center.
+    The three `maps (R, A)` are by title; `radii (R,)` are 1 at the optima, `angles (A,)`, in radians, are 0 at the
+    first optimum and π/2 at the second. For each run, counted from 0, `paths (T, 2)` are projections of its
+    checkpoints, from first weights to optimum, and `samples (N, 2)` are positions of its samples by `method`, one of
+    `METHOD_NAMES`, drawn `exaggeration` times too far from their center.
     """
     figure, grid = plt.subplots(2, 2, figsize=(6.8, 6.8), sharex=True, sharey=True)
     panels, beside = (grid[0, 0], grid[1, 0], grid[1, 1]), grid[0, 1]
@@ -116,11 +116,11 @@ def radial_surfaces(
     columns: Sequence[str],
     runs: Sequence[int],
 ) -> Figure:
-    """Fig. S1: loss, and fractions of which good networks have little, in the plane of two optima.
+    """Fig. S1: the loss, and fractions that are small for good networks, in the plane of two optima.
 
-    One column of maps `(R, A)` for each kind of images that `columns` name, with radii, angles and runs as in
-    `radial_maps`: first the `losses`, in nats, with logarithmic colours, then a row for each of the `fractions`, by the
-    label of its colours.
+    There is one column of maps `(R, A)` for each kind of images in `columns`, with radii, angles and runs as in
+    `radial_maps`. The first row has the `losses`, in nats, with logarithmic colours; then each of the `fractions`,
+    keyed by its colour-bar label, has one row.
     """
     least, most = (max(reach(losses), SMALLEST_LOSS) for reach in (np.min, np.max))
     rows = [("loss (nats)", losses, LogNorm(least, most), None)]
@@ -147,9 +147,9 @@ def radial_surfaces(
 def ray_profiles(
     radii: np.ndarray, values: Mapping[str, np.ndarray], runs: Sequence[int], band: tuple[float, float]
 ) -> Figure:
-    """Quantities along the rays of two optima, `(2, R)` by the label of their axis, one panel each.
+    """Quantities along the rays of two optima, `(2, R)` by axis label, one panel each.
 
-    `radii (R,)` are 1 at the optima; those of the `band` are shaded; the two `runs` count from 0.
+    `radii (R,)` are 1 at the optima; the range `band` of radii is shaded; the two `runs` count from 0.
     """
     figure, panels = column_of_panels(len(values), 2.9, sharex=True)
     for axes, (label, both) in zip(panels, values.items(), strict=True):

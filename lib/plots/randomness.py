@@ -1,4 +1,4 @@
-"""Figure S4: where the diversity comes from."""
+"""Figure S4: the sources of diversity."""
 
 import numpy as np
 import pandas as pd
@@ -16,9 +16,9 @@ LOOKS = dict(
 
 
 def sources_of_diversity(differences: pd.DataFrame) -> Figure:
-    """Fig. S4: how different two networks are, against the learning rate, by what differs between their trainings.
+    """Fig. S4: how much two networks differ, against the learning rate, by what differs between their trainings.
 
-    `differences` is as from `lib.findings.randomness.differences`; one panel a measure, bars are the intervals.
+    `differences` is from `lib.findings.randomness.differences`; one panel per measure, bars are the intervals.
     """
     measures = differences.groupby("measure", sort=False)
     figure, panels = column_of_panels(len(measures), 3.1, sharex=True)
@@ -28,7 +28,7 @@ def sources_of_diversity(differences: pd.DataFrame) -> Figure:
         for (name, own), shift in zip(sources, shifts, strict=True):
             color, marker = LOOKS[name]
             rates, values, low, high = own[["learning rate", "value", "low", "high"]].to_numpy().T
-            # An interval of few members need not hold the value itself.
+            # An interval from few members need not contain the value itself.
             bars = np.maximum([values - low, high - values], 0)
             look = {"color": color, "marker": marker, "markersize": 12 if marker == "*" else 8, "label": name}
             axes.errorbar(shift * rates, values, yerr=bars, **look, linewidth=1.4, elinewidth=1.2)

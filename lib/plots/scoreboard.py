@@ -1,4 +1,4 @@
-"""All verdicts in one picture: values and intervals, each against its own criterion."""
+"""All verdicts in one figure: values and intervals, each relative to its own criterion."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ LOOKS = {
 def _placed(table: pd.DataFrame) -> pd.DataFrame:
     """The table with the `place of low`, `value` and `high` on each claim's own scale: -1 to 1, 0 at the criterion.
 
-    Above 0 the criterion is met. Results of one claim share their scale; nan stays nan.
+    Values above 0 meet the criterion. Results of one claim share a scale; nan stays nan.
     """
     ends = table[["low", "value", "high"]].sub(table["threshold"], axis=0).add_prefix("place of ")
     ends = ends.mul(np.where(table["operator"].str.startswith("<"), -1, 1), axis=0)
@@ -39,7 +39,7 @@ def _placed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _named(table: pd.DataFrame, results: Sequence[Result]) -> pd.Series:
-    """The name of each result's row: the claim, without its finding, and what tells runs of this claim apart."""
+    """Row name of each result: the claim, without its finding, and whatever differs between runs of that claim."""
     table = table.assign(parameters=[parameters_of(one) for one in results])
     names = table["claim"].str.partition("/")[2]
     for column in ("architecture", "dataset", "preset", "parameters"):
@@ -49,7 +49,7 @@ def _named(table: pd.DataFrame, results: Sequence[Result]) -> pd.Series:
 
 
 def _draw(axes: Axes, rows: Sequence[tuple[str, pd.DataFrame]]) -> None:
-    """The rows of one panel, the seeds of one run below one another in theirs."""
+    """Draw the rows of one panel; results of several seeds are below one another in one row."""
     axes.axvline(0, color=INK, linewidth=1.2)
     for row, (_, own) in enumerate(rows):
         heights = row + np.linspace(-0.5, 0.5, len(own) + 2)[1:-1]
@@ -67,11 +67,11 @@ def _draw(axes: Axes, rows: Sequence[tuple[str, pd.DataFrame]]) -> None:
 
 
 def forest(results: Sequence[Result]) -> Figure:
-    """One row a verdict: its value with its interval, on a scale of its own, beside the line of its criterion.
+    """One row per verdict: its value with its interval, on its own scale, beside the line of its criterion.
 
-    Right of the line a criterion is met. Where a claim was tested in more than one run, each row says of which, and
-    several seeds share it; there is one panel for each first part of the claims' names. Only inferences are shown, of
-    which there must be one; `lib.findings.records.read_results` gives the results.
+    Values right of the line meet their criterion. If a claim was tested in several runs, each has a row that names it,
+    and seeds share a row; there is one panel per finding, the first part of a claim's name. Only inferences are shown,
+    and there must be at least one; `lib.findings.records.read_results` returns the results.
     """
     results = [one for one in results if one.claim.kind == INFERENCE]
     table = _placed(numbers(results))

@@ -13,9 +13,9 @@ from lib.plots.trajectories import draw_curves
 
 
 def chain_curves(accuracies: Mapping[str, np.ndarray], ends: Sequence[int]) -> Figure:
-    """Validation accuracy `(chains, epochs)` of every chain against epochs, one panel a network.
+    """Validation accuracy `(chains, epochs)` of every chain against epochs, one panel per network.
 
-    Dotted lines stand at the epochs, from 1, that end a cycle.
+    Dotted lines mark the epochs, from 1, that end a cycle.
     """
     figure, panels = column_of_panels(len(accuracies), 3.4, sharex=True)
     tables = {}
@@ -32,9 +32,7 @@ def chain_curves(accuracies: Mapping[str, np.ndarray], ends: Sequence[int]) -> F
 
 
 def cycle_cosines(cosines: Mapping[str, np.ndarray], chains: int) -> Figure:
-    """Cosine similarity `(chains * cycles, chains * cycles)` of the weights at the ends of all cycles, chain after
-    chain; one panel a network.
-    """
+    """Cosines `(N, N)` of the weights at the ends of all N cycles, chain after chain; one panel per network."""
     figure, panels = plt.subplots(1, len(cosines), figsize=(1.6 + 4.8 * len(cosines), 5.6), squeeze=False)
     low, label = min(0.0, *(float(matrix.min()) for matrix in cosines.values())), "cosine similarity of weights"
     tables = {}
@@ -51,9 +49,9 @@ def cycle_cosines(cosines: Mapping[str, np.ndarray], chains: int) -> Figure:
 
 
 def chains_in_plane(paths: Mapping[str, np.ndarray], ends: Sequence[int]) -> Figure:
-    """The t-SNE `(chains, checkpoints, 2)` of all checkpoints, one panel a network and one line a chain.
+    """The t-SNE `(chains, checkpoints, 2)` of all checkpoints, one panel per network and one line per chain.
 
-    `ends` says which checkpoints end a cycle; these are numbered.
+    `ends` are the checkpoints that end a cycle; they are numbered.
     """
     figure, panels = column_of_panels(len(paths), 5)
     tables = {}

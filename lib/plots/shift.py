@@ -1,4 +1,4 @@
-"""Figure 9: corrupted and foreign images, and what ensembles make of them."""
+"""Figure 9: corrupted and foreign images, and how ensembles perform on them."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -16,16 +16,16 @@ from lib.plots.style import INK, METHOD_NAMES, legend_below
 
 
 def image_grid(images: np.ndarray, rows: Sequence[str], columns: Sequence[str], label: str) -> Figure:
-    """Images, uint8 `(R, C, H, W, channels)` of one or three channels, in R rows and C columns with their names.
+    """Images, uint8 `(R, C, H, W, channels)` with one or three channels, in R rows and C columns with their names.
 
-    `label` is of all columns; their names may be empty strings.
+    `label` describes all columns, whose names may be empty strings.
     """
     count, width, height, side, channels = images.shape
-    # A row each line of pixels: one each pixel would be megabytes.
+    # One row per line of pixels: one per pixel would take megabytes.
     places = {"row": rows, label or "column": columns if any(columns) else range(1, width + 1)}
     places |= {"y": range(height), "channel": range(1, channels + 1)}
     pixels = {f"x = {x}": images[:, :, :, x] for x in range(side)}
-    # One picture with clear gaps: as many axes as images would take seconds to draw.
+    # One image with transparent gaps: one axes per image would take seconds to draw.
     opaque = np.full((*images.shape[:4], 4), 255, np.uint8)
     opaque[..., :3] = images
     gap = max(1, height // 14)
@@ -45,9 +45,9 @@ def image_grid(images: np.ndarray, rows: Sequence[str], columns: Sequence[str], 
 def shifted_scores(values: Mapping[str, np.ndarray], titles: Sequence[str], labels: Sequence[str]) -> Figure:
     """Fig. 9 left and middle: metrics against the severity of corruptions, for methods in one run and in all runs.
 
-    For each method `values (variants, metrics, severities from 0, corruptions)`; the plain network is `single`. Lines
-    are means over corruptions; the band around those of the plain network, from severity 1 on, is their standard
-    deviation. `titles` are of the two variants, one run and all runs; `labels` are of the metrics.
+    Each method has `values (variants, metrics, severities from 0, corruptions)`; the plain network is `single`. Lines
+    are means over corruptions; the band around the plain network, from severity 1 on, is the standard deviation.
+    `titles` name the two variants, one run and all runs; `labels` name the metrics.
     """
 
     def draw(axes: Axes, way: str, own: np.ndarray, _: float) -> pd.DataFrame:
@@ -62,10 +62,9 @@ def shifted_scores(values: Mapping[str, np.ndarray], titles: Sequence[str], labe
 
 
 def shifted_gains(values: Mapping[str, np.ndarray], titles: Sequence[str], labels: Sequence[str]) -> Figure:
-    """What each variant gains over a single network, against severity, given as in `shifted_scores`.
+    """The gain of each variant over a single network, against severity; arguments as in `shifted_scores`.
 
-    What `single` gains in one run, which is nothing, is not drawn. Bars are the standard error of the mean over
-    corruptions.
+    `single` in one run has no gain and is not drawn. Bars are the standard error of the mean over corruptions.
     """
 
     def draw(axes: Axes, way: str, own: np.ndarray, offset: float) -> pd.DataFrame | None:
@@ -83,7 +82,7 @@ def _by_variant(
     labels: Sequence[str],
     draw: Callable[[Axes, str, np.ndarray, float], pd.DataFrame | None],
 ) -> Figure:
-    """One row of panels a metric, one column a variant, filled by `draw(axes, method, (severities, ...), offset)`."""
+    """A row of panels per metric, a column per variant, drawn by `draw(axes, method, (severities, ...), offset)`."""
     figure, grid = plt.subplots(len(labels), 2, figsize=(6.8, 7.4), sharex=True, sharey="row")
     tables = {}
     for (metric, variant), axes in np.ndenumerate(grid):
@@ -100,17 +99,17 @@ def _by_variant(
 
 
 def _mean_line(axes: Axes, way: str, values: np.ndarray, offset: float) -> pd.DataFrame:
-    """Draw the means over corruptions of `(severities from 0, corruptions)`, with standard errors; returns both."""
+    """Draw means over corruptions of `(severities from 0, corruptions)`, with standard errors; returns both."""
     mean, error = values.mean(axis=-1), values.std(axis=-1, ddof=1) / np.sqrt(values.shape[-1])
     line(axes, way, np.arange(len(values)) + offset, mean, error)
     return crossed({"severity": range(len(values))}, {"mean": mean, "standard error": error})
 
 
 def shifted_divergence(values: Mapping[str, np.ndarray], foreign: Mapping[str, float], name: str) -> Figure:
-    """Fig. 9 right: how much equally many networks differ, against severity, and on `foreign` images, called `name`.
+    """Fig. 9 right: how much equally many networks differ, against severity, and on `foreign` images, labelled `name`.
 
-    For each method the Jensen-Shannon divergence in nats, `(severities from 0, corruptions)` and on the foreign images.
-    Points are means over corruptions, bars the standard error of that mean.
+    `values` are Jensen-Shannon divergences in nats by method, `(severities from 0, corruptions)`, and `foreign` those
+    on foreign images. Points are means over corruptions, bars the standard error of that mean.
     """
     figure, (axes, beside) = plt.subplots(1, 2, figsize=(6.4, 5.6), sharey=True, width_ratios=(5, 1))
     tables = {}

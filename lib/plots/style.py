@@ -1,4 +1,4 @@
-"""The one look of the book: type, a colour and a marker for each run and each method, and what many figures have."""
+"""The book's style: type, a colour and a marker for each run and each method, and parts that many figures share."""
 
 from collections.abc import Sequence
 
@@ -11,17 +11,17 @@ from matplotlib.lines import Line2D
 
 from lib.subspaces.methods import METHOD_NAMES as METHOD_NAMES
 
-#: Points of the smallest type in any figure: at the width of a phone it is still about 7 pixels high.
+#: Size in points of the smallest type in any figure: on a phone it is still about 7 pixels high.
 SMALLEST_TYPE = 12
 
-#: Of type, axes, and lines that stand for no run or method: contrast 4 to 1 on a white page and on a dark one.
+#: Colour of type, axes, and lines of no run or method: contrast 4 to 1 on white pages and on dark ones.
 INK = "#7b7f86"
 
-#: One colour and one marker a run, distinguishable without colour vision and in grey.
+#: One colour and one marker per run, distinguishable without colour vision and in grey.
 RUN_COLORS = sns.color_palette("colorblind", 10)
 RUN_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 
-#: Colour and marker of each way to get networks; the dark and the light ones alternate, for grey.
+#: Colour and marker of each method; dark and light colours alternate, for grey.
 METHOD_LOOKS = {
     "single": (INK, "o"),
     "independent": ("#d81b60", "*"),
@@ -38,7 +38,7 @@ METHOD_MARKERS = {way: marker for way, (_, marker) in METHOD_LOOKS.items()}
 
 
 def use_style() -> None:
-    """The one look of the book: large type, so that figures read on a phone; no background, on light and dark pages."""
+    """Apply the book's style: large type to be readable on phones, no background, for light and dark pages."""
     sns.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=1.25)
     inks = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
     plt.rcParams.update(dict.fromkeys(inks, INK) | dict.fromkeys(["figure.facecolor", "axes.facecolor"], "none"))
@@ -46,28 +46,28 @@ def use_style() -> None:
 
 
 def run_names(runs: Sequence[int]) -> list[str]:
-    """Runs, counted from 0, as a reader counts them."""
+    """Names of runs, counted from 0, as readers count them: from 1."""
     return [f"run {run + 1}" for run in runs]
 
 
 def run_look(run: int, kind: str = "run") -> dict[str, object]:
-    """Colour, marker and name of a run, or of a chain, counted from 0; looks come again after ten."""
+    """Colour, marker and name of a run, or a chain, counted from 0; colours and markers repeat after ten."""
     return {"color": RUN_COLORS[run % 10], "marker": RUN_MARKERS[run % 10], "label": f"{kind} {run + 1}"}
 
 
 def method_look(way: str) -> dict[str, object]:
-    """Colour, marker and name of a method, of `METHOD_NAMES`."""
+    """Colour, marker and name of a method, one of `METHOD_NAMES`."""
     return {"color": METHOD_COLORS[way], "marker": METHOD_MARKERS[way], "label": METHOD_NAMES[way]}
 
 
 def column_of_panels(count: int, height: float, **options: object) -> tuple[Figure, Sequence[Axes]]:
-    """Panels below one another, each so many inches high."""
+    """Panels below one another, each `height` inches high."""
     figure, grid = plt.subplots(count, 1, figsize=(6.4, height * count + 1), squeeze=False, **options)
     return figure, grid[:, 0]
 
 
 def legend_below(figure: Figure, ncols: int, handles: Sequence[Line2D] = ()) -> None:
-    """One legend for all panels, below them, each name once, and after them those of further `handles`."""
+    """Add one legend for all panels, below them: each name once, then those of additional `handles`."""
     entries = {}
     for axes in figure.axes:
         own, names = axes.get_legend_handles_labels()
@@ -77,25 +77,25 @@ def legend_below(figure: Figure, ncols: int, handles: Sequence[Line2D] = ()) -> 
 
 
 def star(axes: Axes, run: int, place: Sequence[float], size: float) -> None:
-    """The final solution of a run, counted from 0, in its colour."""
+    """Mark the final solution of a run, counted from 0, in the run's colour."""
     look = {"color": RUN_COLORS[run % 10], "markeredgecolor": INK, "markeredgewidth": 0.9}
     axes.plot(*place, "*", **look, markersize=size, zorder=5, clip_on=False)
 
 
 def ring(axes: Axes, run: int, place: Sequence[float], size: float) -> None:
-    """The first weights of a run, counted from 0, in its colour."""
+    """Mark the first weights of a run, counted from 0, in the run's colour."""
     axes.plot(*place, "o", color="none", markeredgecolor=RUN_COLORS[run % 10], markersize=size, markeredgewidth=1.5)
 
 
 def ends_of_runs(final: str = "final solution") -> list[Line2D]:
-    """What a legend says of `ring` and `star`."""
+    """Legend entries for `ring` and `star`."""
     look = {"color": "none", "markeredgecolor": INK}
     ends = (("o", 11, "first weights"), ("*", 15, final))
     return [Line2D([], [], **look, marker=marker, markersize=size, label=label) for marker, size, label in ends]
 
 
 def blocks(axes: Axes, names: Sequence[str], length: int) -> None:
-    """Lines between the blocks of a heat map, one a name and `length` rows each, and one tick a block."""
+    """Draw lines between the blocks of a heat map, one block of `length` rows per name, and one tick per block."""
     edges, centers = np.arange(1, len(names)) * length, (np.arange(len(names)) + 0.5) * length
     axes.hlines(edges, 0, len(names) * length, colors="white", linewidth=1.5)
     axes.vlines(edges, 0, len(names) * length, colors="white", linewidth=1.5)

@@ -1,4 +1,4 @@
-"""Figure 4: samples of each subspace around several runs, in one picture of function space, and how far they go."""
+"""Figure 4: samples of each subspace around several runs, on one map of function space, and their distances."""
 
 from collections.abc import Mapping
 
@@ -13,10 +13,10 @@ from lib.plots.style import INK, METHOD_NAMES, ends_of_runs, legend_below, metho
 
 
 def samples_in_plane(paths: np.ndarray, samples: Mapping[str, np.ndarray], near: Mapping[str, np.ndarray]) -> Figure:
-    """Fig. 4: the t-SNE of all checkpoints `(M, T, 2)` and all samples, one panel a method with the paths of all runs.
+    """Fig. 4: the t-SNE of all checkpoints `(M, T, 2)` and all samples, one panel per method with all runs' paths.
 
-    For each method, of `METHOD_NAMES`, `samples (M, S, 2)` are places of the samples of each run, and `near (M, S)`
-    says which of them are about as accurate as their run; the others are drawn hollow.
+    For each method, one of `METHOD_NAMES`, `samples (M, S, 2)` are positions of each run's samples, and `near (M, S)`
+    says which are about as accurate as their run; the others are drawn hollow.
     """
     rows = -(-len(samples) // 2)
     figure, grid = plt.subplots(rows, 2, figsize=(6.8, 3.2 * rows + 1.2), sharex=True, sharey=True, squeeze=False)
@@ -52,11 +52,11 @@ def samples_in_plane(paths: np.ndarray, samples: Mapping[str, np.ndarray], near:
 def distance_from_base(
     lost: Mapping[str, np.ndarray], apart: Mapping[str, np.ndarray], stayed: Mapping[str, np.ndarray], margin: float
 ) -> Figure:
-    """How far samples are from their base, against the validation accuracy that they lose, in points.
+    """How far samples are from their base, against the validation accuracy that they lose, in percentage points.
 
-    For each method, of `METHOD_NAMES`, all of shape `(M, S)`: accuracy `lost` below the base's; how far `apart` from
-    the base, as disagreement over mean disagreement between runs; whether they `stayed` nearest to their own base,
-    otherwise they are crossed out. A line is drawn at the `margin` of points that an accurate sample may lose.
+    For each method, one of `METHOD_NAMES`, all `(M, S)`: the accuracy `lost` relative to the base; how far `apart` from
+    the base, as disagreement divided by mean disagreement between runs; whether they `stayed` nearest to their own base
+    (otherwise they are crossed out). A line marks the `margin` of points that an accurate sample may lose.
     """
     figure, axes = plt.subplots(figsize=(6.4, 5.2))
     between = axes.axhline(1, color=INK, linestyle="--", linewidth=1.3, label="between runs")

@@ -1,4 +1,4 @@
-"""Figure 2: the checkpoints of all runs, how alike they are, and where they lie in function space."""
+"""Figure 2: the checkpoints of all runs, their similarity, and their positions in function space."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -24,7 +24,7 @@ def labels_differ(disagreement: np.ndarray, runs: int) -> Figure:
 
 
 def _checkpoints(matrix: np.ndarray, runs: int, label: str, colors: str) -> Figure:
-    """A pairwise quantity between checkpoints, run after run; dark stands for unlike."""
+    """A pairwise quantity between checkpoints, run after run; dark means different."""
     figure, axes = plt.subplots(figsize=(6.4, 5.4))
     lowest = min(0.0, float(matrix.min()))
     sns.heatmap(matrix, ax=axes, square=True, vmin=lowest, cmap=colors, cbar_kws={"label": label}, rasterized=True)
@@ -37,9 +37,9 @@ def _checkpoints(matrix: np.ndarray, runs: int, label: str, colors: str) -> Figu
 
 
 def trajectories_in_plane(points: np.ndarray, accuracies: np.ndarray) -> Figure:
-    """Fig. 2 right: the t-SNE `(M, T, 2)` of all checkpoints, one line a run from its first weights to its last.
+    """Fig. 2 right: the t-SNE `(M, T, 2)` of all checkpoints, one line per run from its first weights to its last.
 
-    The test accuracy of each checkpoint, `(M, T)`, is drawn as the size of its marker.
+    The size of a checkpoint's marker shows its test accuracy, from `accuracies (M, T)`.
     """
     figure, axes = plt.subplots(figsize=(6.4, 5.6))
     for run, (path, accuracy) in enumerate(zip(points, accuracies, strict=True)):
@@ -66,7 +66,7 @@ def learning_curves(accuracies: np.ndarray) -> Figure:
 
 
 def draw_curves(axes: Axes, accuracies: np.ndarray, kind: str) -> pd.DataFrame:
-    """Draw validation accuracies `(M, epochs)` of runs, or of another `kind`, against epochs; also as a table."""
+    """Draw validation accuracies `(M, epochs)` of runs, or of another `kind`, against epochs; returns a table."""
     epochs = range(1, accuracies.shape[1] + 1)
     for number, curve in enumerate(accuracies):
         axes.plot(epochs, curve, **run_look(number, kind), markersize=5)

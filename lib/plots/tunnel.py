@@ -24,12 +24,12 @@ def path_profiles(
     """Fig. S2: loss, accuracy and label difference along straight lines and paths of low loss between pairs of runs.
 
     Positions `t (n,)` go from 0 at one end to 1 at the other. `losses`, in nats, and `accuracies` are `(pairs, 2, n)`,
-    of each pair first the straight line, then the path; `differences (pairs, 2, 2, n)` are fractions of labels that
-    differ from those of one end and of the other. The runs of `pairs` count from 0; the first pair has markers, strong
+    with the straight line of each pair first, then the path; `differences (pairs, 2, 2, n)` are fractions of labels
+    that differ from one end and from the other. The runs of `pairs` count from 0; the first pair has markers, strong
     lines and the legend.
     """
     figure, ((loss, accuracy), lower) = plt.subplots(2, 2, figsize=(6.8, 7.2))
-    for number in reversed(range(len(pairs))):  # the first pair lies on top
+    for number in reversed(range(len(pairs))):  # the first pair is drawn on top
         strong = {"linewidth": 1.8, "markersize": 5}
         weak = {"linewidth": 1, "alpha": 0.45, "marker": "", "label": None}
         look = weak if number else strong
@@ -58,8 +58,8 @@ def path_profiles(
 def tunnel_functions(paths: Sequence[np.ndarray], tunnel: np.ndarray, runs: Sequence[int]) -> Figure:
     """The functions along two `runs`, counted from 0, and along the path of low loss between their optima, in a plane.
 
-    Places of the checkpoints of each run are two `(T, 2)`, from first weights to optimum; `tunnel (n, 2)` has those of
-    points on the path, from one optimum to the other, without these.
+    `paths` are positions of the checkpoints of each run, two `(T, 2)`, from first weights to optimum; `tunnel (n, 2)`
+    are positions of points on the path, from one optimum to the other, excluding both.
     """
     figure, axes = plt.subplots(figsize=(6.4, 5.8))
     name, look = "path of low loss", {"linewidth": 1.2, "markersize": 6}
@@ -83,7 +83,7 @@ def stitched_fans(
     """Fig. S3: quantities from 0 to 1 over the rays from the origin through a path, laid side by side.
 
     `positions (C,)` of the rays on the path go from 0 at the optimum of the first of two `runs`, counted from 0, to 1
-    at that of the second; `radii (R,)` are 1 on the path; `maps (R, C)` are by their titles.
+    at the optimum of the second; `radii (R,)` are 1 on the path; `maps (R, C)` are by title.
     """
     figure, panels = column_of_panels(len(maps), 2.6, sharex=True, sharey=True)
     borders = np.clip(edges(positions), 0, 1), np.maximum(edges(radii), 0)

@@ -1,1 +1,1 @@
-"""Samples around a run: the subspaces, and what is drawn from them."""
+"""Subspaces around the end of a training run, and samples drawn from them."""

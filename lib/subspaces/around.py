@@ -1,9 +1,9 @@
-"""Samples around each of several runs, and what they predict together.
+"""Samples around each of several runs, and their combined predictions.
 
     runs → samples_of_runs, spread_of_runs → within_runs → lib.metrics.ensembles
 
-What is sampled around a run is averaged first, so that each method has one prediction a run, and an ensemble is a mean
-over runs, whichever method it is of. Probabilities are averaged, not logits, and all runs count alike.
+The samples around a run are averaged first, so that each method has one prediction per run, and an ensemble of any
+method is a mean over runs. Probabilities are averaged, not logits, and all runs have the same weight.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,8 +24,8 @@ def samples_of_runs(
 ) -> dict[str, list[Samples]]:
     """Up to `count` samples of each method around each run, drawn and rejected by `Sampler.near`.
 
-    The largest scale of random directions and of dropout is found around the first run and serves all of them, as the
-    authors have one scale for all runs; each run rejects by its own validation accuracy.
+    The largest scale of random directions and of dropout is found around the first run and used for all of them, as
+    the authors use one scale for all runs; each run rejects samples by its own validation accuracy.
     """
     floor = sampler.base_accuracy(runs[0]) - sampler.margin
     of_another = {"random": "random", "dropout": "dropout", "random-pca": "random"}
@@ -41,10 +41,10 @@ def samples_of_runs(
 def spread_of_runs(
     sampler: Sampler, runs: Sequence[Trajectory], methods: Iterable[str], count: int, share: float
 ) -> dict[str, list[Samples]]:
-    """`count` samples of each method around each run, their scales spread from 0 to the largest, and none rejected.
+    """`count` samples of each method around each run, with scales spread from 0 to the largest; none is rejected.
 
-    The largest scale is where samples around the first run keep on average a `share` of its validation accuracy; it
-    serves all runs.
+    The largest scale is where samples around the first run keep a `share` of its validation accuracy on average; it is
+    used for all runs.
     """
 
     def around_all(method: str) -> Iterator[Samples]:
@@ -57,7 +57,7 @@ def spread_of_runs(
 def _shown(
     around_all: Callable[[str], Iterator[Samples]], methods: Iterable[str], num_runs: int
 ) -> dict[str, list[Samples]]:
-    """The samples around all runs of each method, with the progress of drawing them."""
+    """The samples of each method around all runs; shows progress while drawing them."""
     methods, samples = list(methods), {}
     with progress("sampling", len(methods) * num_runs, "sample set", delay=PATIENCE) as tell:
         for method in methods:
@@ -69,16 +69,16 @@ def _shown(
 
 
 def complete(samples: Mapping[str, Sequence[Samples]], count: int = 1) -> dict[str, Sequence[Samples]]:
-    """The methods that have at least `count` samples around every run, the weight average its single one.
+    """The methods that have at least `count` samples around every run; for the weight average one is enough.
 
-    The others are left out as a whole: means over different runs could not be compared.
+    Other methods are left out entirely: means over different sets of runs could not be compared.
     """
     needed = {method: 1 if method == "weight-average" else count for method in samples}
     return {method: own for method, own in samples.items() if all(len(one) >= needed[method] for one in own)}
 
 
 def samples_table(samples: Mapping[str, Sequence[Samples]], names: Mapping[str, str]) -> pd.DataFrame:
-    """What was kept and what was rejected of each method, over all runs, for a page; `names` in print."""
+    """A table for a page of how many samples each method kept and rejected; `names` are display names."""
     rows = []
     for method, own in samples.items():
         scales = np.concatenate([one.scales for one in own])
@@ -97,14 +97,14 @@ def samples_table(samples: Mapping[str, Sequence[Samples]], names: Mapping[str, 
 
 
 def within_runs(model: Network, samples: Sequence[Samples], images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What the samples around each of M runs predict on average, and how much they differ.
+    """The mean prediction of the samples around each of M runs, and how much they differ.
 
-    `samples` of one method, one entry a run, none of them empty; images uint8 `(n, H, W, C)`. Gives the mean of the
-    probabilities within each run, float32 `(M, n, K)`, and their Jensen-Shannon divergence within each run by example,
-    in nats, float32 `(M, n)`: 0 for a single sample. The weights of `model` are overwritten.
+    `samples` are of one method, one entry per run, none of them empty; images are uint8 `(n, H, W, C)`. Returns the
+    mean of the probabilities within each run, float32 `(M, n, K)`, and their Jensen-Shannon divergence within each run
+    per example, in nats, float32 `(M, n)`: 0 for a single sample. The weights of `model` are overwritten.
     """
     sizes = [len(one) for one in samples]
-    # All in one call, so that networks side by side keep the cores busy.
+    # One call for all runs, so that networks evaluated in parallel keep the cores busy.
     weights = np.concatenate([one.weights for one in samples])
     statistics = np.concatenate([one.statistics for one in samples])
     runs = np.split(predict(model, weights, images, statistics), np.cumsum(sizes)[:-1])
@@ -114,9 +114,9 @@ def within_runs(model: Network, samples: Sequence[Samples], images: np.ndarray) 
 
 
 def across_runs(probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What `within_runs` gives, for networks of different runs as the only ensemble there is.
+    """The results of `within_runs` for one ensemble of networks from different runs.
 
-    `probs (N, n, K)` give the mean `(1, n, K)` and the Jensen-Shannon divergence by example `(1, n)`, float32.
+    `probs (N, n, K)` give the mean `(1, n, K)` and the Jensen-Shannon divergence per example `(1, n)`, float32.
     """
     divergence = metrics.jensen_shannon_by_example(probs)
     return probs.mean(axis=0)[None], divergence[None].astype(np.float32)

@@ -1,10 +1,9 @@
-"""Weights around the end of one run: five ways to sample them, how far to go, and their average.
+"""Weights around the end of one run: five ways to sample them, a search for the largest scale, and their average.
 
     late_iterates → subspace → sample → predict
 
-All of it is weight space: flat float32 vectors of P weights, biases among them. What a sample computes, and how
-accurate it is, is for the caller to find out; a network with BatchNorm needs `lib.models.predict.fresh_statistics` for
-that.
+Everything here is in weight space: flat float32 vectors of P weights, including biases. The caller evaluates the
+samples; a network with BatchNorm needs `lib.models.predict.fresh_statistics` for that.
 """
 
 import math
@@ -18,41 +17,42 @@ from numpy.typing import ArrayLike
 
 from lib.errors import ConfigError, unknown
 
-#: Columns of the iterates taken to float64 at a time.
+#: Columns of the iterates converted to float64 at a time.
 BLOCK = 1 << 16
 
-#: Principal directions of low-rank Gaussians, as in the authors' notebook.
+#: Number of principal directions of low-rank Gaussians, as in the authors' notebook.
 RANK = 5
 
 #: Late iterates are the last of this many equal parts of a run: epochs 30 to 39 of 40 in the authors' notebook.
 LATE_PART = 4
 
-#: The scale at which a method means what its name says; random directions and dropout have none. 1 is also what the
-#: authors' notebook samples with for its ensembles.
+#: The scale at which a method is exactly what its name says; random directions and dropout have none. The authors'
+#: notebook also uses 1 for its ensembles.
 NATURAL_SCALES = {"diagonal-gaussian": 1.0, "low-rank-gaussian": 1.0, "random-pca": 1.0}
 
-#: Accepted random samples of which `random-pca` has the principal components: as many as the paper's figure 8 has of
-#: each method (the notebook: up to 30).
+#: Number of accepted random samples whose principal components `random-pca` uses: as many as the paper's figure 8 has
+#: per method (the notebook: up to 30).
 PCA_SAMPLES = 10
 
-#: Samples of the diversity–accuracy plane run from the base's validation accuracy down to this share of it (ours).
+#: Samples in the diversity–accuracy plane range from the base's validation accuracy to this share of it (our choice).
 PLANE_FLOOR = 0.5
 
-#: Random samples of an ensemble lose at most this much of the base's validation accuracy: the paper's section 5 rejects
-#: below 0.65 where its networks reach 0.71.
+#: Random samples in an ensemble lose at most this much of the base's validation accuracy: the paper's section 5
+#: rejects samples below 0.65, and its networks reach 0.71.
 REJECTION_MARGIN = 0.06
 
-#: `largest_scale`: the factor between two scales while it looks for a bracket, how often it may go on, and how often it
-#: then halves the bracket, which leaves a bracket of one per cent.
+#: Settings of `largest_scale`: the factor between two scales while it looks for a bracket, the most such steps, and
+#: how often it then halves the bracket, which leaves a bracket of one per cent.
 BRACKET_FACTOR, BRACKET_STEPS, BISECTIONS = 4, 6, 7
 
 
 def late_iterates(weights: ArrayLike, rank: int = RANK) -> np.ndarray:
     """The late iterates of a run, from which a subspace is made: the last quarter of its epochs, rounded up.
 
-    Never fewer than `rank` + 1, which have `rank` principal directions. `weights (T, P)` are those at initialisation,
-    which is no iterate, and after each epoch, as in `Trajectory.weights`. Gives `(t, P)`, a view whose last row is the
-    final solution. Raises `ConfigError` for a run of too few epochs. Source: the authors' notebook, see `LATE_PART`.
+    There are at least `rank` + 1, enough for `rank` principal directions. `weights (T, P)` are those at initialisation,
+    which is not an iterate, and after each epoch, as in `Trajectory.weights`. Returns a view `(t, P)` that ends with
+    the final solution. Raises `ConfigError` if the run has too few epochs. Source: the authors' notebook, see
+    `LATE_PART`.
     """
     weights = np.asarray(weights, dtype=np.float32)
     epochs, needed = len(weights) - 1, rank + 1
@@ -68,9 +68,9 @@ def weight_average(iterates: ArrayLike) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Subspace(ABC):
-    """Weights to be sampled around a `center (P,)`, the farther away the larger the scale; made by `subspace`.
+    """A distribution of weights around a `center (P,)`: the larger the scale, the farther away. Created by `subspace`.
 
-    `upper` is the largest scale there is.
+    `upper` is the largest scale allowed.
     """
 
     center: np.ndarray
@@ -78,15 +78,15 @@ class Subspace(ABC):
 
     @classmethod
     def _fit(cls, iterates: np.ndarray, rank: int, standardized: bool) -> "Subspace":
-        """What `subspace` returns, here around the final solution; the arguments are the same."""
+        """The result of `subspace`, with the same arguments; by default centered on the final solution."""
         return cls(iterates[-1])
 
     def sample(self, scales: ArrayLike, seed: int) -> np.ndarray:
-        """Weights, float32 `(N, P)`: one independent draw for each of the `scales (N,)`, from 0, which is the center.
+        """Weights, float32 `(N, P)`: one independent draw for each of the `scales (N,)`; scale 0 is the center.
 
-        Sample i depends on `seed`, i and its own scale alone: more scales add samples and leave the first as they
-        were, and a larger scale takes a sample further on its way. Runs and methods that share a seed share their
-        draws.
+        Sample i depends only on `seed`, i and its own scale: more scales add samples and leave the first ones
+        unchanged, and a larger scale takes the same draw further from the center. Runs and methods that share a seed
+        share their draws.
         """
         scales = np.asarray(scales, dtype=np.float64)
         if not np.all((scales >= 0) & (scales <= self.upper)):
@@ -103,7 +103,7 @@ class Subspace(ABC):
 
 
 class RandomDirections(Subspace):
-    """The final solution and a step in a uniformly random direction; the scale is the Euclidean length of the step."""
+    """The final solution plus a step in a uniformly random direction; the scale is the Euclidean length of the step."""
 
     def _draw(self, scale, generator):
         direction = generator.standard_normal(len(self.center))
@@ -113,8 +113,8 @@ class RandomDirections(Subspace):
 class ParameterDropout(Subspace):
     """The final solution with each weight zeroed with probability scale, and the others divided by 1 - scale.
 
-    Biases are weights too. This is not dropout of activations: a mask is drawn once for all images. At a scale of 1
-    nothing would be left, so a hundredth of the weights stays at least.
+    Biases are weights too. This is not dropout of activations: one mask is drawn for all images. At scale 1 no weight
+    would be left, so the largest scale keeps about one weight in a hundred.
     """
 
     upper = 0.99
@@ -125,7 +125,7 @@ class ParameterDropout(Subspace):
 
 @dataclass(frozen=True, eq=False)
 class DiagonalGaussian(Subspace):
-    """The iterates' mean and, for each weight by itself, scale times their `deviation (P,)` times a standard normal."""
+    """The iterates' mean plus, for each weight separately, scale times `deviation (P,)` times a standard normal."""
 
     deviation: np.ndarray
 
@@ -140,10 +140,10 @@ class DiagonalGaussian(Subspace):
 
 @dataclass(frozen=True, eq=False)
 class LowRankGaussian(Subspace):
-    """The iterates' mean and scale times a standard normal along each of the `directions (rank, P)`.
+    """The iterates' mean plus scale times a standard normal along each of the `directions (rank, P)`.
 
-    The directions are principal and of the length that the samples' standard deviation is to have. Of a run's late
-    iterates it is `low-rank-gaussian`, of accepted random samples around its end `random-pca`.
+    The directions are principal, and their lengths are the samples' standard deviations at scale 1. The iterates are a
+    run's late ones for `low-rank-gaussian`, and accepted random samples around its end for `random-pca`.
     """
 
     directions: np.ndarray
@@ -156,7 +156,7 @@ class LowRankGaussian(Subspace):
         return self.center + scale * generator.standard_normal(len(self.directions)) @ self.directions
 
 
-#: The subspaces by name. Samples are seeded by the place in this table: a new one comes last.
+#: Subspaces by name. Samples are seeded by the position in this table: add new subspaces at the end.
 SUBSPACES: dict[str, type[Subspace]] = {
     "random": RandomDirections,
     "dropout": ParameterDropout,
@@ -166,10 +166,10 @@ SUBSPACES: dict[str, type[Subspace]] = {
 }
 METHODS = tuple(SUBSPACES)
 
-#: What can be done with one run instead of training more: the subspaces, and the average of its late weights.
+#: Methods that use one run instead of training more: the subspaces, and the average of its late weights.
 WITHIN_RUN = (*METHODS, "weight-average")
 
-#: The names in print of all ways to get networks.
+#: Display names of all methods to obtain networks.
 METHOD_NAMES = {
     "single": "single network",
     "independent": "independent solutions",
@@ -186,13 +186,13 @@ METHOD_NAMES = {
 def subspace(method: str, iterates: ArrayLike, rank: int = RANK, standardized: bool = True) -> Subspace:
     """One of `SUBSPACES` around the end of a run.
 
-    `random` and `dropout` start from the final solution, the last of the `iterates (T, P)`, and look at that one alone;
-    the others start from the mean of the iterates: those of `late_iterates`, for `random-pca` accepted random samples.
-    The last two need `rank` + 1 of them and have that many principal directions, those of the largest variance first.
-    `standardized` ones are scaled by the iterates' standard deviation along them, which is what makes it a Gaussian fit
-    of the iterates; otherwise they have length one, as in the paper's formula and the authors' notebook. Standard
-    deviations are those of the T iterates themselves (divided by T, not T - 1), as there. Raises `ConfigError` for a
-    method that does not exist, and for too few iterates.
+    `random` and `dropout` are centered on the final solution, the last of the `iterates (T, P)`, and use only that;
+    the others are centered on the mean of the iterates: those of `late_iterates`, or accepted random samples for
+    `random-pca`. The last two need at least `rank` + 1 iterates and have `rank` principal directions, largest variance
+    first. If `standardized`, these are scaled by the iterates' standard deviation along them, which makes the method a
+    Gaussian fit of the iterates; otherwise they have length one, as in the paper's formula and the authors' notebook.
+    Standard deviations are those of the T iterates themselves (divided by T, not T - 1), as in the notebook. Raises
+    `ConfigError` for an unknown method or too few iterates.
     """
     if method not in SUBSPACES:
         raise ConfigError(unknown("method", method, METHODS))
@@ -202,12 +202,12 @@ def subspace(method: str, iterates: ArrayLike, rank: int = RANK, standardized: b
 def largest_scale(accuracy_at: Callable[[float], float], floor: float, start: float, upper: float = math.inf) -> float:
     """The largest scale at which samples are still accurate enough, to one per cent, in at most 14 evaluations.
 
-    Bisection between a scale that is small enough and one that is not, which steps by a factor of 4 from `start` find.
-    It takes accuracy to fall with scale; where that goes up and down, the answer is one of the places where it crosses
-    the floor. `accuracy_at` gives the mean validation accuracy, a fraction, of a few samples at a scale above 0, with
-    one seed always the same; `floor` is the accuracy that is still enough; `start` is where to look first. Where
-    accuracy never falls below the floor it is `upper`, or 4096 times `start`; where it is below it even at a 4096th of
-    `start`, 0.
+    Steps by a factor of 4 from `start` find a scale that is small enough and one that is too large; then the interval
+    between them is bisected. This assumes that accuracy falls with scale; if it goes up and down, the result is one of
+    the places where it crosses the floor. `accuracy_at` returns the mean validation accuracy, a fraction, of a few
+    samples at a scale above 0, always with the same seed; `floor` is the lowest accuracy that is enough. The result is
+    `upper`, or 4096 times `start`, if accuracy never falls below the floor, and 0 if it is below it even at `start` /
+    4096.
     """
     low, high = (start, math.inf) if accuracy_at(start) >= floor else (0.0, start)
     for _ in range(BRACKET_STEPS):
@@ -224,22 +224,22 @@ def largest_scale(accuracy_at: Callable[[float], float], floor: float, start: fl
 
 
 def _deviations(iterates: np.ndarray) -> Iterator[np.ndarray]:
-    """The iterates less their mean, in float64, `BLOCK` columns at a time: memory stays near that of the iterates."""
+    """The iterates minus their mean, in float64, `BLOCK` columns at a time to save memory."""
     for start in range(0, iterates.shape[1], BLOCK):
         block = iterates[:, start : start + BLOCK].astype(np.float64)
         yield block - block.mean(axis=0)
 
 
 def _principal_directions(iterates: np.ndarray, rank: int, standardized: bool) -> np.ndarray:
-    """`(rank, P)`, from the T x T Gram matrix, whose eigenvectors say how the iterates combine to each direction."""
+    """Principal directions `(rank, P)`, combined from the iterates by the eigenvectors of their T x T Gram matrix."""
     count = len(iterates)
     if not 1 <= rank <= count - 1:
         raise ConfigError(f"rank must be at least 1 and less than the number of iterates, {count}, got {rank}")
     values, vectors = np.linalg.eigh(sum(block @ block.T for block in _deviations(iterates)))
     values, vectors = values[::-1][:rank], vectors[:, ::-1][:, :rank]
-    # An eigenvector may point either way; which one should not depend on the linear algebra library.
+    # The sign of an eigenvector is arbitrary; fix it, so that it does not depend on the linear algebra library.
     vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(rank)])
-    # Combined by unit vectors, a direction has the length √value; the deviation along it is √(value / T).
+    # A direction combined by a unit eigenvector has length √value; the deviation along it is √(value / T).
     lengths = math.sqrt(count)
     if not standardized:
         if values[-1] <= count * np.finfo(np.float64).eps * values[0]:

@@ -1,8 +1,8 @@
-"""Weights sampled around a run, chosen by validation accuracy: what a subspace is worth without further training.
+"""Weights sampled around a run and selected by validation accuracy: what a subspace achieves without further training.
 
     run → lib.subspaces.methods → weights → validation accuracy → kept or rejected → predictions
 
-Test images choose nothing here. Networks with BatchNorm get fresh statistics, a run's own checkpoints as its samples.
+Nothing here is selected by test images. All networks with BatchNorm, checkpoints and samples, get fresh statistics.
 """
 
 import math
@@ -34,19 +34,19 @@ from lib.subspaces.methods import (
 )
 from lib.training.trainer import Trajectory
 
-#: Raise it whenever the same settings would give other samples: what a store keeps of them is computed again.
+#: Raise this whenever the same settings would give other samples: stored results are then computed again.
 VERSION = 2
 
-#: Samples that are evaluated at each scale while `scale_at` looks for one.
+#: Samples evaluated at each scale while `scale_at` searches.
 SAMPLES_AT_A_SCALE = 3
 
-#: Validation images, the first ones, that are looked at meanwhile: what is then made of the scale has them all.
+#: Number of validation images, the first ones, used in that search; samples are later evaluated on all of them.
 SEARCH_IMAGES = 500
 
-#: Where the search begins: at the ends of the scales in the authors' plane, tuned to their MediumCNN.
+#: Where the search begins: the largest scales in the authors' plane, tuned to their MediumCNN.
 FIRST_SCALES = PRESETS["paper"]["samples"]["plane"]["scales"] | {"random-pca": 1.0}
 
-#: `Sampler.near` draws this many times the samples it was asked for, at most: the authors try 5 times each.
+#: `Sampler.near` draws at most this many times the requested number of samples: the authors try 5 times for each.
 ATTEMPTS = 5
 
 
@@ -55,12 +55,12 @@ class Samples:
     """Weights around the end of one run.
 
     Attributes:
-        method: of `lib.subspaces.methods.METHODS`, or `weight-average`.
-        scales: `(N,)`; N may be 0 where all were rejected.
+        method: one of `lib.subspaces.methods.METHODS`, or `weight-average`.
+        scales: `(N,)`; N is 0 if all samples were rejected.
         weights: float32 `(N, P)`.
         statistics: of BatchNorm, float32 `(N, S)`; S is 0 without BatchNorm.
         val_accuracies: on the validation images, `(N,)`.
-        rejected: how many samples were drawn besides these, and were too inaccurate.
+        rejected: how many further samples were drawn and rejected as too inaccurate.
     """
 
     method: str
@@ -78,7 +78,7 @@ class Samples:
         return predict(model, self.weights, images, self.statistics)
 
     def chosen(self, which: np.ndarray) -> "Samples":
-        """Those that a mask `(N,)` or indices choose."""
+        """The samples selected by a mask `(N,)` or by indices."""
         return Samples(
             self.method, *(array[which] for array in (self.scales, self.weights, self.statistics, self.val_accuracies))
         )
@@ -90,14 +90,14 @@ class Sampler:
 
     Attributes:
         model: the network of the runs, see `lib.training.trainer.build_member_model`; its weights are overwritten.
-        dataset: validation images choose, training images give BatchNorm statistics.
-        statistics_images: from how many of these, the first ones.
+        dataset: its validation images select samples, its training images give BatchNorm statistics.
+        statistics_images: how many training images give BatchNorm statistics, the first ones.
         rank: of the low-rank Gaussians.
         standardized: whether their directions are scaled by their standard deviation, see
             `lib.subspaces.methods.subspace`.
-        margin: how much less validation accuracy than their run's random samples and dropout for an ensemble may have.
+        margin: how much validation accuracy random samples and dropout for an ensemble may lose relative to their run.
         seed: of all draws; runs and methods draw independently.
-        scales: by method, where they are not to be found by validation accuracy or natural; see `given_scales`.
+        scales: by method, in place of natural scales or those found by validation accuracy; see `given_scales`.
         store: keeps the validation accuracies and BatchNorm statistics of samples, so that none is evaluated twice.
     """
 
@@ -112,7 +112,7 @@ class Sampler:
     store: RunStore | None = None
 
     def samples(self, run: Trajectory, method: str, scales: np.ndarray, draw: int = 0) -> Samples:
-        """One sample for each of the `scales (N,)`; another `draw` gives other ones."""
+        """One sample for each of the `scales (N,)`; a different `draw` gives different samples."""
         return self._drawn(self._subspace(method, self._iterates(run, method)), run, method, scales, draw)
 
     def average(self, run: Trajectory) -> Samples:
@@ -121,9 +121,9 @@ class Sampler:
         return self._evaluated(run, "weight-average", np.zeros(1), average[None])
 
     def checkpoints(self, run: Trajectory, count: int) -> Samples:
-        """The last `count` checkpoints of a run as samples of it, the final solution last; with 1 that one alone.
+        """The last `count` checkpoints of a run as samples; the last one is the final solution.
 
-        Raises `ValueError` for more than a run has epochs: weights before training are no solution.
+        Raises `ValueError` if `count` exceeds the run's epochs: the weights before training are not a solution.
         """
         epochs = len(run.weights) - 1
         if not 1 <= count <= epochs:
@@ -137,8 +137,8 @@ class Sampler:
     def scale_at(self, run: Trajectory, method: str, floor: float) -> float:
         """The largest scale at which samples have a mean validation accuracy of at least `floor`, a fraction.
 
-        That is on the first `SEARCH_IMAGES`. It is 0 where samples are less accurate at any scale. A method that has
-        one of the `scales` has that.
+        The accuracy is measured on the first `SEARCH_IMAGES`. Returns 0 if samples are less accurate at any scale, and
+        the method's entry in `scales` if it has one.
         """
         if method in self.scales:
             return self.scales[method]
@@ -153,10 +153,10 @@ class Sampler:
         return largest_scale(accuracy_at, floor, min(FIRST_SCALES[method], space.upper), space.upper)
 
     def spread(self, run: Trajectory, method: str, count: int, largest: float) -> Samples:
-        """`count` samples whose scales are spread from 0, without it, to `largest`, the denser the smaller they are.
+        """`count` samples with scales spread over (0, `largest`], denser at small scales.
 
-        They are squares: most of the accuracy is lost over the larger half of the scales. Scales that were given are
-        spread as in the authors' notebook: uniformly drawn, and all the same for the low-rank Gaussian.
+        The spacing is quadratic, as most of the accuracy is lost over the larger half of the scales. Scales that were
+        given are spread as in the authors' notebook: drawn uniformly, or all equal for the low-rank Gaussian.
         """
         scales = largest * np.linspace(0, 1, count + 1)[1:] ** 2
         if method in self.scales:
@@ -165,13 +165,13 @@ class Sampler:
         return self.samples(run, method, scales)
 
     def near(self, run: Trajectory, method: str, count: int, largest: float | None = None) -> Samples:
-        """What a study of ensembles takes from one run: up to `count` samples that are nearly as accurate as the run.
+        """Samples of one run for a study of ensembles: up to `count` that are nearly as accurate as the run.
 
-        The Gaussians are sampled at their natural scale, or the one given, and never rejected. Random directions and
-        dropout, which have none, get scales uniform between 0 and `largest`, and a sample is rejected whose validation
-        accuracy lies more than the `margin` below that of the final solution; after `ATTEMPTS` times `count` draws
-        there are no more. The outcome may have no samples. There is one `weight-average`. `largest`, for `random-pca`
-        that of its random samples, is `scale_at` of the base's accuracy minus the margin when left out.
+        The Gaussians are sampled at their natural scale, or the given one, and never rejected. Random directions and
+        dropout have no natural scale: their scales are uniform between 0 and `largest`, and samples whose validation
+        accuracy is more than `margin` below that of the final solution are rejected; at most `ATTEMPTS` times `count`
+        samples are drawn. The result may be empty. There is one `weight-average`. `largest`, for `random-pca` that of
+        its random samples, defaults to `scale_at` of the base's accuracy minus the margin.
         """
         if method == "weight-average":
             return self.average(run)
@@ -194,7 +194,7 @@ class Sampler:
         together = _joined(drawn)
         accepted = np.flatnonzero(together.val_accuracies >= floor)[:count]
         kept = together.chosen(accepted)
-        # Those drawn after the last one that was needed were not rejected.
+        # Samples drawn after the last one needed do not count as rejected.
         last = accepted[-1] if len(accepted) == count else len(together) - 1
         return replace(kept, rejected=int(last) + 1 - len(accepted))
 
@@ -202,11 +202,11 @@ class Sampler:
         return replace(self.checkpoints(run, 1).chosen(np.zeros(0, dtype=int)), method=method)
 
     def _iterates(self, run: Trajectory, method: str, largest: float | None = None) -> np.ndarray:
-        """What the subspace is made from, see `lib.subspaces.methods.subspace`; `largest` as in `near`."""
+        """The iterates that the subspace is made from, see `lib.subspaces.methods.subspace`; `largest` as in `near`."""
         if method == "random-pca":
-            # Without a scale that was given, as that of the authors' plane reaches far beyond what is accepted.
+            # Ignore given scales: the one of the authors' plane reaches far beyond what is accepted.
             return replace(self, scales={}).near(run, "random", PCA_SAMPLES, largest).weights
-        # These two look at the final solution alone, so that runs too short for the others have them.
+        # These two use only the final solution, so they work for runs too short for the other methods.
         return run.weights[-1:] if method in ("random", "dropout") else late_iterates(run.weights, self.rank)
 
     def _subspace(self, method: str, iterates: np.ndarray) -> Subspace:
@@ -240,9 +240,9 @@ class Sampler:
 
 
 def given_scales(scales: Sequence[float | None] | None) -> dict[str, float]:
-    """Scales by method, from a list in the order of `METHODS`; None, or None in the list, leaves one to the sampler.
+    """Scales by method, from a list in the order of `METHODS`; None, as list or entry, leaves the scale to the sampler.
 
-    Raises `ConfigError` for a list of another length, and for a scale that no method has.
+    Raises `ConfigError` for a list of another length, and for a scale out of a method's range.
     """
     if scales is None:
         return {}
