@@ -1,6 +1,6 @@
-"""What happens to a sweep in `faults.py`: kills, damaged files, a dead holder of locks, disks that take no more.
+"""Disturbances of a sweep for `faults.py`: kills, damaged files, a dead process that held locks, full disks.
 
-Signals go to processes that were started here, and to their children; mounts and folders are gone at the end.
+Signals go only to processes started here and their children; mounts and folders are removed at the end.
 """
 
 import os
@@ -20,7 +20,7 @@ from lib.run.store import DERIVED
 
 ROOT = Path(__file__).resolve().parents[1]
 
-#: What is killed; a sweep dies with its workers, while its kernels may live on for a moment, as after a real crash.
+#: What can be killed. A sweep dies with its workers; its kernels may live on for a moment, as after a real crash.
 VICTIMS = ("worker", "kernel", "sweep")
 
 
@@ -28,15 +28,15 @@ class Sweeping:
     """One `python -m lib sweep` in a process group of its own.
 
     Args:
-        notebook, grid, output: of the sweep.
-        log: what it says is added to that file.
+        notebook, grid, output: arguments of the sweep.
+        log: the file to which its output is appended.
     """
 
     def __init__(self, notebook: Path, grid: Path, output: Path, log: Path):
-        # Named, as a single cell would be executed without a worker.
+        # Name the engine, as a single cell would otherwise be executed without a worker.
         options = ["--output", output, "--engine", "loky", "--jobs", "2"]
         command = [sys.executable, "-m", "lib", "sweep", notebook, grid, *options]
-        # What those leave that are killed goes with the soak's own folder.
+        # Temporary files of killed processes are deleted with the soak's own folder.
         temporary = log.with_name("temporary")
         temporary.mkdir(exist_ok=True)
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TMPDIR": str(temporary)}
@@ -53,19 +53,19 @@ class Sweeping:
         self.seen: dict[int, psutil.Process] = {}
 
     def running(self) -> bool:
-        """Whether it has not ended; looks at its processes, too."""
+        """Whether it is still running; also records its child processes."""
         for child in self._children():
             self.seen[child.pid] = child
         return self.process.poll() is None
 
     def victims(self, victim: str) -> list[psutil.Process]:
-        """Its processes of one of the kinds of `VICTIMS`."""
+        """Its processes of one kind of `VICTIMS`."""
         if victim == "sweep":
             return [psutil.Process(self.process.pid)] if self.process.poll() is None else []
         return [child for child in self._children() if _kind(child) == victim]
 
     def kill(self, victim: str, numbers: random.Random) -> bool:
-        """Kill -9 one of `VICTIMS`; false where there is none at the moment."""
+        """Kill one of `VICTIMS` with -9; returns False if there is none at the moment."""
         if not self.running():
             return False
         if victim == "sweep":
@@ -80,14 +80,14 @@ class Sweeping:
         return False
 
     def end(self) -> None:
-        """Kill whatever is left of it."""
+        """Kill all of its processes that are left."""
         self.running()
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         for child in self.seen.values():
             with suppress(psutil.NoSuchProcess):
-                child.kill()  # which looks whether the number is that of another process by now
+                child.kill()  # psutil checks that the id was not reused by another process
         psutil.wait_procs(self.seen.values(), timeout=10)
 
     def _children(self) -> list[psutil.Process]:
@@ -111,7 +111,7 @@ def _kind(process: psutil.Process) -> str:
 
 
 def files_by_kind(store: Path, outputs: list[Path]) -> dict[str, list[Path]]:
-    """The files that a sweep reads again, by what they are."""
+    """The files that a sweep reads again, by kind."""
     found = {
         "configuration": store.glob("*/*/*/config.json"),
         "checkpoint": store.glob("*/*/*/epoch_*.safetensors"),
@@ -127,7 +127,7 @@ def files_by_kind(store: Path, outputs: list[Path]) -> dict[str, list[Path]]:
 
 
 def damage(path: Path, numbers: random.Random) -> str | None:
-    """Turn one bit of a file, or cut it off somewhere; returns which, or None where it is gone or empty by now."""
+    """Flip one bit of a file, or truncate it; returns which, or None if the file is missing or empty."""
     try:
         content = bytearray(path.read_bytes())
         if not content:
@@ -144,7 +144,7 @@ def damage(path: Path, numbers: random.Random) -> str | None:
 
 
 def last_change(folders: list[Path]) -> float:
-    """When an entry of a folder at any depth was made, renamed or removed the last time; 0 for none."""
+    """When an entry at any depth of the folders was last created, renamed or removed; 0 if there are no folders."""
     times = [0.0]
     for folder in folders:
         for below, _, _ in os.walk(folder):
@@ -154,7 +154,7 @@ def last_change(folders: list[Path]) -> float:
 
 
 def leave_locks(store: Path) -> int:
-    """Have a process hold the locks of all runs of a store, and kill it; returns how many it held."""
+    """Start a process that holds the locks of all runs of a store, and kill it; returns how many it held."""
     script = """
 import sys
 from contextlib import ExitStack
@@ -195,7 +195,7 @@ def can_mount() -> bool:
 
 @contextmanager
 def small_disk(folder: Path, size: int) -> Iterator[None]:
-    """A file system in memory of so many bytes at a new folder."""
+    """A file system in memory of `size` bytes, mounted at a new folder."""
     folder.mkdir()
     _mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder)
     try:
@@ -205,13 +205,13 @@ def small_disk(folder: Path, size: int) -> Iterator[None]:
 
 
 def enlarge(folder: Path, size: int) -> None:
-    """Give a `small_disk` so many bytes."""
+    """Give a `small_disk` a new size of `size` bytes."""
     _mount("-o", f"remount,size={size}", folder)
 
 
 @contextmanager
 def read_only(folder: Path, mounting: bool) -> Iterator[None]:
-    """Have nobody write below a folder: by a mount, or for users other than root by permissions."""
+    """Make everything below a folder read-only: by a mount, or for users other than root by permissions."""
     if mounting:
         _mount("--bind", folder, folder)
         try:
@@ -235,7 +235,7 @@ def _mount(*arguments: object) -> None:
 
 
 def _unmount(folder: Path) -> None:
-    # Whoever has a file open there still is a process that is about to end.
+    # A process that still has a file open there is about to end.
     for _ in range(50):
         if subprocess.run(["umount", str(folder)], capture_output=True).returncode == 0:
             return

@@ -1,12 +1,12 @@
-"""Weight vectors evaluated a second: `lib.models.predict.predict` against a loop as most people write it.
+"""Weight vectors evaluated per second: `lib.models.predict.predict` against a loop as most people write it.
 
     python benchmarks/evaluation.py
 
 The loop copies one vector after the other into the network (`vector_to_parameters`) and runs batches of 500 images,
-normalised beforehand, in PyTorch's usual memory order. Both give the probabilities of the same weights on the same
-images with the same number of threads, and take turns in every round; their outputs are compared. So do the
-convolutions and matrix products alone, one network a thread: what no evaluation in the same arithmetic can be faster
-than.
+normalised beforehand, in PyTorch's usual memory order. Both compute the probabilities of the same weights on the same
+images with the same number of threads, and take turns in every round; their outputs are compared. The convolutions and
+matrix products alone, one network per thread, are measured in the same rounds: no evaluation in the same arithmetic can
+be faster.
 """
 
 import sys
@@ -30,16 +30,16 @@ from lib.models.weights import flatten, flatten_statistics
 from lib.run.engines import usable_cores
 from lib.training.trainer import one_thread
 
-#: One in how many of the vectors each network gets: the large ones take longer, and a rate needs no more.
+#: Each network gets one in this many vectors: large networks take longer, and their rate needs fewer.
 SHARES = {"small_cnn": 1, "medium_cnn": 20, "resnet20_v1": 20}
-#: Times as fast as the loop that `predict` is meant to be.
+#: Network, and how many times as fast as the loop `predict` should be.
 TARGET = ("small_cnn", 5)
 
 FLOOR = "convolutions and products alone"
 
 
 def random_networks(architecture: str, data: Dataset, count: int) -> tuple[Network, np.ndarray]:
-    """A model, and `count` weight vectors `(count, P)` as they are before training."""
+    """A model, and `count` weight vectors `(count, P)` at initialisation."""
     models = [
         build_model(architecture, data.image_shape, data.num_classes, generator=torch.Generator().manual_seed(seed))
         for seed in range(count)
@@ -49,9 +49,9 @@ def random_networks(architecture: str, data: Dataset, count: int) -> tuple[Netwo
 
 
 def floor_seconds(model: Network, pixels: np.ndarray, cores: int) -> float:
-    """Seconds of the convolutions and products of one network on images, shared by so many cores: no less is possible.
+    """Seconds for the convolutions and products of one network on images, shared by `cores` cores: a lower bound.
 
-    One thread is timed, and the other cores are taken to be as fast beside it.
+    One thread is timed; the other cores are assumed to be equally fast at the same time.
     """
     batch = as_pixels(pixels[: BATCH_SIZE["cpu"]])
     with one_thread():
@@ -72,7 +72,7 @@ def main(
     rounds: Annotated[int, typer.Option(help="How often each way is measured.")] = 5,
     output: Annotated[Path | None, typer.Option(help="Instead of results/evaluation.json.")] = None,
 ) -> None:
-    """Weight vectors evaluated a second: `predict` against a loop as most people write it."""
+    """Weight vectors evaluated per second: `predict` against a loop as most people write it."""
     torch.set_num_threads(usable_cores())
     data = load_dataset(dataset)
     pixels = data.test.images[:images]

@@ -1,15 +1,15 @@
-"""A sweep that is killed, damaged and starved, until it is complete: is every result the same as without all that?
+"""Kill, damage and starve a sweep until it is complete: are its results the same as those of an undisturbed sweep?
 
     python benchmarks/faults.py
 
-An undisturbed sweep of a small page comes first. Then a process dies that holds all locks, and a file of every run and
-all other results are damaged. The same sweep, with two workers, is now killed with -9 again and again, half of the time
-at a random moment and half of it just after a file was written: a worker, a kernel, or the sweep with all of its
-workers; often with a second sweep on the same run store. In between files are damaged. At last that sweep goes on to
-its end, beside one that begins; another one reads a store that cannot be written, and one writes to a disk that is full
-for a while.
+An undisturbed sweep of a small page comes first. Then a process that holds all locks is killed, and a file of every run
+and all other results are damaged. The same sweep, with two workers, is now killed with -9 again and again, half of the
+time at a random moment and half of the time just after a file was written. The victim is a worker, a kernel, or the
+sweep with all of its workers; often a second sweep uses the same run store. Files are damaged in between. At last the
+sweep runs to its end beside a new one; another sweep reads a store that cannot be written, and one writes to a disk
+that is full for a while.
 
-Results are compared to the bit: all checkpoints, the verdicts as JSON, and `results.csv`.
+Results are compared bit by bit: all checkpoints, the verdicts as JSON, and `results.csv`.
 """
 
 import hashlib
@@ -39,8 +39,8 @@ from benchmarks.report import Report, say
 from lib.config import canonical_json
 from lib.run.store import RunStore, StoreError
 
-#: The page that is swept: it trains, keeps derived arrays and judges; what it judges by need only be numbers that
-#: everything before decides.
+#: The page that is swept: it trains, stores derived arrays and judges claims. The values judged are arbitrary, but
+#: depend on everything computed before.
 PAGE = (
     """preset: str = "smoke"  # size of everything
 dataset: str = None  # None: by preset
@@ -70,7 +70,7 @@ accuracies = np.stack([sampler.samples(run, "random", scales).val_accuracies for
 page.judge("independent/equidistant", labels=np.round(100 * accuracies).astype(int))""",
 )
 
-#: Seconds that an undisturbed sweep may take before something hangs.
+#: Seconds after which an undisturbed sweep counts as hanging.
 PATIENCE = 900
 
 
@@ -83,7 +83,7 @@ def write_page(path: Path) -> None:
 
 
 def results(store: Path, output: Path) -> dict[str, str]:
-    """Checksums of all that a sweep found, by what it is; what says where and when is left out."""
+    """Checksums of all results of a sweep, by name; the place and time at which they were made are left out."""
     found = {}
     for run in RunStore(store).runs():
         try:
@@ -98,7 +98,7 @@ def results(store: Path, output: Path) -> dict[str, str]:
         cell, *rest = path.relative_to(output / "claims").parts
         record = json.loads(path.read_bytes())
         record.pop("made", None)
-        # A cell's key is also of the folder of the store.
+        # A cell's key also depends on the folder of the store.
         found[f"verdict {cell.rpartition('-')[0]} {'/'.join(rest)}"] = canonical_json(record)
     table = pd.read_csv(output / "results.csv", dtype=str).drop(columns="cell")
     found["results.csv"] = table.sort_values(list(table.columns)).to_csv(index=False)
@@ -106,14 +106,14 @@ def results(store: Path, output: Path) -> dict[str, str]:
 
 
 class Soak:
-    """The sweeps of one soak below one folder.
+    """The sweeps of one soak test, below one folder.
 
     Args:
-        folder: an empty one.
-        seed: of all that happens.
+        folder: an empty folder.
+        seed: of all random choices.
         grid: of the sweep, without its store.
         gap: mean seconds between kills at random moments.
-        deadline: of `time.monotonic`, when the kills end.
+        deadline: when to stop killing, as `time.monotonic`.
     """
 
     def __init__(self, folder: Path, seed: int, grid: dict, gap: float, deadline: float):
@@ -127,23 +127,23 @@ class Soak:
         write_page(self.page)
 
     def sweeping(self, output: str, store: Path | None = None, **changes: object) -> Sweeping:
-        """Begin a sweep into a folder of that name."""
+        """Start a sweep into the folder `output`."""
         grid = self.folder / f"{output}.yaml"
         grid.write_text(yaml.safe_dump(self.grid | changes | {"runs_dir": str(store or self.store)}))
         self.started.append(Sweeping(self.page, grid, self.folder / output, self.log))
         return self.started[-1]
 
     def end(self) -> None:
-        """Kill what is left of all sweeps that have ended."""
+        """Kill remaining processes of all sweeps that have ended."""
         for sweep in self.started:
             if not sweep.running():
                 sweep.end()
 
     def undisturbed(self, outputs: dict[str, dict], store: Path | None = None) -> list[int]:
-        """Run sweeps, at once where there are several, to their end; returns their exit codes.
+        """Run sweeps to their end, at the same time if there are several; returns their exit codes.
 
         Args:
-            outputs: what each changes in the grid, by the name of its folder.
+            outputs: for each output folder, by name, the changes to the grid.
             store: of all of them.
         """
         with ExitStack() as stack:
@@ -156,7 +156,7 @@ class Soak:
             return [124 if sweep.running() else sweep.process.returncode for sweep in sweeps]
 
     def disturb(self, kills: int) -> None:
-        """Kill sweeps at random moments, and damage files in between, until they were killed so often."""
+        """Kill sweeps again and again until there were `kills` kills, and damage files in between."""
         slots: dict[str, Sweeping] = {}
         with ExitStack() as stack:
             while self.kills.total() < kills and time.monotonic() < self.deadline:
@@ -180,11 +180,11 @@ class Soak:
                 stack.callback(slots[name].end)
 
     def _wait(self, slots: dict[str, Sweeping], victim: str) -> None:
-        """Until the next kill of something that is there, or until a sweep has ended."""
+        """Wait until the next kill of a victim that exists, or until a sweep has ended."""
         after_a_write = self.numbers.random() < 0.5
         folders = [self.store, *(self.folder / name / part for name in slots for part in ("claims", "notebooks"))]
         before = disturbance.last_change(folders)
-        # A kill that waits for a write waits for a start of everything at most.
+        # Wait for a write at most as long as it takes for everything to start.
         end = time.monotonic() + (60 if after_a_write else self.numbers.expovariate(1 / self.gap))
         while all([sweep.running() for sweep in slots.values()]):
             if after_a_write and disturbance.last_change(folders) != before:
@@ -195,10 +195,10 @@ class Soak:
             time.sleep(0.05)
 
     def _ended(self, name: str, sweep: Sweeping, alone: bool) -> None:
-        """Give a sweep something to do again that has none left."""
+        """Clean up after a sweep that has ended; if it was complete, delete results so that there is work again."""
         code = sweep.process.returncode
         self.ended["killed" if code < 0 else "complete" if code == 0 else "failed"] += 1
-        # Kernels of a sweep that was killed live on for a moment, and may meet those of the next one.
+        # Kernels of a killed sweep live on for a moment, and may overlap with those of the next sweep.
         if code >= 0 or self.numbers.random() < 0.5:
             sweep.end()
         if code == 0:
@@ -211,7 +211,7 @@ class Soak:
         return disturbance.files_by_kind(self.store, [self.folder / "first", self.folder / "second"])
 
     def damage_all(self) -> None:
-        """Damage a file of every run, and all files of every other kind, so that nothing is complete any more."""
+        """Damage one file of every run, and all files of every other kind, so that nothing is complete."""
         found = self._files()
         kinds = itertools.cycle(("configuration", "checkpoint", "history", "manifest"))
         for run, kind in zip(list(RunStore(self.store).runs()), kinds, strict=False):
@@ -231,7 +231,7 @@ class Soak:
             self.damages[kind, how] += 1
 
     def check(self, report: Report, case: str, codes: list[int], output: str, store: Path | None = None) -> None:
-        """Add whether sweeps ended well, and how one of them differs from the undisturbed one."""
+        """Report whether sweeps succeeded, and how the results of one differ from those of the undisturbed sweep."""
         report.target(f"{case}: sweeps with failed cells", sum(code != 0 for code in codes), at_most=0)
         found = results(store or self.store, self.folder / output)
         names = sorted(self.expected.keys() | found.keys())
@@ -241,14 +241,14 @@ class Soak:
 
 
 def settle(soak: Soak, report: Report) -> None:
-    """After all kills: two sweeps at once, one that goes on and one that begins."""
+    """After all kills, run two sweeps at the same time: one resumes, one starts from nothing."""
     codes = soak.undisturbed({"first": {}, "third": {}})
     for output, case in (("first", "after all faults"), ("third", "a second sweep at the same time, from nothing")):
         soak.check(report, case, codes, output)
 
 
 def read_only(soak: Soak, report: Report, mounting: bool) -> None:
-    """On a store that cannot be written: what it has is read, what it has not fails, and nothing changes."""
+    """On a read-only store: results in it are read, missing ones fail, and nothing changes."""
     with disturbance.read_only(soak.store, mounting):
         before = {path: path.stat().st_mtime_ns for path in soak.store.rglob("*")}
         said = soak.log.stat().st_size
@@ -261,7 +261,7 @@ def read_only(soak: Soak, report: Report, mounting: bool) -> None:
 
 
 def full_disk(soak: Soak, report: Report, pages: int) -> None:
-    """On a disk that has room for half of the store, which needs so many pages of 4 KiB, and then for all of it."""
+    """On a disk with room for half of the store, which needs `pages` pages of 4 KiB, and later for all of it."""
     disk = soak.folder / "disk"
     with disturbance.small_disk(disk, 4096 * pages // 2):
         said = soak.log.stat().st_size
@@ -274,7 +274,7 @@ def full_disk(soak: Soak, report: Report, pages: int) -> None:
 
 
 def count(soak: Soak, report: Report) -> None:
-    """A row for everything that happened."""
+    """Add a row for every kind of event."""
     for victim in VICTIMS:
         report.add("killed with -9", victim, "times", [soak.kills[victim]])
     for (kind, how), times in sorted(soak.damages.items()):
@@ -295,11 +295,11 @@ def main(
     output: Annotated[Path | None, typer.Option(help="Instead of results/faults.json.")] = None,
 ) -> None:
     """Kill, damage and starve a sweep, and compare its results with those of an undisturbed one."""
-    # So that what was mounted and started is cleaned up as after Ctrl-C.
+    # Clean up mounts and processes on SIGTERM as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     options = {"kills": kills, "seed": seed, "seeds": seeds, "epochs": list(epochs), "members": members, "gap": gap}
     report = Report("faults", "faults", options, 1)
-    # It counts, and measures nothing several times.
+    # This benchmark counts events; no round is repeated.
     report.content["command"] = report.content["command"].removesuffix(" --rounds 1")
     grid = {"preset": "smoke", "num_members": members, "epochs": list(epochs), "seed": list(range(seeds))}
     with tempfile.TemporaryDirectory(prefix="faults-") as name:

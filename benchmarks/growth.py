@@ -1,11 +1,11 @@
-"""How cost grows, step by step, and which step bends upward first.
+"""Growth of cost with size, step by step, and which step becomes superlinear first.
 
     python benchmarks/growth.py
 
-Every step is measured at an eighth, a quarter, a half and the whole of its largest size (training also by network). The
-slope of a row is that of log(cost) over log(size) since the row before, of the fastest rounds, as noise only adds: 1 is
+Every step is measured at an eighth, a quarter, a half and all of its largest size (training also by network). The slope
+of a row is that of log(cost) over log(size) since the previous row, for the fastest rounds, as noise only adds: 1 is
 proportional, 2 quadratic. Matrices are of random labels and weights, t-SNE of random probabilities: their cost depends
-on shapes alone. Memory is the peak that Python and NumPy ask for beyond the input, measured in a call of its own.
+only on shapes. Memory is the peak that Python and NumPy allocate beyond the input, measured in a separate call.
 """
 
 import math
@@ -34,19 +34,19 @@ from lib.models.weights import flatten
 from lib.plots.embedding import tsne
 from lib.run.engines import usable_cores
 
-NETWORKS = ("small_cnn", "resnet8_v1", "medium_cnn")  # in the order of their number of weights
+NETWORKS = ("small_cnn", "resnet8_v1", "medium_cnn")  # ordered by number of weights
 
-#: A step's name, the size's name, its unit of size, and calls by size; what a call needs is made beforehand.
+#: Name of the step, unit of its size, and calls by size; their inputs are prepared beforehand.
 Step = tuple[str, str, list[tuple[int, Callable[[], object]]]]
 
 
 def sizes(largest: int, least: int = 1) -> list[int]:
-    """An eighth, a quarter, a half and the whole, without what is below the least."""
+    """An eighth, a quarter, a half and all of the largest size, without those below `least`."""
     return [size for size in (largest // 8, largest // 4, largest // 2, largest) if size >= least]
 
 
 def training_steps(dataset: str, members: int, epochs: int) -> Iterator[Step]:
-    """Ensembles on the default path: by members, by epochs and by network."""
+    """Ensembles trained on the default path: by members, by epochs and by network."""
 
     def call(**settings) -> Callable[[], object]:
         experiment = Experiment.from_preset("quick", dataset=dataset, **settings)
@@ -74,7 +74,7 @@ def training_steps(dataset: str, members: int, epochs: int) -> Iterator[Step]:
 
 
 def reading_steps(data: Dataset, vectors: int, checkpoints: int, points: int, images: int) -> Iterator[Step]:
-    """What is done with trained weights: predictions, matrices and maps."""
+    """Computations on trained weights: predictions, matrices and maps."""
     rng = np.random.default_rng(0)
     pixels = data.test.images[:images]
     model, sampled = random_networks("small_cnn", data, vectors)
@@ -113,7 +113,7 @@ def reading_steps(data: Dataset, vectors: int, checkpoints: int, points: int, im
 
 
 def peak_memory(call: Callable[[], object]) -> float:
-    """MB that a call asks for at most, beyond what there was."""
+    """Peak memory in MB that a call allocates beyond what was allocated before."""
     tracemalloc.start()
     try:
         call()
@@ -123,7 +123,7 @@ def peak_memory(call: Callable[[], object]) -> float:
 
 
 def slope(small: tuple[int, float], large: tuple[int, float]) -> float:
-    """Of log(cost) over log(size), between two (size, cost)."""
+    """Slope of log(cost) over log(size) between two pairs (size, cost)."""
     return math.log(large[1] / small[1]) / math.log(large[0] / small[0])
 
 
@@ -138,7 +138,7 @@ def main(
     rounds: Annotated[int, typer.Option(help="How often each size is measured.")] = 3,
     output: Annotated[Path | None, typer.Option(help="Instead of results/growth.json.")] = None,
 ) -> None:
-    """How cost grows, step by step, and which step bends upward first."""
+    """Growth of cost with size, step by step, and which step becomes superlinear first."""
     torch.set_num_threads(usable_cores())
     data = load_dataset(dataset)
     options = {"dataset": data.name, "members": members, "epochs": epochs, "vectors": vectors}

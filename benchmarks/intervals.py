@@ -1,11 +1,11 @@
-"""How often a 95 % interval holds the truth: the percentile bootstrap over few runs, and what judges claims now.
+"""Coverage of 95 % intervals from few runs: the percentile bootstrap used before, and the methods used now.
 
     python benchmarks/intervals.py
 
-Networks are imitated, so that the truth is known: logits are a signal that all runs share, plus directions that each
-run draws, plus what its checkpoints or samples add. Each of seven claims is judged again and again from new runs and
-new images. Coverage is how often the interval holds the truth. A false verdict is an interval that lies whole on one
-side of the truth, the side where that happens more often: how often a verdict is wrong where the criterion lies just
+Networks are simulated, so that the truth is known: logits are a signal that all runs share, plus directions that each
+run draws, plus contributions of its checkpoints or samples. Each of seven claims is judged many times from new runs and
+new images. Coverage is how often the interval contains the truth. A false verdict is an interval that lies entirely on
+one side of the truth, the side where this happens more often: how often a verdict is wrong if the criterion lies just
 beyond the truth. It should be at most 0.025; below four runs the new methods give no interval, hence no verdict.
 """
 
@@ -37,26 +37,26 @@ from lib.metrics.intervals import Estimate, equal_sizes, extreme, interval, mean
 
 CLASSES, DIRECTIONS = 4, 12
 
-#: Of images for the interval as it is now: fewer than claims have, as an average over data sets needs no more.
+#: Resamples of images for the current interval: fewer than claims use, enough for an average over data sets.
 RESAMPLES = 100
 
-#: Shifts that JSD margins are taken at: how much of the signal is left. Margins are nearly equal, the hardest case.
+#: Strengths of the signal at the shifts of the JSD margin. Margins are nearly equal, which is the hardest case.
 SIGNALS = (2.0, 1.6, 1.2)
 
 
-# Imitated runs
+# Simulated runs
 
 
 @dataclass(frozen=True)
 class Task:
-    """Images as far as logits depend on them: what all runs share, `(n, K)`, and features, `(directions, n K)`."""
+    """Images, represented by what their logits depend on: a shared part `(n, K)` and features `(directions, n K)`."""
 
     shared: np.ndarray
     features: np.ndarray
 
     @classmethod
     def drawn(cls, rng: np.random.Generator, images: int, signal: float) -> "Task":
-        """New images; class 0 is the right one, by a signal of that size."""
+        """New images; class 0 is correct, with a signal of the given strength."""
         shared = rng.standard_normal((images, CLASSES), np.float32)
         shared[:, 0] += signal
         return cls(
@@ -64,45 +64,45 @@ class Task:
         )
 
     def logits(self, runs: np.ndarray) -> np.ndarray:
-        """Of runs `(M, directions)`: `(M, n, K)`."""
+        """Logits `(M, n, K)` of runs `(M, directions)`."""
         return self.shared + (runs @ self.features).reshape(len(runs), *self.shared.shape)
 
 
 def new_runs(rng: np.random.Generator, members: int) -> np.ndarray:
-    """Members differ in their directions and in how far they go: `(M, directions)`."""
+    """New runs `(M, directions)`, which differ in direction and in length."""
     runs = rng.normal(size=(members, DIRECTIONS)) * np.exp(0.15 * rng.normal(size=(members, 1)))
     return runs.astype(np.float32)
 
 
 def logits(rng: np.random.Generator, members: int, images: int, signal: float = 2.0) -> np.ndarray:
-    """Of new runs on new images: `(M, n, K)`."""
+    """Logits `(M, n, K)` of new runs on new images."""
     return Task.drawn(rng, images, signal).logits(new_runs(rng, members))
 
 
 def near(rng: np.random.Generator, base: np.ndarray, count: int, spread: float) -> np.ndarray:
-    """Checkpoints or samples of every run `(..., M, n, K)`: `(count, ..., M, n, K)`; runs differ in their spread."""
+    """Checkpoints or samples `(count, ..., M, n, K)` around every run `(..., M, n, K)`; runs differ in spread."""
     widths = spread * np.exp(0.25 * rng.standard_normal((base.shape[-3], 1, 1), np.float32))
     return base + widths * rng.standard_normal((count, *base.shape), np.float32)
 
 
 def jsd(probs: np.ndarray) -> np.ndarray:
-    """Jensen-Shannon divergence over the first axis by example: `(N, ..., K)` to `(...)`, in nats."""
+    """Jensen-Shannon divergence over the first axis per example, in nats: `(N, ..., K)` to `(...)`."""
     return entr(probs.mean(axis=0)).sum(axis=-1) - entr(probs).sum(axis=-1).mean(axis=0)
 
 
 def right(probs: np.ndarray) -> np.ndarray:
-    """Whether the top class is the right one: `(..., K)` to `(...)`."""
+    """Whether the top class is correct: `(..., K)` to `(...)`."""
     return (probs.argmax(axis=-1) == 0).astype(np.float32)
 
 
-# The interval before
+# The previous interval
 
 
 def bootstrap(statistic: Callable[..., float], resamples: int, **sizes: int) -> Estimate:
-    """The percentile bootstrap over `members`, or over them and `images`; a resample without a value is drawn again."""
+    """Percentile bootstrap over `members`, or over these and `images`; resamples without a value are drawn again."""
     rng, found = np.random.default_rng(0), []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of the empty mean where one member alone was drawn
+        warnings.simplefilter("ignore", RuntimeWarning)  # from the empty mean if only one member was drawn
         while len(found) < resamples:
             value = float(statistic(**{name: rng.integers(size, size=size) for name, size in sizes.items()}))
             found += [value] if math.isfinite(value) else []
@@ -110,13 +110,13 @@ def bootstrap(statistic: Callable[..., float], resamples: int, **sizes: int) -> 
 
 
 def distinct_pairs(members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`pairs` of a resample, without those of a member that was drawn twice."""
+    """The `pairs` of a resample, without pairs of a member with itself."""
     first, second = pairs(members)
     return first[first != second], second[first != second]
 
 
 def of_distinct(score: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
-    """The score of the ensemble of a resample, in which a member counts once; nan for one member alone."""
+    """The score of the ensemble of a resample, counting each member once; nan for a single member."""
     score_once = cache(lambda members: score(np.array(members)))
 
     def of_resample(members: np.ndarray) -> np.ndarray:
@@ -126,7 +126,7 @@ def of_distinct(score: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarr
     return of_resample
 
 
-# Claims: what they are judged by, the interval before and now, and the true numbers that the two estimate
+# Claims: their statistics, the previous and the current interval, and the true values that the two estimate
 
 
 def largest_cosine() -> "Row":
@@ -167,7 +167,7 @@ def equal_distances() -> "Row":
 
     @cache
     def variation_of(count, blocks=15, images=300):
-        """Of so many pairs of runs; what these many images still add is known to be binomial, and subtracted."""
+        """True variation over `count` pairs of runs; the binomial noise from using few images is subtracted."""
         rng = np.random.default_rng(0)
         runs, apart = new_runs(rng, 2 * count), 0
         for _ in range(blocks):
@@ -232,14 +232,14 @@ def gains_less() -> "Row":
         base = logits(rng, members, 500)
         probs = softmax(base, axis=-1)
         samples = softmax(near(rng, base, members - 1, 0.8), axis=-1)
-        alone = right(samples.mean(axis=0))  # (M, n); what single networks are right on cancels
+        alone = right(samples.mean(axis=0))  # (M, n); the accuracy of single networks cancels
         return lambda chosen: alone[chosen].mean(axis=0) - right(probs[chosen].mean(axis=0))
 
     return _ensemble_row("a subspace gains less", simulate, 500)
 
 
 def _ensemble_row(name: str, simulate: Callable, images: int) -> "Row":
-    """Of `simulate(rng, members)`, a function of different members to `(n,)`."""
+    """A row for `simulate(rng, members)`, which returns a function from distinct members to `(n,)`."""
 
     def before(by_example, members, resamples):
         of_members = of_distinct(by_example)
@@ -264,7 +264,7 @@ def jsd_margin() -> "Row":
         runs = new_runs(rng, members)
         base = np.stack([Task.drawn(rng, images, signal).logits(runs) for signal in SIGNALS])  # (severities, M, n, K)
         probs = softmax(base, axis=-1).swapaxes(0, 1)
-        # In front the samples of a run, as many as there are members; the members themselves for independent runs.
+        # The first axis of `samples` is the samples of a run, as many as members; that of `probs` is the members.
         samples = softmax(near(rng, base, members, 0.7), axis=-1).swapaxes(1, 2)
 
         def by_example(chosen):
@@ -297,7 +297,7 @@ def jsd_margin() -> "Row":
 
 def share_of_runs() -> "Row":
     def simulate(rng, members):
-        return rng.binomial(10, rng.beta(0.45, 0.05, size=members)) / 10  # samples of a run mostly agree
+        return rng.binomial(10, rng.beta(0.45, 0.05, size=members)) / 10  # the samples of a run mostly agree
 
     def before(shares, members, resamples):
         return bootstrap(lambda members: shares[members].mean(), resamples, members=members)
@@ -313,11 +313,11 @@ class Row:
     """One claim.
 
     Attributes:
-        name: in the picture.
-        simulate: `simulate(rng, members)`, what the statistics take.
-        before: `before(data, members, resamples)`, the interval as it was.
-        now: `now(data, members)`, the interval as it is.
-        truth: `truth(rng, members, repetitions)`, the true numbers that the one and the other estimate.
+        name: in the figure.
+        simulate: `simulate(rng, members)`, the data that the statistics take.
+        before: `before(data, members, resamples)`, the previous interval.
+        now: `now(data, members)`, the current interval.
+        truth: `truth(rng, members, repetitions)`, the true values that the two intervals estimate.
     """
 
     name: str
@@ -328,7 +328,7 @@ class Row:
 
 
 def replicated(numbers: Callable[[np.random.Generator, int], Any]) -> Callable:
-    """The means of unbiased numbers over many sets of runs."""
+    """The means of unbiased estimates over many sets of runs."""
     return lambda rng, members, repetitions: np.mean([numbers(rng, members) for _ in range(repetitions)], axis=0)
 
 
@@ -339,7 +339,7 @@ ROWS = (largest_cosine, equal_distances, within_between, accuracy_gain, gains_le
 
 
 def verdicts(estimates: list[Estimate], truth: float) -> dict[str, float | None]:
-    """Coverage and false verdicts of intervals; None where fewer than half of the data sets have one."""
+    """Coverage and false verdicts of intervals; None if fewer than half of the data sets have one."""
     ends = np.array([[one.low, one.high] for one in estimates])
     given = np.isfinite(ends).all(axis=1)
     if given.mean() < 0.5:
@@ -356,7 +356,7 @@ def verdicts(estimates: list[Estimate], truth: float) -> dict[str, float | None]
 
 
 def study(row: Row, members: int, repetitions: int, resamples: int, truths: int) -> dict[str, dict]:
-    """Both intervals of one claim from so many members, seeded by the two."""
+    """Both intervals of one claim for `members` runs; claim and number of runs determine the seed."""
     rng = np.random.default_rng([members, *row.name.encode()])
     true = row.truth(rng, members, truths)
     made = {"before": [], "now": []}
@@ -371,7 +371,7 @@ def study(row: Row, members: int, repetitions: int, resamples: int, truths: int)
 
 
 def table(rows: list[dict]) -> tuple[list[str], list[list[str]]]:
-    """Header, and a row for each claim and number of runs, before and now beside each other."""
+    """Header, and one row per claim and number of runs, with before and now beside each other."""
     cells = []
     for before, now in zip(rows[::2], rows[1::2], strict=True):
         pairs = [[row[name] for row in (before, now)] for name in ("coverage", "false", "width")]
@@ -388,7 +388,7 @@ def main(
     quick: Annotated[bool, typer.Option("--quick", help="a few data sets, for tests")] = False,
     output: Annotated[Path | None, typer.Option(help="file of the results")] = None,
 ):
-    """Print the table and write it."""
+    """Print the table of coverage and write the results."""
     if quick:
         members, rounds, resamples = [3, 4], 4, 20
     options = {"members": members, "resamples": resamples}

@@ -1,4 +1,4 @@
-"""Our trainer on its default path, timed: `train_ensemble` into a new store, members side by side."""
+"""Timing of our trainer on its default path: `train_ensemble` into a new store, members in parallel."""
 
 import contextlib
 import io
@@ -13,7 +13,7 @@ from lib.training.trainer import Trajectory
 
 
 def train(experiment: Experiment) -> tuple[float, list[Trajectory]]:
-    """Seconds from the call to the last trajectory in hand, and the trajectories."""
+    """Seconds from the call until all trajectories are returned, and the trajectories."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as store, contextlib.redirect_stderr(io.StringIO()):
         start = time.perf_counter()
         trajectories = train_ensemble(experiment, store=store)
@@ -21,5 +21,5 @@ def train(experiment: Experiment) -> tuple[float, list[Trajectory]]:
 
 
 def warm_up(experiment: Experiment) -> None:
-    """Start the workers, which end after a minute without work, and let them read the data: one epoch of SmallCNN."""
+    """Start the workers, which end after an idle minute, and have them load the data: one epoch of SmallCNN."""
     train(replace(experiment, architecture="small_cnn", num_members=usable_cores(), epochs=1))

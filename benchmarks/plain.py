@@ -1,8 +1,8 @@
-"""PyTorch as most people write it: what our trainer and `predict` are measured against.
+"""PyTorch as most people write it: the baseline for our trainer and `predict`.
 
 A `Dataset` that turns one image at a time into a tensor, a `DataLoader` with its defaults, `nn.Dropout`, Adam, tensors
-in PyTorch's usual memory order (NCHW), and as many threads as there are cores. Networks, first weights, protocol and
-data are those of `lib`.
+in PyTorch's usual memory order (NCHW), and one thread per core. Networks, first weights, protocol and data are those of
+`lib`.
 """
 
 import math
@@ -45,7 +45,7 @@ def loaders(data: AllData, batch_size: int, workers: int = 0) -> tuple[DataLoade
 
 
 def network(architecture: str, image_shape: tuple[int, int, int], num_classes: int, dropout: float = 0.0) -> nn.Module:
-    """The layers of `lib.models.networks.build_model`, of PyTorch's own modules, from normalised images to logits."""
+    """The layers of `lib.models.networks.build_model` as PyTorch's own modules, from normalised images to logits."""
     if architecture not in CNN_CHANNELS:
         return ARCHITECTURES[architecture](image_shape, num_classes, dropout)
     height, width, incoming = image_shape
@@ -58,7 +58,7 @@ def network(architecture: str, image_shape: tuple[int, int, int], num_classes: i
 
 
 def new_network(config: MemberConfig, data: AllData) -> nn.Module:
-    """The network with the first weights of a member of ours, and PyTorch's generator seeded for the rest."""
+    """A network with the first weights of our member; also seeds PyTorch's generator for everything else."""
     model = network(config.architecture, data.image_shape, data.num_classes, config.dropout)
     initialize(model, torch.Generator().manual_seed(config.random_seed("initialization")))
     torch.manual_seed(config.seed)
@@ -66,7 +66,7 @@ def new_network(config: MemberConfig, data: AllData) -> nn.Module:
 
 
 def optimizer_and_schedule(config: MemberConfig, model: nn.Module):
-    """Adam, and the member's schedule of the learning rate, stepped once an epoch."""
+    """Adam, and the member's learning-rate schedule, stepped once per epoch."""
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     factor = SCHEDULES[config.schedule]
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: factor(epoch, config.epochs))

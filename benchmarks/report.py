@@ -1,10 +1,10 @@
-"""What every benchmark hands out: where and when it ran, all rounds in one table, and the targets.
+"""The report of every benchmark: where and when it ran, all rounds in one table, and the targets.
 
     results/<name>.json: benchmark, command, date, commit, machine, versions, rounds, notes, rows, targets
 
-A row has a `case`, `what` was measured, its `unit`, the `values` of the rounds with `min`, `median` and `max`, and
-where it makes sense a `ratio` (times as fast as the baseline), a `difference` from it (mean and 95 % interval over
-the rounds) or a `slope` (of the logarithm over that of the size).
+A row has a `case`, `what` was measured, its `unit`, the `values` of the rounds with `min`, `median` and `max`, and, if
+it applies, a `ratio` (times as fast as the baseline), a `difference` from the baseline (mean and 95 % interval over the
+rounds) or a `slope` (of log(value) over log(size)).
 """
 
 import json
@@ -28,14 +28,14 @@ PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "loky", "torch-unce
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, memory and system; nothing that names this one machine."""
+    """Processor, cores, memory and system, without anything that identifies this machine."""
     info = Path("/proc/cpuinfo")
     facts = {}
     if info.exists():
         lines = info.read_text(encoding="utf-8").split("\n\n")[0].splitlines()
         facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     processor = facts.get("model name") or platform.processor() or platform.machine()
-    if "cpu family" in facts:  # what virtual machines leave of the name says little
+    if "cpu family" in facts:  # the name that virtual machines report says little
         processor += f" (family {facts['cpu family']}, model {facts['model']})"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30 if hasattr(os, "sysconf") else None
     return {
@@ -47,7 +47,7 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Python, and those of `PACKAGES` that are installed."""
+    """The versions of Python and of the installed `PACKAGES`."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -58,20 +58,20 @@ def versions() -> dict[str, str]:
 
 
 def say(line: str) -> None:
-    """Progress, apart from the table."""
+    """Print progress to stderr, apart from the table."""
     print(line, file=sys.stderr, flush=True)
 
 
 def times_as_fast(seconds: Sequence[float], baseline: Sequence[float]) -> float:
     """How many times as fast as the baseline: the median over rounds of the ratio within a round.
 
-    Contenders take turns within a round, so that a slow minute of the machine slows them all.
+    Contenders take turns within a round, so that a slow minute of the machine slows all of them.
     """
     return statistics.median(slow / fast for fast, slow in zip(seconds, baseline, strict=True))
 
 
 def difference(values: Sequence[float], baseline: Sequence[float]) -> dict[str, float | None]:
-    """Mean difference from the baseline over the rounds, and its 95 % interval (Student's t; none of one round)."""
+    """Mean difference from the baseline over rounds, and its 95 % interval (Student's t; none for one round)."""
     pairs = [one - other for one, other in zip(values, baseline, strict=True)]
     mean, half = statistics.fmean(pairs), None
     if len(pairs) > 1:
@@ -80,12 +80,12 @@ def difference(values: Sequence[float], baseline: Sequence[float]) -> dict[str, 
 
 
 class Report:
-    """Rows and targets of one benchmark, gathered while it runs.
+    """Rows and targets of one benchmark, collected while it runs.
 
     Args:
         name: of the results file.
-        script: of `benchmarks/`, without suffix.
-        options: what the script was called with, by name of the option; a list gives the option several times.
+        script: in `benchmarks/`, without suffix.
+        options: of the call, by name; an option with a list is given several times.
         rounds: how often each thing is measured.
     """
 
@@ -109,17 +109,17 @@ class Report:
         }
 
     def add(self, case: str, what: str, unit: str, values: Sequence[float], **more: Any) -> None:
-        """One row; `more` is `ratio`, `difference`, `slope`."""
+        """Add one row; `more` may have `ratio`, `difference` and `slope`."""
         values = [float(value) for value in values]
         summary = {"min": min(values), "median": statistics.median(values), "max": max(values)}
         self.content["rows"].append({"case": case, "what": what, "unit": unit, "values": values, **summary, **more})
 
     def note(self, line: str) -> None:
-        """A sentence that belongs under the table."""
+        """Add a sentence below the table."""
         self.content["notes"].append(line)
 
     def target(self, what: str, value: float, at_least: float | None = None, at_most: float | None = None) -> None:
-        """A number that was to be reached, with one bound, and whether it was."""
+        """Add a measured value with its lower or upper bound, and whether the bound is met."""
         wanted = f"at least {at_least:g}" if at_least is not None else f"at most {at_most:g}"
         met = value >= at_least if at_least is not None else value <= at_most
         self.content["targets"].append({"what": what, "value": value, "wanted": wanted, "met": bool(met)})
@@ -136,11 +136,11 @@ class Report:
         path.write_text(json.dumps(self.content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-# How contents are shown, here and in the book
+# Formatting, here and in the book
 
 
 def circumstances(content: dict[str, Any]) -> str:
-    """When, of which commit, where and with what a benchmark was run."""
+    """When, where, at which commit and with which versions a benchmark ran."""
     where, rounds = content["machine"], content["rounds"]
     memory = "" if where["memory_gib"] is None else f", {where['memory_gib']:g} GiB"
     used = ", ".join(f"{name} {version}" for name, version in content["versions"].items())
@@ -151,7 +151,7 @@ def circumstances(content: dict[str, Any]) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits that count, without exponent where there is no need."""
+    """Three significant digits, without an exponent if possible."""
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
@@ -167,7 +167,7 @@ def compared(row: dict[str, Any]) -> str:
 
 
 def table(content: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows in words; a column that no row needs is left out."""
+    """Header and rows as text; empty columns are left out."""
     columns = {
         "": lambda row: row["case"],
         "what": lambda row: row["what"],
@@ -182,7 +182,7 @@ def table(content: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 
 def target_line(target: dict[str, Any]) -> str:
-    """One target in words."""
+    """One target as text."""
     return (
         f"Target, {target['what']}: {target['wanted']}; measured {number(target['value'])}: "
         f"{'met' if target['met'] else 'not met'}"
@@ -190,7 +190,7 @@ def target_line(target: dict[str, Any]) -> str:
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell."""
+    """A text table with columns as wide as their widest cell."""
     lines = [header, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(

@@ -1,12 +1,12 @@
-"""Seconds a member and epoch takes: our trainer, a plain PyTorch loop, torch-uncertainty; and a step and its floor.
+"""Seconds per member and epoch: our trainer, a plain PyTorch loop, torch-uncertainty; and a step and its lower bound.
 
     python benchmarks/training.py --architecture small_cnn
     python benchmarks/training.py --architecture medium_cnn --epochs 2
 
 Contenders train the same network by the same protocol on the same data and cores, evaluate it on the validation images
 after every epoch, and take turns in every round; round r trains with seed r, and its networks are then compared on the
-test images. Ours trains a member a core, as `train_ensemble` does without being asked. torch-uncertainty is part of
-the extra `bench`: `pip install -e '.[bench]'`.
+test images. Ours trains one member per core, the default of `train_ensemble`. torch-uncertainty is part of the extra
+`bench`: `pip install -e '.[bench]'`.
 """
 
 import importlib.util
@@ -39,19 +39,19 @@ from lib.training.trainer import build_member_model, build_optimizer, one_thread
 
 OURS, PLAIN, TORCH_UNCERTAINTY = "ours", "plain loop", "torch-uncertainty"
 
-#: Times as fast as the plain loop and torch-uncertainty, both in float32, that ours is meant to be.
+#: How many times as fast as the plain loop and torch-uncertainty, both in float32, ours should be.
 TARGETS = {("small_cnn", "float32"): 6, ("medium_cnn", "float32"): 2, ("medium_cnn", "bf16"): 3}
-#: A step in floors, at most.
+#: The longest time that a training step should take, as a multiple of its floor.
 STEP_TARGET = 1.5
 
 PRECISIONS = ["float32", "bf16"]
 
 
-# The contenders: each returns seconds a member and epoch, and predicted probabilities (members, n, K) on test images
+# The contenders: each returns seconds per member and epoch, and predicted probabilities (members, n, K) on test images
 
 
 def run_ours(experiment: Experiment, data: Dataset) -> tuple[float, np.ndarray]:
-    """A member a core, into a store of its own; workers are running already."""
+    """One member per core, into a store of its own; workers are already running."""
     ours.warm_up(experiment)
     seconds, trajectories = ours.train(experiment)
     model = build_member_model(trajectories[0].member, data)
@@ -68,7 +68,7 @@ def run_plain(experiment: Experiment, data: Dataset, precision: str, workers: in
 
 
 def run_torch_uncertainty(experiment: Experiment, data: Dataset, workers: int) -> tuple[float, np.ndarray]:
-    """One member, with all threads, by torch-uncertainty's routine and trainer as they are."""
+    """One member, with all threads, by torch-uncertainty's unmodified routine and trainer."""
     from torch_uncertainty import TUTrainer
     from torch_uncertainty.routines import ClassificationRoutine
 
@@ -89,7 +89,7 @@ def run_torch_uncertainty(experiment: Experiment, data: Dataset, workers: int) -
 
 
 def normalized(images: np.ndarray, data: Dataset) -> Tensor:
-    """Images as a plain network takes them: normalised, `(n, C, H, W)` in that order in memory."""
+    """Images as a plain network takes them: normalised, `(n, C, H, W)` in that memory order."""
     shift, scale = pixel_statistics(data, "standardize")
     return torch.tensor((images - shift) / scale).permute(0, 3, 1, 2).contiguous()
 
@@ -104,7 +104,7 @@ def test_probs(model: nn.Module, data: Dataset) -> np.ndarray:
 
 
 def layer_shapes(model: nn.Module, images: Tensor) -> list[tuple[nn.Module, Tensor]]:
-    """Every convolution and dense layer of a network with the inputs that it gets, in the order of the forward pass."""
+    """Every convolution and dense layer of a network with its inputs, in the order of the forward pass."""
     seen = []
     hooks = [
         layer.register_forward_hook(lambda layer, inputs, _: seen.append((layer, inputs[0].detach().clone())))
@@ -121,7 +121,7 @@ def layer_shapes(model: nn.Module, images: Tensor) -> list[tuple[nn.Module, Tens
 def floor_step(layers: list[tuple[nn.Module, Tensor]], dtype: torch.dtype, backward: bool = True) -> Callable[[], None]:
     """Only the convolutions and matrix products of a step: forward, and the gradients of weights and inputs.
 
-    The images need no gradient, as in training. Without `backward`, what an evaluation computes.
+    The images need no gradient, as in training. Without `backward`, the forward part of an evaluation.
     """
     operands = []
     for number, (layer, inputs) in enumerate(layers):
@@ -152,7 +152,7 @@ def floor_step(layers: list[tuple[nn.Module, Tensor]], dtype: torch.dtype, backw
 
 
 def measure_steps(member: MemberConfig, data: Dataset, rounds: int, steps: int) -> tuple[list[float], list[float]]:
-    """Seconds of a whole training step and of its floor, in turns, on one thread; runs in a worker of the trainer's."""
+    """Seconds of a whole training step and of its floor, in turns, on one thread; runs in a trainer's worker."""
     with one_thread():
         model = build_member_model(member, data)
         optimizer = build_optimizer(member, model)
@@ -169,7 +169,7 @@ def measure_steps(member: MemberConfig, data: Dataset, rounds: int, steps: int) 
             between = time.perf_counter()
             for _ in range(count // size):
                 floor()
-            if turn:  # the first one is to warm up
+            if turn:  # the first turn is a warm-up
                 whole_seconds.append((between - start) / (count // size))
                 floor_seconds.append((time.perf_counter() - between) / (count // size))
     return whole_seconds, floor_seconds
@@ -245,7 +245,7 @@ def main(
     steps: Annotated[int, typer.Option(help="Steps of a round of the floor, at most an epoch.")] = 78,
     output: Annotated[Path | None, typer.Option(help="Instead of results/training_ARCHITECTURE.json.")] = None,
 ) -> None:
-    """Seconds a member and epoch takes: our trainer, a plain loop, torch-uncertainty; a step and its floor."""
+    """Seconds per member and epoch: our trainer, a plain loop, torch-uncertainty; a training step and its floor."""
     if architecture not in plain.CNN_CHANNELS:
         raise typer.BadParameter(f"architecture must be one of {', '.join(plain.CNN_CHANNELS)}, got {architecture!r}")
     if unknown := set(precision) - set(PRECISIONS):

@@ -1,4 +1,4 @@
-"""The reference run where there is one, and beneath it what this build computed; otherwise that alone."""
+"""Pages that show the reference run, if there is one, and below it what this build computed."""
 
 import re
 from collections.abc import Iterable
@@ -15,15 +15,15 @@ from book.reference import KEPT, code_hash, read_run
 from book.verdicts import badge, found, markdown_table, page_link
 from lib.findings.records import read_results
 
-#: Tag of the cells beneath.
+#: Tag of the cells computed by this build.
 TAG = "this-build"
 
-#: Tables that are shown beneath too, by how their HTML begins.
+#: Tables of this build that are shown too, by the beginning of their HTML.
 TABLES = ('class="dataframe claims"', 'class="dataframe provenance"')
 
 
 def page(root: Path, source: Path, executed: NotebookNode) -> NotebookNode:
-    """What the book shows for a notebook, of which `executed` is the copy that this build made."""
+    """The page that the book shows for a notebook; `executed` is the copy that this build made."""
     how, now = read_run(root / KEPT).get(source.stem), code_hash(source)
     if how is None:
         return executed
@@ -33,7 +33,7 @@ def page(root: Path, source: Path, executed: NotebookNode) -> NotebookNode:
             f" **This notebook has changed since**: its code was {how['hash'][:8]} (SHA-256), and is {now[:8]} now."
         )
     else:
-        # Prose and captions are those of now; what the code gave is that of the reference run.
+        # Prose and captions are current; outputs are those of the reference run.
         kept = [cell for cell in shown.cells if cell.cell_type == "code"]
         shown = deepcopy(executed)
         for mine, theirs in zip((one for one in shown.cells if one.cell_type == "code"), kept, strict=True):
@@ -70,7 +70,7 @@ def what_differs(root: Path, page: str) -> list[NotebookNode]:
 
 
 def table(root: Path, sources: Iterable[Path]) -> str:
-    """How each page of the reference run was made."""
+    """A table of how each page of the reference run was made."""
     rows = []
     for source in sources:
         if how := read_run(root / KEPT).get(source.stem):
@@ -83,7 +83,7 @@ def table(root: Path, sources: Iterable[Path]) -> str:
 
 
 def _results(executed: NotebookNode) -> list[NotebookNode]:
-    """Figures, verdicts and provenance of a copy, without code, under names of their own."""
+    """Figures, verdicts and provenance of an executed notebook, without code, with unique names."""
     cells = []
     for cell in deepcopy(executed.cells):
         data = [one.data for one in cell.get("outputs", []) if "data" in one]

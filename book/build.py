@@ -3,7 +3,7 @@
     <build-dir>/notebooks/*.ipynb, claims/<notebook>/**/*.json  →  <build-dir>/site  →  <build-dir>/html/index.html
     notebooks/*.ipynb                                                                →  <build-dir>/html/colab/*.ipynb
 
-Jupyter Book executes nothing, and would show a failed or unexecuted notebook without a word: the check is here.
+Jupyter Book executes nothing here, and would silently show a failed or unexecuted notebook, so this script checks them.
 """
 
 import os
@@ -24,34 +24,34 @@ sys.path.insert(0, str(ROOT))
 from book import beside, colab, explore, figures, fragments, landing, paper_numbers, reference, verdicts  # noqa: E402
 from lib.errors import OneLineError  # noqa: E402
 
-#: Cells that papermill adds to its copy: the given parameters, and banners above a cell that failed.
+#: Cells that papermill adds to its copy: the given parameters, and banners above a failed cell.
 PAPERMILL_TAGS = {"injected-parameters", "papermill-error-cell-tag"}
 
-#: A longer list of parameters is folded.
+#: Cells with more parameters than this are folded.
 SHOWN_PARAMETERS = 10
 
 
 class BookError(Exception):
-    """The book cannot be built; the message has one line a problem."""
+    """The book cannot be built; the message has one line per problem."""
 
 
 # Check
 
 
 def check_notebooks(root: Path, executed: Path) -> None:
-    """Raise `BookError` unless the executed notebooks are those of the table of contents, whole and up to date."""
+    """Raise `BookError` unless the executed notebooks match the table of contents, and are complete and up to date."""
     problems = [*_missing_notebooks(root, executed)]
     for source in sorted((root / "notebooks").glob("*.ipynb")):
         copy = executed / source.name
         if copy.exists():
-            # The first problem of a notebook is the cause of most others.
+            # Report only the first problem of a notebook: it causes most others.
             problems += [f"{copy}: {problem}" for problem in [next(_notebook_problems(source, copy), None)] if problem]
     if problems:
         raise BookError("\n".join(problems))
 
 
 def toc_notebooks(root: Path) -> list[str]:
-    """The notebooks of `book/_toc.yml`, in order, by name without suffix."""
+    """The notebooks of `book/_toc.yml`, in order, as names without suffix."""
     toc = yaml.safe_load((root / "book" / "_toc.yml").read_text(encoding="utf-8"))
     files = [Path(chapter["file"]) for part in toc["parts"] for chapter in part["chapters"]]
     return [file.name for file in files if file.parent.name == "notebooks"]
@@ -60,7 +60,7 @@ def toc_notebooks(root: Path) -> list[str]:
 def _missing_notebooks(root: Path, executed: Path) -> Iterator[str]:
     listed = set(toc_notebooks(root))
     sources = {path.stem for path in (root / "notebooks").glob("*.ipynb")}
-    # A notebook that fails is kept as NAME.failed.ipynb, for whoever mends it.
+    # A failed notebook is kept as NAME.failed.ipynb for debugging.
     copies = {path.stem for path in executed.glob("*.ipynb") if not path.stem.endswith(".failed")}
     yield from (f"notebooks/{stem}.ipynb is not in book/_toc.yml" for stem in sorted(sources - listed))
     yield from (f"notebooks/{stem}.ipynb is in book/_toc.yml and does not exist" for stem in sorted(listed - sources))
@@ -92,7 +92,7 @@ def _notebook_problems(source: Path, copy: Path) -> Iterator[str]:
 
 
 def check_claims(root: Path, folder: Path) -> dict[Path, list[verdicts.Result]]:
-    """Source notebook → its verdicts: of the reference run, else those in `folder/<name>`.
+    """The verdicts of each source notebook: those of the reference run, or else those in `folder/<name>`.
 
     Raises:
         BookError: a folder of this build is missing, or a record is broken.
@@ -100,7 +100,7 @@ def check_claims(root: Path, folder: Path) -> dict[Path, list[verdicts.Result]]:
     run, judged = reference.read_run(root / reference.KEPT), {}
     for stem in toc_notebooks(root):
         own = root / reference.KEPT / "claims" / stem if stem in run else folder / stem
-        if stem not in run and not own.is_dir():  # git keeps no folder of a page without verdicts
+        if stem not in run and not own.is_dir():  # git does not keep the empty folder of a page without verdicts
             raise BookError(f"{own} is missing: execute notebooks/{stem}.ipynb again")
         try:
             judged[root / "notebooks" / f"{stem}.ipynb"] = verdicts.read_results(own)
@@ -113,7 +113,7 @@ def check_claims(root: Path, folder: Path) -> dict[Path, list[verdicts.Result]]:
 
 
 def stage(root: Path, build_dir: Path, judged: dict[Path, list[verdicts.Result]]) -> Path:
-    """Make `<build_dir>/site` anew: the repository's paths, with executed notebooks and the computed fragments."""
+    """Recreate `<build_dir>/site`: the paths of the repository, with executed notebooks and computed fragments."""
     site = build_dir / "site"
     shutil.rmtree(site, ignore_errors=True)
     shutil.copytree(
@@ -141,7 +141,7 @@ def stage(root: Path, build_dir: Path, judged: dict[Path, list[verdicts.Result]]
 
 
 def fold_parameters(page: nbformat.NotebookNode) -> None:
-    """Have the page fold the cell of its parameters where they are more than `SHOWN_PARAMETERS`."""
+    """Fold the parameters cell of a page if it has more than `SHOWN_PARAMETERS` lines."""
     for cell in page.cells:
         tags = cell.metadata.get("tags", [])
         if "parameters" in tags and len(cell.source.splitlines()) > SHOWN_PARAMETERS:
@@ -152,13 +152,13 @@ def fold_parameters(page: nbformat.NotebookNode) -> None:
 
 
 def run_jupyter_book(root: Path, site: Path, build_dir: Path, repository: str = "") -> Path:
-    """Make `<build_dir>/html` from the site, warnings being errors; returns its `index.html`.
+    """Make `<build_dir>/html` from the site, treating warnings as errors; returns its `index.html`.
 
-    Pages of notebooks have a button for Colab where the repository, given by its address, is on GitHub.
+    Pages of notebooks have a Colab button if `repository`, an address, is on GitHub.
     """
     output, log = build_dir / "jupyter-book", build_dir / "jupyter-book.log"
     shutil.rmtree(output, ignore_errors=True)
-    # The toc must be absolute (jupyter-book#1461), and the output fresh: incremental builds keep what was removed.
+    # The toc must be absolute (jupyter-book#1461), and the output fresh: incremental builds keep removed pages.
     command = [Path(sys.executable).with_name("jupyter-book"), "build", site, "--path-output", output]
     command += ["--config", root / "_config.yml", "--toc", site / "book" / "_toc.yml", "-W", "--keep-going", "-n", "-q"]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))

@@ -1,7 +1,7 @@
-"""Colab: copies of the notebooks that know which repository and commit to install, and the buttons that open them.
+"""Colab: copies of the notebooks that install a given repository and commit, and the buttons that open them.
 
-The copies lie in the built site under `colab/`. Colab opens notebooks from GitHub only, and from a branch: that is the
-one to which the site is published. As a Sphinx extension this module puts the buttons on the pages of notebooks.
+The copies are in the built site under `colab/`. Colab opens notebooks only from a branch on GitHub: the branch to which
+the site is published. As a Sphinx extension, this module adds the buttons to the pages of notebooks.
 """
 
 import json
@@ -23,13 +23,13 @@ from lib.presets import PRESETS, PROTOCOLS
 #: The branch that holds the published site.
 BRANCH = "gh-pages"
 
-#: The variable by which Sphinx learns the address of the repository, where there is one.
+#: The environment variable that gives Sphinx the address of the repository, if there is one.
 VARIABLE = "BOOK_REPOSITORY"
 
-#: What the first code cell of every notebook says, and what a copy says instead.
+#: Values in the first code cell of every notebook that a copy replaces.
 BLANKS = {"repository": '""', "commit": '"HEAD"'}
 
-#: The parameters for which Colab shows a field to choose in, what it offers, and of which type the field is.
+#: Parameters for which Colab shows a form field: the choices it offers, and the options of the field.
 FIELDS = {
     "preset": ([*PRESETS], {}),
     **{
@@ -38,10 +38,10 @@ FIELDS = {
     },
 }
 
-#: Asks Colab for a GPU.
+#: Metadata that requests a GPU on Colab.
 METADATA = {"accelerator": "GPU", "colab": {"gpuType": "T4", "provenance": []}}
 
-#: Addresses of git: over https, with a name and a password perhaps; over ssh, and `user@host:path` for short.
+#: Git addresses: https, possibly with a name and a password; ssh, and its short form `user@host:path`.
 HTTPS = re.compile(r"https?://(?:[^/@\s]*@)?([\w.-]+(?::\d+)?)/([\w.~+/-]+)")
 SSH = re.compile(r"(?:ssh://)?(?:[\w.-]+@)?([\w.-]+\.[\w-]+)(?::\d+)?[:/]([\w.~+/-]+)")
 
@@ -55,9 +55,9 @@ class Origin:
     """Where the package can be installed from.
 
     Attributes:
-        repository: an address that everybody can use; empty where nobody knows one.
+        repository: an address that everybody can use; empty if there is none.
         commit: the full name of the commit.
-        remarks: what whoever publishes the book should know, one line each.
+        remarks: what anyone who publishes the book should know, one line each.
     """
 
     repository: str
@@ -66,10 +66,10 @@ class Origin:
 
 
 def public_address(given: str) -> str:
-    """The address of a repository as everybody can use it, `https://HOST/PATH`, without names and passwords.
+    """The public address of a repository, `https://HOST/PATH`, without names and passwords.
 
     Raises:
-        ColabError: `given` is none. The message does not repeat it, as it may hold a password.
+        ColabError: `given` is not an address. The message does not repeat it, as it may contain a password.
     """
     match = HTTPS.fullmatch(given.strip()) or SSH.fullmatch(given.strip())
     if not match:
@@ -78,7 +78,7 @@ def public_address(given: str) -> str:
 
 
 def colab_folder(repository: str) -> str | None:
-    """Where Colab opens what lies in `colab/` of the published site; `None` for a repository that is not on GitHub."""
+    """The address at which Colab opens the site's `colab/` folder; `None` for a repository that is not on GitHub."""
     match = re.fullmatch(r"https://github\.com/([\w.-]+)/([\w.-]+)", repository)
     return match and f"https://colab.research.google.com/github/{match[1]}/{match[2]}/blob/{BRANCH}/colab"
 
@@ -90,17 +90,17 @@ def published_site(repository: str) -> str:
 
 
 def find_origin(root: Path, given: str = "") -> Origin:
-    """The repository that was given, else git's remote `origin`, with the commit of the checkout.
+    """The given repository, or else git's remote `origin`, with the commit of the checkout.
 
     Raises:
-        ColabError: `given` is no address.
+        ColabError: `given` is not an address.
     """
     try:
         repository = public_address(given.strip() or _git(root, "remote", "get-url", "origin"))
     except ColabError:
         if given.strip():
             raise
-        repository = ""  # no address for others, such as a folder
+        repository = ""  # not a public address, such as a folder
     if not (root / ".git").exists():
         return Origin("", "", ["no Colab buttons: this is not a git checkout, so there is no commit to install"])
     commit = _git(root, "rev-parse", "HEAD")
@@ -122,7 +122,7 @@ def _remarks(root: Path, repository: str, commit: str) -> Iterator[str]:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """What git says, or nothing where it fails."""
+    """The output of a git command, or an empty string if it fails."""
     command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
@@ -131,7 +131,7 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def stamped(notebook: nbformat.NotebookNode, origin: Origin) -> nbformat.NotebookNode:
-    """A copy whose first code cell installs the package from there, without outputs, for a machine with a GPU.
+    """A copy, without outputs and for a GPU machine, whose first code cell installs the package from `origin`.
 
     Raises:
         ColabError: the notebook has no such cell.
@@ -152,9 +152,9 @@ def stamped(notebook: nbformat.NotebookNode, origin: Origin) -> nbformat.Noteboo
 
 
 def add_what_the_book_has(copy: nbformat.NotebookNode, repository: str, names: list[str], own: int) -> None:
-    """Give a copy links that work in Colab, to its neighbours too, the captions of its figures, and fields to fill in.
+    """Add to a copy what the book has: links that work in Colab, captions of figures, and form fields.
 
-    `names` are those of all notebooks, without ending, and `own` is which of them this one is.
+    Links also lead to adjacent notebooks. `names` are all notebooks' names, without suffix; `own` is this one's index.
     """
     site, folder, figures = published_site(repository), colab_folder(repository), 0
     links = [
@@ -180,7 +180,7 @@ def add_what_the_book_has(copy: nbformat.NotebookNode, repository: str, names: l
 
 
 def write_copies(notebooks: Iterable[Path], folder: Path, origin: Origin) -> None:
-    """Write stamped copies of notebooks, if the repository is known; `ColabError` names one that cannot be stamped."""
+    """Write stamped copies of notebooks if the repository is known; a `ColabError` names the notebook that failed."""
     paths = sorted(notebooks) if origin.repository else []
     for own, path in enumerate(paths):
         try:
@@ -197,7 +197,7 @@ def write_copies(notebooks: Iterable[Path], folder: Path, origin: Origin) -> Non
 
 
 def name_repository(app, config):
-    """Have the theme link to the repository and its issues, where it knows the host."""
+    """Make the theme link to the repository and its issues if it is on GitHub."""
     repository = os.environ.get(VARIABLE, "")
     if colab_folder(repository):
         config.html_theme_options |= {
@@ -208,7 +208,7 @@ def name_repository(app, config):
 
 
 def add_button(app, pagename, templatename, context, doctree):
-    """The button of a notebook's page that opens its stamped copy."""
+    """Add a button that opens the stamped copy to a notebook's page."""
     folder = colab_folder(os.environ.get(VARIABLE, ""))
     if folder and doctree is not None and pagename.startswith("notebooks/"):
         button = {"type": "link", "text": "Open in Colab", "icon": "_static/images/logo_colab.png"}
@@ -217,7 +217,7 @@ def add_button(app, pagename, templatename, context, doctree):
 
 
 def setup(app):
-    """Register with Sphinx; the theme makes its list of buttons at priority 500."""
+    """Register with Sphinx; the theme creates its list of buttons at priority 500."""
     app.connect("config-inited", name_repository)
     app.connect("html-page-context", add_button, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,19 +1,19 @@
-"""Sphinx extension: what its readings of docstrings, and the theme's pages, have wrong for this book.
+"""Sphinx extension that corrects how docstrings are read, and parts of the theme's pages.
 
-`|x|` in a docstring is no substitution, and a colon in the comment of a constant ends no type, as napoleon has it.
+`|x|` in a docstring is not a substitution, and a colon in a constant's comment ends no type, as napoleon assumes.
 """
 
 COMMENTS: dict[str, list[str]] = {}
 
 
 def keep_comment(app, what, name, obj, options, lines):
-    """Remember what a constant or property says before napoleon sees it."""
+    """Save the comment of a constant or property before napoleon sees it."""
     if what in ("attribute", "data", "property"):
         COMMENTS[name] = list(lines)
 
 
 def escape_bars(app, what, name, obj, options, lines):
-    """Put that back, and escape `|` outside of code, in place."""
+    """Restore that comment, and escape `|` outside of code, in place."""
     lines[:] = COMMENTS.pop(name, lines)
     for index, line in enumerate(lines):
         parts = line.split("`")
@@ -21,7 +21,7 @@ def escape_bars(app, what, name, obj, options, lines):
 
 
 def without_thebe(app, pagename, templatename, context, doctree):
-    """Drop the scripts of thebe, which runs cells on another host: loaded twice, they fail on every page."""
+    """Drop the scripts of thebe, which runs cells on another host: they are loaded twice and fail on every page."""
     context["script_files"] = [
         script
         for script in context["script_files"]
@@ -30,13 +30,13 @@ def without_thebe(app, pagename, templatename, context, doctree):
 
 
 def plain_citations(app, pagename, templatename, context, doctree):
-    """Take the role of a list from the references: what is in it has roles that no list may hold."""
+    """Remove the list role from the references: their items have roles that a list may not contain."""
     if "body" in context:
         context["body"] = context["body"].replace('role="list" class="citation-list"', 'class="citation-list"')
 
 
 def setup(app):
-    """Register with Sphinx: before and after napoleon, whose priority is 500, and after what adds scripts to a page."""
+    """Register with Sphinx: before and after napoleon, whose priority is 500, and after scripts are added to a page."""
     app.connect("autodoc-process-docstring", keep_comment, priority=400)
     app.connect("autodoc-process-docstring", escape_bars, priority=600)
     app.connect("html-page-context", without_thebe, priority=900)

@@ -18,10 +18,10 @@ from lib.sweep.grid import read_yaml
 
 
 def parameters_for(notebook: Path, params: Path | None, defaults: dict[str, str]) -> dict:
-    """What papermill is to pass: of defaults, and of a parameter file for all notebooks, the names that this one has.
+    """The parameters to pass to papermill: those in `defaults`, and in a file for all notebooks, that this one has.
 
     Raises:
-        ConfigError: a file that cannot be read, or a name that no notebook has.
+        ConfigError: the file cannot be read or has no mapping, no notebook has a name, or the preset is unknown.
     """
     given = {} if params is None else read_yaml(params) or {}
     if not isinstance(given, dict):
@@ -38,7 +38,7 @@ def parameters_for(notebook: Path, params: Path | None, defaults: dict[str, str]
 
 
 def _accepted(notebook: Path) -> set[str]:
-    """The parameters that a notebook takes: its own, and where it has a preset every setting of an experiment."""
+    """The parameters that a notebook accepts: its own, and, if it has a preset, all settings of an experiment."""
     own = set(papermill.inspect_notebook(str(notebook)))
     return own | set(SETTINGS if "preset" in own else ())
 
@@ -49,23 +49,23 @@ def execute(
     preset: Annotated[str, typer.Option(help="size of everything")] = "quick",
     params: Annotated[Path | None, typer.Option(help="YAML file of parameters, as of papermill -f")] = None,
 ) -> None:
-    """Execute SOURCE into TARGET, and its verdicts into claims/ beside TARGET's folder.
+    """Execute the notebook SOURCE into TARGET, and write its verdicts to claims/ beside TARGET's folder.
 
-    A notebook that fails is kept beside the target under a name ending in .failed.ipynb; the target stays as it was.
+    A notebook that fails is kept beside the target under a name ending in .failed.ipynb; the target does not change.
     """
     claims = target.parent.parent / "claims" / source.stem
     unfinished = target.with_suffix(".failed.ipynb")
-    # Threads that wait for others do not spin: beside another notebook that would take a core from it.
+    # Waiting threads do not spin: that would take a core from a notebook executed in parallel.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        # Where verdicts are written, or, by the scoreboard, those of all are read.
+        # Where verdicts are written; the scoreboard reads those of all notebooks from `records_dir`.
         folders = {"results_dir": str(claims), "records_dir": str(claims.parent)}
         parameters = parameters_for(source, params, folders | {"preset": preset})
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(claims, ignore_errors=True)
         claims.mkdir(parents=True)  # a page may judge nothing
         print(f"executing {source}", file=sys.stderr)
-        # What cells say on stderr, the progress of training above all, goes to the terminal as it comes.
+        # The stderr of cells, mainly the progress of training, goes to the terminal immediately.
         papermill.execute_notebook(str(source), str(unfinished), parameters, stderr_file=sys.stderr, **QUIET)
     except ConfigError as error:
         sys.exit(str(error))

@@ -1,8 +1,8 @@
-"""The page "Explore": figures of plotly, written as JSON, that book/assets/explore/explore.js shows with their menus.
+"""The page "Explore": plotly figures, written as JSON, which book/assets/explore/explore.js shows with their menus.
 
 explored.gathered → plane, radial → write → the site's parts of the page, and plotly.js
 
-python book/explore.py --build-dir _build/full    the results of executed notebooks, to be committed
+python book/explore.py --build-dir _build/full writes the results of executed notebooks, to be committed
 """
 
 import shutil
@@ -29,12 +29,12 @@ from lib.plots.diversity import ACROSS, UP  # noqa: E402
 from lib.plots.radial import SIMILARITY_TICKS  # noqa: E402
 from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES, RUN_COLORS  # noqa: E402
 
-#: Colours of the page, light or dark, which the script looks up.
+#: Colours of the light or dark page, resolved by the script.
 TEXT, MUTED, GRID, PAGE, RAISED = (
     f"var(--pst-color-{name})" for name in ("text-base", "text-muted", "border", "background", "surface")
 )
 
-#: Plotly's name, and a letter, for each marker of matplotlib.
+#: Plotly's name and a text symbol for each matplotlib marker.
 MARKERS = {
     "o": ("circle", "●"),
     "s": ("square", "■"),
@@ -47,10 +47,10 @@ MARKERS = {
     "*": ("star", "★"),
 }
 
-#: How much less accurate than the base networks close to it are, and where the plane begins: the base, at 0, is whole.
+#: Range of accuracy below the base that counts as close to it; lower end of the axis, to show the base's whole mark.
 NEAR, LOWEST = 0.06, -0.06
 
-#: Where the reader stands to look at the radial cut: beyond the quarter plane's far corner, or elsewhere.
+#: Camera positions for the radial cut: from beyond the far corner of the quarter plane, or from elsewhere.
 VIEWS = {
     "from the far corner": {"eye": {"x": 1.4, "y": 1.4, "z": 0.9}, "center": {"x": 0, "y": 0, "z": -0.15}},
     "along the first run": {"eye": {"x": 2, "y": 0.5, "z": 0.8}, "center": {"x": 0, "y": 0, "z": -0.15}},
@@ -58,7 +58,7 @@ VIEWS = {
     "from above": {"eye": {"x": 0, "y": 0, "z": 2.2}, "up": {"x": 0, "y": 1, "z": 0}},
 }
 
-#: How far lines float above the surface, which would hide half of a line that lies in it.
+#: Height of lines above the surface, which would otherwise hide half of each line.
 ABOVE = 0.02
 
 
@@ -66,7 +66,7 @@ ABOVE = 0.02
 
 
 def layout(**more: Any) -> go.Layout:
-    """What both figures have, in the colours of the page."""
+    """The layout that both figures share, in the colours of the page."""
     font = {"color": TEXT, "size": 14}
     label = {"align": "left", "bgcolor": RAISED, "bordercolor": MUTED, "font": font}
     common = {"template": go.layout.Template(), "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)"}
@@ -76,12 +76,12 @@ def layout(**more: Any) -> go.Layout:
 
 
 def menu(name: str, method: str, choices: dict[str, dict]) -> dict:
-    """A menu by whose choices plotly is called; the first one is what the figure shows at first."""
+    """A menu whose choices call a plotly method; the first choice is the initial state of the figure."""
     return {"name": name, "buttons": [{"label": text, "method": method, "args": [a]} for text, a in choices.items()]}
 
 
 def color_of(color: Any) -> str:
-    """A colour of matplotlib, for plotly; greys are the page's."""
+    """A matplotlib colour for plotly; greys become colours of the page."""
     rgb = to_rgb(color)
     if len({round(part, 2) for part in rgb}) > 1:
         return to_hex(rgb)
@@ -89,7 +89,7 @@ def color_of(color: Any) -> str:
 
 
 def plane(table: pd.DataFrame) -> go.Figure:
-    """Figure 6: every series of the plane with the letter of its mark as `meta`."""
+    """Figure 6: every series of the plane, with its text symbol as `meta`."""
     methods = {name: method for method, name in METHOD_NAMES.items()} | {"base solution": "single"}
     traces, numbers = [], "test accuracy %{x:.3f}<br>normalised diversity %{y:.3f}<extra></extra>"
     for name, own in table.groupby("series", sort=False):
@@ -104,7 +104,7 @@ def plane(table: pd.DataFrame) -> go.Figure:
             size = {"independent": 16, "single": 12}.get(method, 9)
             marker = {"symbol": symbol, "size": size, "color": color_of(METHOD_COLORS[method])}
             marker["line"] = {"color": PAGE, "width": 1}
-            # The base is run 1, so that independent solutions count from 2.
+            # The base is run 1, so independent solutions count from 2.
             text = [f"scale {scale:.3g}" for scale in own.get("scale", pd.Series(dtype=float)).dropna()]
             text = [f"run {number}" for number in range(2, 2 + len(own))] if method == "independent" else text
             said = f"{name}<br>%{{text}}<br>{numbers}" if text else f"{name}<br>{numbers}"
@@ -133,7 +133,7 @@ def plane(table: pd.DataFrame) -> go.Figure:
 
 
 def radial(table: pd.DataFrame) -> go.Figure:
-    """Figure 5 as a landscape: for each quantity its surface over the plane, with the paths of the two runs."""
+    """Figure 5 as a landscape: one surface over the plane per quantity, with the paths of the two runs."""
     grid = table[table["series"] == "map"].dropna(axis="columns", how="all")
     quantities = [name for name in grid.columns if name not in ("panel", "series", "radius", "angle (radians)")]
     runs = [name for name in table["series"].unique() if name.startswith("run ")]
@@ -186,7 +186,7 @@ def _surface(heights: pd.DataFrame, quantity: str, shares: list[str]) -> go.Surf
 
 
 def _path(heights: pd.DataFrame, quantity: str, run: str, places: np.ndarray) -> list[go.Scatter3d]:
-    """A run's way over a surface, from its first weights to its solution, which is the last of the places."""
+    """A run's path over a surface, from its first weights to its solution, the last of the places."""
     height = RegularGridInterpolator((heights.index, heights.columns), heights.to_numpy())
     x, y = places.T
     inside = [
@@ -209,7 +209,7 @@ def _path(heights: pd.DataFrame, quantity: str, run: str, places: np.ndarray) ->
 
 
 def write(root: Path, build_dir: Path, site: Path) -> None:
-    """Put into the site what the page includes: each result with its figure and its numbers, and plotly.js."""
+    """Write what the page includes into the site: each result with its figure and numbers, and plotly.js."""
     for kind, results in gathered(build_dir, root / COMMITTED).items():
         file = f"../figures/{FIGURES[kind][1]}.png"
         image = f":::{{container}} explore-figure\n```{{image}} {file}\n:alt: {sentence(results[0])}\n```\n:::\n"
@@ -221,10 +221,10 @@ def write(root: Path, build_dir: Path, site: Path) -> None:
 
 
 def part(result: Explored) -> str:
-    """One result as HTML: what it is, its figure as JSON, its numbers and its provenance, folded."""
+    """One result as HTML: description, figure as JSON, and, folded, its numbers and provenance."""
     name = f"{result.architecture} on {result.dataset}" + (" (this copy)" if result.here else "")
     make = {"plane": plane, "radial": radial}[result.kind]
-    # What begins a tag would end the element that this is in.
+    # A tag in the JSON would end the enclosing element.
     figure = make(result.table).to_json().replace("<", r"\u003c")
     origin = pd.DataFrame({"what": list(result.provenance), "value": list(result.provenance.values())})
     data = result.table.drop(columns="panel", errors="ignore")
@@ -237,7 +237,7 @@ def part(result: Explored) -> str:
 
 
 def sentence(result: Explored) -> str:
-    """What a result is, in words."""
+    """A description of a result in words."""
     source = "this copy of the book" if result.here else "comes with the book"
     shown = {
         "plane": "how accurate its networks are, and how much they disagree with one of them",
@@ -248,7 +248,7 @@ def sentence(result: Explored) -> str:
 
 
 def _folded(summary: str, data: pd.DataFrame) -> str:
-    with pd.option_context("display.max_colwidth", None):  # pandas would cut long texts
+    with pd.option_context("display.max_colwidth", None):  # pandas would truncate long texts
         table = data.to_html(index=False, border=0, na_rep="–", float_format="{:.3f}".format, classes="table")
     region = f'<div class="table-scroll" role="region" tabindex="0" aria-label="{escape(summary)}">{table}</div>'
     return f"<details><summary>{escape(summary)}</summary>{region}</details>"

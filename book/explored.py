@@ -1,8 +1,8 @@
-"""Results of the page "Explore": one network on one dataset each, from executed notebooks or committed as CSV.
+"""Results of the page "Explore": each of one network on one dataset, from executed notebooks or committed as CSV.
 
     executed notebooks → executed → record → book/results/explore/*.csv, *.json → committed
 
-What the page shows are those of this copy of the book, and beside them the committed ones of other networks and data.
+The page shows the results of this copy of the book, and beside them committed ones of other networks and datasets.
 """
 
 import io
@@ -22,17 +22,17 @@ from lib.plots.downloads import CSV
 #: The figure behind each view: notebook, and name of the figure.
 FIGURES = {"plane": ("04_diversity", "diversity-plane"), "radial": ("05_radial", "radial-maps")}
 
-#: Results that come with the book, below its root.
+#: Folder of the results that come with the book, relative to the repository.
 COMMITTED = Path("book/results/explore")
 
 
 class ExploreError(OneLineError):
-    """A result that cannot be read; the message is one line."""
+    """A result cannot be read; the message is one line."""
 
 
 @dataclass
 class Explored:
-    """One result: the data behind a figure of one network, as `lib.plots` has attached it, and where it comes from."""
+    """One result: the data behind a figure of one network, as attached by `lib.plots`, and its origin."""
 
     kind: str
     dataset: str
@@ -49,7 +49,7 @@ class Explored:
 
 
 def executed(build_dir: Path, kind: str) -> list[Explored]:
-    """Results of a kind of `FIGURES` in the executed notebooks, one a network in the notebook's order."""
+    """Results of a kind in `FIGURES` from the executed notebooks, one per network in the notebook's order."""
     notebook, figure = FIGURES[kind]
     path = build_dir / "notebooks" / f"{notebook}.ipynb"
     try:
@@ -69,7 +69,7 @@ def executed(build_dir: Path, kind: str) -> list[Explored]:
 
 
 def provenance(content: nbformat.NotebookNode, path: Path) -> dict[str, str]:
-    """The rows of an executed notebook's last table: where its results come from."""
+    """The rows of an executed notebook's provenance table: where its results come from."""
     outputs = [output for cell in content.cells for output in cell.get("outputs", [])]
     for output in outputs:
         soup = BeautifulSoup(output.get("data", {}).get("text/html", ""), "html.parser")
@@ -80,7 +80,7 @@ def provenance(content: nbformat.NotebookNode, path: Path) -> dict[str, str]:
 
 
 def committed(folder: Path) -> list[Explored]:
-    """Results that come with the book, by name of their files."""
+    """Results that come with the book, sorted by file name."""
     found = []
     for path in sorted(folder.glob("*.json")):
         try:
@@ -92,21 +92,21 @@ def committed(folder: Path) -> list[Explored]:
 
 
 def record(build_dir: Path, folder: Path) -> list[Path]:
-    """Write the results of executed notebooks as committed ones; those of the same network and data are replaced."""
+    """Write the results of executed notebooks to be committed, replacing those of the same network and dataset."""
     results = [result for kind in FIGURES for result in executed(build_dir, kind)]
     folder.mkdir(parents=True, exist_ok=True)
     for result in results:
         said = {name: getattr(result, name) for name in ("kind", "dataset", "architecture", "preset", "provenance")}
         text = json.dumps(said, ensure_ascii=False, indent=1)
         (folder / f"{result.stem}.json").write_text(f"{text}\n", encoding="utf-8")
-        # Four digits are more than a screen shows.
+        # Four digits are more than a screen can show.
         table = result.table.drop(columns="panel", errors="ignore")
         table.to_csv(folder / f"{result.stem}.csv", index=False, float_format="%.4g", lineterminator="\n")
     return [folder / f"{result.stem}.json" for result in results]
 
 
 def gathered(build_dir: Path, folder: Path) -> dict[str, list[Explored]]:
-    """Kind → results: those of this copy first, then the committed ones of other networks or data."""
+    """Results by kind: those of this copy first, then committed ones of other networks or datasets."""
     others, every = committed(folder), {}
     for kind in FIGURES:
         here = executed(build_dir, kind)

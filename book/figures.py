@@ -1,8 +1,8 @@
-"""Take the figures of an executed notebook away: each as PNG and as SVG, and the data behind it as CSV.
+"""Extract the figures of an executed notebook: each as PNG and SVG, and the data behind it as CSV.
 
-    python book/figures.py out.ipynb figures  →  figures/NAME.png, .svg and .csv of each figure with a name
+    python book/figures.py out.ipynb figures  →  figures/NAME.png, .svg and .csv of each named figure
 
-The build does the same, and puts links to the files below the captions.
+The build does the same, and adds links to the files below the captions.
 """
 
 import base64
@@ -20,12 +20,12 @@ from lib.plots.downloads import CSV, SVG
 
 PNG = "image/png"
 
-#: The forms of a figure: MIME type in the notebook, suffix of the file, text of the link.
+#: The formats of a figure: MIME type in the notebook, suffix of the file, text of the link.
 FORMS = ((PNG, "png", "PNG"), (SVG, "svg", "SVG"), (CSV, "csv", "data (CSV)"))
 
 
 def figures(notebook: NotebookNode) -> Iterator[tuple[str, NotebookNode, NotebookNode]]:
-    """Name, cell and output of every figure that has a name, as its cell's metadata gives it."""
+    """Name, cell and output of every named figure; names are in the metadata of cells."""
     for cell in notebook.cells:
         name = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
         for output in cell.get("outputs", []):
@@ -34,7 +34,7 @@ def figures(notebook: NotebookNode) -> Iterator[tuple[str, NotebookNode, Noteboo
 
 
 def problems(notebook: NotebookNode) -> Iterator[str]:
-    """A line for every figure that cannot be taken away."""
+    """One line for every figure that cannot be extracted."""
     names = set()
     for name, _, output in figures(notebook):
         if name in names:
@@ -47,7 +47,7 @@ def problems(notebook: NotebookNode) -> Iterator[str]:
 
 
 def save(notebook: NotebookNode, folder: Path) -> list[Path]:
-    """Write all forms of all figures, which have no `problems`, to a folder; returns the files."""
+    """Write all formats of all figures, which must have no `problems`, to a folder; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for name, cell, output in figures(notebook):
@@ -59,12 +59,12 @@ def save(notebook: NotebookNode, folder: Path) -> list[Path]:
 
 
 def _forms(output: NotebookNode) -> list[tuple[str, str, str]]:
-    """The forms that a figure has; the reference run keeps none as SVG, and no large data."""
+    """The formats that a figure has; the reference run keeps no SVG, and no large data."""
     return [form for form in FORMS if form[0] in output.data]
 
 
 def _described(content: str, cell: NotebookNode) -> str:
-    """An SVG with the caption as its title and the text for those who cannot see it; another text as it is."""
+    """An SVG with the caption as its title and the alternative text as its description; other text unchanged."""
     described = cell.metadata.mystnb
     texts = {"title": described.figure.get("caption"), "desc": described.get("image", {}).get("alt")}
     added = "".join(f"\n <{tag}>{escape(text, quote=False)}</{tag}>" for tag, text in texts.items() if text)
@@ -72,17 +72,17 @@ def _described(content: str, cell: NotebookNode) -> str:
 
 
 def with_links(notebook: NotebookNode, folder: str) -> NotebookNode:
-    """The notebook with links to the files in a folder, relative to it, below captions, and without what they hold."""
+    """Add links to the files in `folder`, a relative path, below captions; drop their contents from the notebook."""
     for name, cell, output in figures(notebook):
         forms = _forms(output)
         for kind in (SVG, CSV):
             output.data.pop(kind, None)
-        # A link's name says whose it is, to those who hear it; others see where it stands.
+        # For screen readers a link names its figure; others see where the link is.
         links = [
             f'[{text}<span class="visually-hidden"> of figure {name}</span>]({folder}/{name}.{suffix})'
             for _, suffix, text in forms
         ]
-        # What follows the first paragraph of a caption is shown below it.
+        # Everything after the first paragraph of a caption is shown below it.
         described = cell.metadata.mystnb.figure
         described.caption = f"{described.get('caption', '')}\n\n{{.downloads}}\n{' · '.join(links)}"
     return notebook

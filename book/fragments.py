@@ -1,4 +1,4 @@
-"""The parts of pages that are computed from the code, its settings, the notebooks and the measurements."""
+"""Parts of pages that are computed from the code, its settings, the notebooks and the benchmarks."""
 
 import ast
 import json
@@ -21,7 +21,7 @@ from lib.training.schedules import SCHEDULES
 
 
 def fragments(root: Path, notebooks: list[Path], seconds: dict[str, float]) -> dict[str, str]:
-    """Every fragment by the name of its file; `seconds` is how long each notebook took."""
+    """Every fragment by file name; `seconds` is how long each notebook took."""
     return {
         "presets.md": presets(),
         "settings.md": settings(),
@@ -37,7 +37,7 @@ def fragments(root: Path, notebooks: list[Path], seconds: dict[str, float]) -> d
 
 
 def coverage(root: Path) -> str:
-    """The picture of the study of intervals."""
+    """The figure of the study of intervals, as SVG."""
     study = json.loads((root / "benchmarks" / "results" / "intervals.json").read_text(encoding="utf-8"))
     use_style()
     return svg(plots.coverage(study["rows"]))
@@ -47,7 +47,7 @@ def coverage(root: Path) -> str:
 
 
 def presets() -> str:
-    """What each preset chooses, one column a preset."""
+    """A table of the choices of each preset, one column per preset."""
 
     def epochs(preset: dict, architecture: str) -> int:
         return preset["epochs"].get(architecture, PROTOCOLS[architecture]["epochs"])
@@ -84,7 +84,7 @@ def presets() -> str:
 
 
 def other_settings(preset: dict) -> str:
-    """What a preset sets for some networks alone."""
+    """Settings that a preset changes for some networks only."""
     every = preset.get("by_network", {}).items()
     told = [
         f"{code(name)}: " + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in own.items())
@@ -94,14 +94,14 @@ def other_settings(preset: dict) -> str:
 
 
 def samples_in_words(count: int, scales: Mapping[str, float] | None = None, **others: object) -> str:
-    """How a preset samples around a run: what it says other than `lib.subspaces.samples.Sampler` does by itself."""
+    """The samples of a preset around a run in words: their number, and settings other than `Sampler`'s defaults."""
     words = [f"{name} {value}" for name, value in others.items()]
     words += [f"{METHOD_NAMES[method]} {scale:g}" for method, scale in (scales or {}).items()]
     return ", ".join([str(count), *words])
 
 
 def settings() -> str:
-    """A tab for each preset: what a member of every network is trained with; bold where the paper has another value."""
+    """One tab per preset: the training settings of every network; bold if the paper's value is different."""
     tabs = []
     for preset in PRESETS:
         experiments = [Experiment.from_preset(preset, architecture=name) for name in PROTOCOLS]
@@ -122,7 +122,7 @@ def _setting(experiment: Experiment, name: str) -> str:
 
 
 def learning_rates(experiment: Experiment) -> str:
-    """The learning rate in words: the first one, and each later one with the epoch (from 1) that it begins at."""
+    """The learning rate in words: the first value, and each later one with the epoch (from 1) at which it begins."""
     factor = SCHEDULES[experiment.schedule]
     rates = [f"{experiment.learning_rate * factor(epoch, experiment.epochs):.3g}" for epoch in range(experiment.epochs)]
     changes = [
@@ -137,13 +137,13 @@ def learning_rates(experiment: Experiment) -> str:
 
 
 def parameters(notebooks: list[Path]) -> str:
-    """The parameters of the notebooks from their parameters cells; pages are named where not all have the same."""
+    """The parameters in the notebooks' parameters cells; notebooks are named if not all have the same."""
     having: dict[tuple[str, str, str, str], list[str]] = {}
     for path in notebooks:
         for name, said in papermill.inspect_notebook(str(path)).items():
             row = (name, said["help"], said["inferred_type_name"], said["default"])
             having.setdefault(row, []).append(path.stem)
-    # The scoreboard, which trains nothing, has hardly any of them.
+    # The scoreboard trains nothing and has hardly any of them.
     training = {stem for (name, *_), stems in having.items() if name == "preset" for stem in stems}
     rows = [
         [code(name), text, code(kind), code(default), "all" if training <= set(stems) else ", ".join(stems)]
@@ -153,7 +153,7 @@ def parameters(notebooks: list[Path]) -> str:
 
 
 def folders(root: Path) -> list[Path]:
-    """The folders of `lib`, and its modules outside of them, in the order in which they may import one another."""
+    """The folders of `lib`, and its modules outside of them, in order of allowed imports: the lowest layer first."""
     contracts = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
     paths = [root.joinpath(*layer.split(".")) for layer in reversed(layers) if not layer.endswith("__main__")]
@@ -161,15 +161,15 @@ def folders(root: Path) -> list[Path]:
 
 
 def api(root: Path) -> str:
-    """The map of `lib`, a row a folder, then a section each with its modules."""
+    """A table of the parts of `lib`, one row per folder, then one section per folder with its modules."""
     rows, parts = [], []
     for place in folders(root):
         top = (place / "__init__.py" if place.is_dir() else place).read_text(encoding="utf-8")
         rows.append([f"[{code(place.stem)}](#lib-{place.stem})", ast.get_docstring(ast.parse(top)).splitlines()[0]])
         modules = sorted(path.stem for path in place.glob("[!_]*.py"))
-        if place.stem == "metrics":  # whose names are imported from the folder, and documented there
+        if place.stem == "metrics":  # its names are imported from the folder and documented there
             modules = [module for module in modules if f"from lib.metrics.{module} import" not in top]
-        members = not place.is_dir() or place.stem == "metrics"  # others only pass on what their modules document
+        members = not place.is_dir() or place.stem == "metrics"  # others only re-export what their modules document
         parts.append(f"(lib-{place.stem})=\n## {place.stem}\n\n{_automodule(place.stem, members)}")
         parts += [f"### {place.stem}.{module}\n\n{_automodule(f'{place.stem}.{module}')}" for module in modules]
     return markdown_table(["", ""], rows) + "\n" + "\n".join(parts)
@@ -184,12 +184,12 @@ def _automodule(name: str, members: bool = True) -> str:
 
 
 def times(seconds: dict[str, float]) -> str:
-    """How long each notebook of this copy took."""
+    """How long each notebook of this copy took, as a table."""
     return markdown_table(["notebook", "seconds"], [[code(stem), f"{spent:.0f}"] for stem, spent in seconds.items()])
 
 
 def measured(path: Path) -> str:
-    """The results of a benchmark: its run, rounds, notes and targets; or "not measured" without a file."""
+    """The results of a benchmark: its run, rounds, notes and targets; or "not measured" if the file is missing."""
     if not path.exists():
         return f"{code(path.stem)}: **not measured**.\n"
     content = json.loads(path.read_text(encoding="utf-8"))

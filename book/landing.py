@@ -1,4 +1,4 @@
-"""The cards of the first page: for each finding its figure, its title and its verdicts."""
+"""The cards of the first page: for each finding its figure, title and verdicts."""
 
 import base64
 import io
@@ -12,10 +12,10 @@ from book import beside
 from book.verdicts import FINDINGS, VERDICTS, Result, badge, code, count, counted, found, page_link, page_title, run_of
 from lib.findings.judging import FAILS, NOT_REPRODUCED
 
-#: The tag of the cell whose figure stands for its page; without one it is the last figure.
+#: Tag of the cell whose figure represents its page; without a tagged cell it is the last figure.
 TAG = "thumbnail"
 
-#: What the first paragraph tells of claims, with their values.
+#: Sentences of the first paragraph about claims, with their values.
 HEADLINES = {
     "trajectories/functions-stay": "Late checkpoints of one run differ {} times as much as two runs do",
     "independent/orthogonal-mean": "The weights of two runs have a cosine of {} on average, without its sign",
@@ -28,7 +28,7 @@ HEADLINES = {
     "shift/ensemble": "Under corruptions the average is ahead of one run by at least {} in accuracy",
 }
 
-#: Pixels of a thumbnail: about twice what a card has on most screens.
+#: Size of a thumbnail in pixels: about twice its size on most screens.
 SIZE = (640, 480)
 
 
@@ -49,7 +49,7 @@ def write(site: Path, verdicts: dict[Path, list[Result]]) -> None:
 
 
 def conclusion(verdicts: dict[Path, list[Result]]) -> str:
-    """What was found, in one paragraph with its numbers: by the reference run as far as there is one."""
+    """The results in one paragraph with numbers: those of the reference run, or of this build if there is none."""
     every = [(source, result) for source, own in verdicts.items() for result in own]
     kept = [pair for pair in every if pair[1].context["preset"] == "reference"] or every
     results = [result for _, result in kept]
@@ -68,17 +68,17 @@ def conclusion(verdicts: dict[Path, list[Result]]) -> str:
 
 
 def _numbers(results: Sequence[Result], claim: str) -> str:
-    """The values of a claim, network by network where there are several."""
+    """The values of a claim, by network if there are several."""
     own = [result for result in results if result.claim.id == claim]
     several = len({result.context["architecture"] for result in results}) > 1
     return ", ".join(found(one) + f" for {code(one.context['architecture'])}" * several for one in own)
 
 
 def thumbnail(notebook: Path) -> tuple[Image.Image, str]:
-    """The figure that stands for an executed notebook, small, and its text alternative.
+    """The figure that represents an executed notebook, small, and its alternative text.
 
     Raises:
-        ValueError: a notebook without a figure.
+        ValueError: the notebook has no figure.
     """
     figures = [
         (TAG in cell.metadata.get("tags", []), output.data["image/png"], cell.metadata.mystnb.image.alt)
@@ -91,14 +91,14 @@ def thumbnail(notebook: Path) -> tuple[Image.Image, str]:
         raise ValueError(f"{notebook} has no figure to show on the first page")
     _, data, alt = next((figure for figure in figures if figure[0]), figures[-1])
     image = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGBA")
-    # The whole picture, with nothing beside a tall one; cards are light or dark, as the reader has it.
+    # The whole figure, with transparent padding, as cards may be light or dark.
     image = ImageOps.pad(image, SIZE, Image.Resampling.LANCZOS, color=(255, 255, 255, 0))
-    # As many colours as a plot needs: a third of the bytes.
+    # 128 colours are enough for a plot and need a third of the bytes.
     return image.quantize(128, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE), " ".join(alt.split())
 
 
 def card(place: int, notebook: Path, results: Sequence[Result], alt: str) -> str:
-    """One finding: its figure, its title, which is the link, and its verdicts."""
+    """The card of one finding: its figure, its title, which is the link, and its verdicts."""
     counts = {verdict: count(results, verdict) for verdict in VERDICTS}
     found = " ".join(badge(verdict, f"{number} {verdict}") for verdict, number in counts.items() if number)
     lines = [

@@ -1,4 +1,4 @@
-"""The page "The paper's numbers and ours": book/paper_numbers.yaml beside what the reference run recorded.
+"""The page "The paper's numbers and ours": book/paper_numbers.yaml beside the results of the reference run.
 
 paper_numbers.yaml, reference/claims → numbers → tables and figures of the page
 """
@@ -18,7 +18,7 @@ from lib.plots import paper_numbers as plots
 from lib.plots.downloads import svg
 from lib.plots.style import use_style
 
-#: What stands for a number of ours that is not there.
+#: Text shown for a number of ours that is missing.
 NOT_YET = "not run yet"
 
 
@@ -36,10 +36,10 @@ def fragments(root: Path) -> dict[str, str]:
 
 
 def numbers(root: Path) -> pd.DataFrame:
-    """One row a number: group, what it is, the paper's, ours with its interval, whether they agree in size.
+    """One row per number: group, meaning, the paper's value, ours with its interval, and whether they agree in size.
 
-    Columns `title, read, what, severity, method, size, low, high` (the paper's, often the same), `error, differs`,
-    `value, our_low, our_high` (nan where not run, or without an interval), `difference`, `agrees` (None: not known).
+    Columns `title, read, what, severity, method, size, low, high` (the paper's, often equal), `error, differs`,
+    `value, our_low, our_high` (nan if not run, or without an interval), `difference`, `agrees` (None: unknown).
     """
     rows, folder = [], root / KEPT / "claims"
     for group in yaml.safe_load((root / "book" / "paper_numbers.yaml").read_text(encoding="utf-8")):
@@ -62,7 +62,7 @@ def numbers(root: Path) -> pd.DataFrame:
 
 
 def _unfolded(series: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of lists of numbers by severity."""
+    """One row per number of lists of numbers by severity."""
     return [
         one | {"paper": number, "ours": one["ours"] | {"severity": severity}}
         for one in series
@@ -71,7 +71,7 @@ def _unfolded(series: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _ours(folder: Path, place: dict[str, Any]) -> tuple[float, float, float, float]:
-    """Value, ends of the interval and size of the ensemble of one number of ours; nan where it was not computed."""
+    """Value, interval ends and ensemble size of one number of ours; nan if it was not computed."""
     if "claim" in place:
         results = [one for one in read_results(folder) if one.claim.id == place["claim"]]
         found = [one.estimate for one in results if one.context["architecture"] == place["network"]]
@@ -89,7 +89,7 @@ def _ours(folder: Path, place: dict[str, Any]) -> tuple[float, float, float, flo
 
 
 def section(title: str, table: pd.DataFrame) -> str:
-    """One group: how its numbers were read, how many agree, and its table, folded where it is long."""
+    """One group: how its numbers were read, how many agree, and its table, folded if long."""
     run, agree = table["value"].notna(), table["agrees"].eq(True)
     known = table["agrees"].notna().sum()
     told = f"{agree.sum()} of {known} agree in size" if known else "without intervals" if run.any() else NOT_YET
@@ -119,7 +119,7 @@ def _with_interval(value: float, low: float, high: float) -> str:
 
 
 def divergence_fits(table: pd.DataFrame) -> str:
-    """Which of average and sum over networks is nearer to the divergences of figure 9."""
+    """Whether the average or the sum over networks is nearer to the divergences of figure 9."""
     of_figure = table[table["number"].eq("divergence") & table["severity"].isin(range(6)) & table["value"].notna()]
     if of_figure.empty:
         return "Whether the paper's divergences are averages or sums over networks has to wait for the reference run.\n"

@@ -1,6 +1,6 @@
-"""The book as one PDF, `python book/pdf.py --build-dir _build/quick`; it needs Chromium.
+"""The book as one PDF, `python book/pdf.py --build-dir _build/quick`; needs Chromium.
 
-<build-dir>/html/**/*.html  →  each as the browser prints it, joined by pypdf  →  <build-dir>/book.pdf
+<build-dir>/html/**/*.html → each page as printed by the browser, joined by pypdf → <build-dir>/book.pdf
 """
 
 import io
@@ -20,7 +20,7 @@ from lib.errors import OneLineError
 
 ROOT = Path(__file__).resolve().parents[1]
 
-#: Waits for fonts and formulas, and returns the words and the identifiers of a page's headings.
+#: Script that waits for fonts and formulas, and returns the texts and ids of a page's headings.
 HEADINGS = """async () => {
   await document.fonts.ready; await window.MathJax?.startup.promise;
   return [...document.querySelectorAll("article section[id] > :is(h1, h2)")].map(
@@ -29,14 +29,14 @@ HEADINGS = """async () => {
 
 
 def chapters(root: Path) -> list[tuple[str, list[str]]]:
-    """Parts of the table of contents: caption and pages, as paths without suffix; the first has no caption."""
+    """Parts of the table of contents: caption and pages, as paths without suffix; the first part has no caption."""
     toc = yaml.safe_load((root / "book" / "_toc.yml").read_text(encoding="utf-8"))
     parts = [(part["caption"], [chapter["file"] for chapter in part["chapters"]]) for part in toc["parts"]]
     return [("", [toc["root"]]), *parts]
 
 
 def browser() -> str:
-    """Path of a Chromium: `$CHROMIUM`, one on the path, or the one that Playwright has downloaded."""
+    """Path of a Chromium: `$CHROMIUM`, one on the path, or the one downloaded by Playwright."""
     named = map(shutil.which, (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome"))
     with sync_playwright() as playwright:
         for found in (*named, playwright.chromium.executable_path):
@@ -49,7 +49,7 @@ def browser() -> str:
 
 
 def joined(page: Page, html: Path, parts: list[tuple[str, list[str]]]) -> PdfWriter:
-    """All pages of the book as the browser prints them, with bookmarks, and with links from one to another."""
+    """All pages of the book as printed by the browser, with bookmarks and with links between pages."""
     writer, places, links = PdfWriter(), {}, []
     for caption, names in parts:
         above = None

@@ -2,8 +2,8 @@
 
 notebooks/*.ipynb → _build/reference/{notebooks,claims} → slim → book/reference/{notebooks,claims}, run.json
 
-`make reference` says what is left and can be stopped at any moment: the run store keeps every epoch, and a page is made
-again only where its code or its parameters have changed.
+`make reference` prints what is left to do and can be stopped at any time: the run store keeps every epoch, and a page
+is executed again only if its code or its parameters have changed.
 """
 
 import base64
@@ -46,37 +46,37 @@ from lib.run.store import RunStore  # noqa: E402
 from lib.training.ensemble import train_ensemble  # noqa: E402
 from lib.training.trainer import build_member_model  # noqa: E402
 
-#: Its preset, what it leaves for the book, and where pages are executed.
+#: Its preset, the folder kept for the book, and the folder where pages are executed.
 PRESET, KEPT, BUILD = "reference", Path("book/reference"), Path("_build/reference-run")
 
-#: Parameters of pages beside the preset: where there are hundreds of networks, fewer images keep hours few.
+#: Parameters of pages in addition to the preset: with hundreds of networks, fewer images save hours.
 PARAMETERS: dict[str, dict[str, Any]] = {
     "03_subspaces": {"num_images": 2000},
     "04_diversity": {"num_images": 2000},
     "05_radial": {"exaggeration": 100.0},
-    # At the page's own rate the path diverges with raw pixels.
+    # At the page's default rate the path diverges with raw pixels.
     "06_tunnel": {"curve_learning_rate": 0.003},
     "08_shift": {"num_corrupted": 100},
     "09_harder": {"dataset": "data/tiny_imagenet_32.npz", "num_images": 2000, "num_corrupted": 100},
     "12_scoreboard": {"records_dir": str(KEPT / "claims")},
 }
 
-#: Reads what the others write, so that it comes after them.
+#: Executed last, as it reads what the other pages write.
 SCOREBOARD = "12_scoreboard"
 
-#: The paper's own split of CIFAR-10, with the first 1,000 of its test images; and how many are trained on it.
+#: The paper's own split of CIFAR-10, with the first 1,000 of its test images; and the number of members trained on it.
 OFFICIAL, OFFICIAL_MEMBERS = "data/cifar10_official_1000.npz", {"small_cnn": 2, "medium_cnn": 1}
 
-#: Milliseconds that a training image takes on one core with AVX2, forward and backward.
+#: Milliseconds per training image on one core with AVX2, forward and backward.
 MILLISECONDS = {"small_cnn": 0.36, "medium_cnn": 4.5, "resnet20_v1": 5.7}
 
-#: What is kept of an output; most bytes of a notebook, and of the data behind a figure.
+#: MIME types kept of an output; the most bytes of a notebook, and of the data behind a figure.
 KINDS = {PNG, CSV, "text/html", "text/markdown", "text/plain"}
 NOTEBOOK_BYTES, CSV_BYTES = 600_000, 120_000
 
 
 def code_hash(notebook: Path) -> str:
-    """SHA-256 of a notebook's code and of its parameters' defaults; of no prose, and not of what only Colab needs."""
+    """SHA-256 of a notebook's code and parameter defaults, without prose and cells needed only by Colab."""
     cells, others = nbformat.read(notebook, as_version=4).cells, {"parameters", "injected-parameters", "remove-cell"}
     code = [one.source for one in cells if one.cell_type == "code" and not others & set(one.metadata.get("tags", []))]
     defaults = {name: value for name, value in NotebookSource.read(notebook).defaults.items() if value is not None}
@@ -84,15 +84,15 @@ def code_hash(notebook: Path) -> str:
 
 
 def read_run(kept: Path = KEPT) -> dict[str, dict]:
-    """By notebook, how it was made: `hash`, `parameters`, `minutes`, `finished`, `commit`, `machine`, `versions`."""
+    """How each notebook was made: `hash`, `parameters`, `minutes`, `finished`, `commit`, `machine`, `versions`."""
     path = kept / "run.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def left(experiment: Experiment, store: RunStore) -> dict[str, float]:
-    """The members that a store lacks, by key, and how many hours of one core they still take."""
+    """The members missing in a store, by key, and how many hours on one core each still takes."""
     data = load_dataset(experiment.dataset, None, experiment.validation_size)
-    hours = len(data.train.labels) * MILLISECONDS[experiment.architecture] / 3.6e6  # of an epoch
+    hours = len(data.train.labels) * MILLISECONDS[experiment.architecture] / 3.6e6  # per epoch
     runs = [store.run(member) for member in experiment.members(data.name, data.content_hash)]
     lacking = [run for run in runs if not run.is_complete()]
     return {run.config.key: (experiment.epochs - run.finished_epochs()) * hours for run in lacking}
@@ -101,8 +101,8 @@ def left(experiment: Experiment, store: RunStore) -> dict[str, float]:
 def choose(source: Path, store: RunStore, trained: bool) -> tuple[dict[str, Any] | None, dict[str, float]]:
     """The parameters of a page, and what is `left` to train for it.
 
-    With `trained` only networks count all of whose members are there, on a page of one the first of them that its
-    finding names; where there are none, the parameters are None.
+    With `trained`, only networks with all members in the store count; a page of one network uses the first such network
+    that its finding names. The parameters are None if there is none.
     """
     name, parameters = source.stem.partition("_")[2], PARAMETERS.get(source.stem, {})
     if name not in FINDINGS:
@@ -114,7 +114,7 @@ def choose(source: Path, store: RunStore, trained: bool) -> tuple[dict[str, Any]
         every = [one for network in networks for one in experiments_of(finding, given | {"architecture": network})]
     for one in every:
         parts = [one]
-        if name == "randomness":  # which trains families at several rates
+        if name == "randomness":  # it trains families of runs at several rates
             ways = itertools.product(randomness.learning_rates(one, None), ("initialization", "order"))
             parts = [replace(one, learning_rate=rate, varied=way) for rate, way in ways]
         own = {key: hours for part in parts for key, hours in left(part, store).items()}
@@ -130,9 +130,9 @@ def choose(source: Path, store: RunStore, trained: bool) -> tuple[dict[str, Any]
 
 
 def slim(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """An executed notebook as it is kept: figures as PNG of 256 colours, with their data where these are few.
+    """An executed notebook as it is kept: figures as PNG with 256 colours, and their data if small.
 
-    Progress, which went to stderr, is not kept.
+    Progress, which went to stderr, is dropped.
     """
     notebook.metadata.papermill = {"duration": notebook.metadata.papermill.duration}
     for cell in notebook.cells:
@@ -151,16 +151,16 @@ def slim(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def _smaller(picture: str, shrink: int = 1) -> str:
-    """A PNG in base64 with 256 colours, and as many times less wide and high; in a page it is as large as before."""
+    """A base64 PNG with 256 colours, `shrink` times smaller in pixels; a page shows it at the same size."""
     whole, stream = Image.open(io.BytesIO(base64.b64decode(picture))), io.BytesIO()
-    dots = [dots / shrink for dots in whole.info.get("dpi", (72, 72))]  # an inch: how large its type is
+    dots = [dots / shrink for dots in whole.info.get("dpi", (72, 72))]  # dots per inch, which decide the size of type
     smaller = whole.convert("RGBA").reduce(shrink).quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     smaller.save(stream, "png", optimize=True, dpi=dots)
     return base64.b64encode(stream.getvalue()).decode()
 
 
 def make(source: Path, parameters: dict[str, Any]) -> None:
-    """Execute a page, and keep what it shows, its records, and how it was made."""
+    """Execute a page, and keep its outputs, its records, and how it was made."""
     target, given, started = BUILD / "notebooks" / source.name, BUILD / f"{source.stem}.yaml", time.monotonic()
     given.parent.mkdir(parents=True, exist_ok=True)
     given.write_text(yaml.safe_dump(parameters), encoding="utf-8")
@@ -202,7 +202,7 @@ def main(
     only: Annotated[str, typer.Option(help='numbers of pages, as in "01 02"; all when left out')] = "",
     trained: Annotated[bool, typer.Option(help="train nothing: pages and networks that the run store has")] = False,
 ) -> None:
-    """Make what is missing of the reference run, in this checkout, with the run store of $RUNS_DIR."""
+    """Make the missing parts of the reference run, in this checkout, with the run store of $RUNS_DIR."""
     done, store, todo, hours = read_run(), RunStore(), {}, {}
     for source in sorted(Path("notebooks").glob("*.ipynb")):
         if only and source.stem[:2] not in only.split():

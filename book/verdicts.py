@@ -1,4 +1,4 @@
-"""What the book says of verdicts: the scoreboard, the list of claims, the summary; the one door to `lib.findings`."""
+"""Verdicts in the book: the scoreboard, the list of claims, the summary."""
 
 import json
 from collections.abc import Collection, Iterable, Sequence
@@ -16,12 +16,12 @@ from lib.notebook.tables import SETTINGS, SIGNS, interval_text, number_text
 __all__ = ["FINDINGS", "VERDICTS", "Result", "read_results"]
 
 
-#: Records of preset `quick` with several seeds, by the sweep notebooks/grids/seeds.yaml.
+#: Records of preset `quick` with several seeds, from the sweep notebooks/grids/seeds.yaml.
 SEEDS = Path("book/reference/seeds")
 
 
 def fragments(root: Path, verdicts: dict[Path, list[Result]]) -> dict[str, str]:
-    """The parts of pages about verdicts, by file; `verdicts` has those of each notebook in the book's order."""
+    """The parts of pages about verdicts, by file; `verdicts` are those of each notebook in the book's order."""
     by_seed = over_seeds(read_results(root / SEEDS))
     results = [result for mine in verdicts.values() for result in mine]
     pages = {result.claim.id: notebook for notebook, mine in verdicts.items() for result in mine}
@@ -38,7 +38,7 @@ def fragments(root: Path, verdicts: dict[Path, list[Result]]) -> dict[str, str]:
     }
 
 
-# Words
+# Formatting
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -53,7 +53,7 @@ def code(value: Any) -> str:
 
 
 def badge(verdict: str, text: str = "") -> str:
-    """A verdict as a sign and a coloured word, as in the notebooks; or with another text."""
+    """A verdict as a sign and a coloured word, as in the notebooks; `text` replaces the word."""
     return f"[{SIGNS[verdict]} {text or verdict}]{{.verdict .verdict-{verdict.replace(' ', '-')}}}"
 
 
@@ -69,7 +69,7 @@ def _prose(notebook: Path) -> list[str]:
 
 
 def page_link(notebook: Path, text: str = "") -> str:
-    """A link from a page of the book to that of a notebook, by its title unless another text is given."""
+    """A link from a page of the book to a notebook's page, with its title unless `text` is given."""
     return f"[{text or page_title(notebook)}](../notebooks/{notebook.name})"
 
 
@@ -79,7 +79,7 @@ def anchor(claim_id: str) -> str:
 
 
 def found(result: Result) -> str:
-    """The value of a statistic with its interval, where it has one."""
+    """The value of a statistic with its interval, if it has one."""
     value, interval = number_text(result.estimate.value), interval_text(result.estimate)
     return value if interval == "–" else f"{value} ({interval})"
 
@@ -93,7 +93,7 @@ def run_of(result: Result) -> str:
 
 
 def counts(results: Sequence[Result]) -> str:
-    """How many sentences have each verdict, and what they were judged on: of the reference run, then of the others."""
+    """How many sentences have each verdict, and the runs judged: for the reference run, then for others."""
     reference = [result for result in results if result.context["preset"] == "reference"]
     others = [result for result in results if result.context["preset"] != "reference"]
     beside = "Pages that it does not have yet, as this build computed them" if reference else "In this copy of the book"
@@ -111,12 +111,12 @@ def counted(results: Sequence[Result]) -> str:
 
 
 def count(results: Sequence[Result], verdict: str) -> int:
-    """How many sentences have a verdict, each counted once for several methods."""
+    """How many sentences have a verdict; a sentence judged for several methods counts once."""
     return sum(one.verdict == verdict for one in sentences(results))
 
 
 def scoreboard(results: Sequence[Result], pages: dict[str, Path], fragile: Collection[str] = ()) -> str:
-    """Every verdict, one row each, with a link to its page, whose number it has; `fragile` claims are marked."""
+    """Every verdict, one row each, with a link to its page, by number; `fragile` claims are marked."""
     rows = [
         [
             f"{badge(result.verdict)}<br>{found(result)}"
@@ -134,7 +134,7 @@ def scoreboard(results: Sequence[Result], pages: dict[str, Path], fragile: Colle
 
 
 def fragile_table(by_seed: pd.DataFrame) -> str:
-    """How many verdicts are the same with every seed, and the others; `by_seed` is of `over_seeds`."""
+    """How many verdicts are the same with every seed, and a table of the others; `by_seed` is from `over_seeds`."""
     others = by_seed[fragile(by_seed)]
     rows = [[code(claim), code(network), *own] for claim, _, network, _, _, _, *own in others.to_numpy()]
     told = f"{len(by_seed) - len(others)} of {len(by_seed)} verdicts are the same with every seed. The others:"
@@ -142,12 +142,12 @@ def fragile_table(by_seed: pd.DataFrame) -> str:
 
 
 def fragile(by_seed: pd.DataFrame) -> pd.Series:
-    """Which verdicts are not the same with every seed: bool, a row each of `over_seeds`."""
+    """Which verdicts differ between seeds: bool, one per row of `over_seeds`."""
     return by_seed[""].str.startswith("flips")
 
 
 def claims_list(results: Sequence[Result], pages: dict[str, Path]) -> str:
-    """Every claim with its sentence, statistic, criterion and verdicts: a section each."""
+    """Every claim with its sentence, statistic, criterion and verdicts: one section each."""
     parts = []
     for claim in CLAIMS.values():
         mine = [result for result in results if result.claim.id == claim.id]
@@ -166,7 +166,7 @@ def claims_list(results: Sequence[Result], pages: dict[str, Path]) -> str:
 
 
 def summary(verdicts: dict[Path, list[Result]], *wanted: str) -> str:
-    """The sentences with one of some verdicts, a paragraph a page."""
+    """The sentences with one of the `wanted` verdicts, one paragraph per page."""
     parts = []
     for notebook, every in verdicts.items():
         words = dict.fromkeys(one.words for one in sentences(every) if one.verdict in wanted)
@@ -176,7 +176,7 @@ def summary(verdicts: dict[Path, list[Result]], *wanted: str) -> str:
 
 
 def changed(verdicts: dict[Path, list[Result]]) -> str:
-    """The settings of the runs behind the verdicts that are not the paper's, one row a network and setting."""
+    """Settings that differ from the paper's, one row per network and setting."""
     findings = {finding.notebook: finding for finding in FINDINGS.values()}
     rows = []
     for notebook, results in verdicts.items():
