@@ -3,9 +3,9 @@
 PRESET ?= quick
 PYTHON ?= python3
 PORT ?= 8000
-# Notebooks executed side by side: while one trains, the other starts or draws. `make AT_ONCE=1 book` on a small machine.
+# Notebooks executed at once: while one trains, another starts or plots. On a small machine: `make AT_ONCE=1 book`.
 AT_ONCE ?= 2
-# Address of the git repository that Colab installs the package from; empty: that of the remote `origin`.
+# Address of the git repository that Colab installs the package from; if empty, the address of the remote `origin`.
 REPOSITORY ?=
 
 # `make CPU=1 ...` installs PyTorch without CUDA: a tenth of the download, for a machine without a GPU.
@@ -13,14 +13,14 @@ ifdef CPU
 export PIP_EXTRA_INDEX_URL ?= https://download.pytorch.org/whl/cpu
 endif
 
-# An environment of your own that has the package and its extras `book` and `test` is used as it is: `make VENV=path book`.
+# `make VENV=path book` uses your own environment as it is; it must have the package and its extras `book` and `test`.
 ifdef VENV
 BIN := $(VENV)/bin
 SETUP :=
 else
 BIN := .venv/bin
 SETUP := .venv/.installed
-# That of a copied or moved checkout runs the package of the other folder, and is made anew.
+# The environment of a copied or moved checkout runs the package of the other folder, so it is made again.
 FOREIGN := $(filter 0,$(shell grep -cF 'venv $(CURDIR)/.venv' .venv/pyvenv.cfg 2>/dev/null))
 endif
 $(foreach name,PARAMS VENV,$(if $(word 2,$($(name))),$(error $(name) must be a path without blanks, got $($(name)))))
@@ -46,7 +46,7 @@ book: $(SETUP)
 	@$(MAKE) --no-print-directory --jobs=$(AT_ONCE) $(BUILD)/html/index.html
 	@echo "The book is at $(BUILD)/html/index.html; make serve shows it."
 
-# Its run store is apart from that of books, unless $RUNS_DIR is given.
+# The reference run has a run store of its own, unless $RUNS_DIR is given.
 reference: $(SETUP)
 	RUNS_DIR=$${RUNS_DIR:-runs/reference} $(BIN)/python book/reference.py $(if $(ONLY),--only '$(ONLY)') $(if $(TRAINED),--trained)
 
@@ -79,15 +79,15 @@ $(SETUP): requirements.txt pyproject.toml $(if $(FOREIGN),FORCE)
 	@touch $@
 endif
 
-# One rule a notebook: Make executes those whose source, package or parameters are newer than their result.
+# One rule per notebook: Make executes those whose source, package or parameters are newer than their result.
 $(EXECUTED): $(BUILD)/notebooks/%.ipynb: notebooks/%.ipynb $(LIB) book/execute.py $(BUILD)/given | $(SETUP)
 	$(BIN)/python book/execute.py $< $@ --preset $(PRESET) $(if $(PARAMS),--params $(PARAMS))
 
-# This one reads what the others have written.
+# This notebook reads what the others have written.
 $(BUILD)/notebooks/12_scoreboard.ipynb: $(filter-out %/12_scoreboard.ipynb,$(EXECUTED))
 
-# One file changes with what was given, whatever its name and age, and with the files of a dataset that is given by its
-# path; one with that address and with the commit, which the book names: as a checksum, as an address may hold a password.
+# The file `given` changes with the preset, the content of PARAMS (not its name or age), and the files of a dataset given
+# by path; `origin` with the address and commit that the book names. It holds a checksum, as addresses may hold passwords.
 DATASET := $(if $(PARAMS),$(shell sed -n 's/^dataset: *\([a-z]*@*[0-9]*:\)\{0,1\}\([^ ]*\).*/\2/p' $(PARAMS)))
 $(BUILD)/given: SAYS = $(PRESET) $(if $(PARAMS),$(shell (cat $(PARAMS) $(if $(DATASET),; ls -lLR $(DATASET) 2>&1)) | cksum))
 $(BUILD)/given: $(PARAMS)

@@ -1,4 +1,4 @@
-"""What several test files need: notebooks executed, and the book built, once a session, as a reader would."""
+"""Shared fixtures: the notebooks executed, and the book built, once per session, as a reader would."""
 
 import functools
 import os
@@ -24,21 +24,21 @@ from lib.plots.style import SMALLEST_TYPE, use_style
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
-# The workers of `make test`, and the processes that tests start, share the cores: each takes one thread.
+# The workers of `make test` and the processes that tests start share the cores, so each uses one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that need the executed notebooks last, but for one, so that no worker waits for another's."""
+    """Run all but one of the files that need the executed notebooks last, so that no worker waits for another."""
     needing = dict.fromkeys(item.path for item in items if "executed_notebooks" in getattr(item, "fixturenames", ()))
     items.sort(key=lambda item: item.path in list(needing)[1:])
 
 
 @pytest.fixture
 def clean_style() -> Iterator[None]:
-    """The look of the book, for one test, with no type too small for a phone, and no figure left behind."""
+    """The book's style for one test; asserts that no type is too small for a phone, and closes all figures."""
     mpl.use("agg")
-    plt.close("all")  # those of other tests
+    plt.close("all")  # figures of other tests
     with plt.rc_context():
         use_style()
         yield
@@ -47,22 +47,22 @@ def clean_style() -> Iterator[None]:
     assert min(sizes, default=SMALLEST_TYPE) >= SMALLEST_TYPE
 
 
-#: Where the book of the tests says that it comes from.
+#: The repository address given to the book that the tests build.
 REPOSITORY = "https://github.com/owner/name"
 
-#: The notebook that reads what the others write.
+#: The notebook that reads the verdicts of the others.
 SCOREBOARD = ROOT / "notebooks" / "12_scoreboard.ipynb"
 
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of this session that all its workers see."""
+    """A folder shared by all workers of this session."""
     own = tmp_path_factory.getbasetemp()
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 def once(folder: Path, make: Callable[[], object]) -> Path:
-    """The folder, which `make` fills for the first worker that asks; the others wait, and only read."""
+    """Return `folder`, which `make` fills for the first worker that asks; the others wait and only read it."""
     begun, done = folder.with_suffix(".begun"), folder.with_suffix(".done")
     with FileLock(folder.with_suffix(".lock")):
         if not begun.exists():
@@ -75,7 +75,7 @@ def once(folder: Path, make: Callable[[], object]) -> Path:
 
 @pytest.fixture(scope="session")
 def compiled(shared: Path) -> None:
-    """Numba's kernels in their cache, so that processes started at once do not all compile them in a new checkout."""
+    """Fill Numba's cache, so that processes started together do not all compile the kernels in a new checkout."""
     from lib.config import Experiment
     from lib.training.ensemble import train_ensemble
 
@@ -94,10 +94,10 @@ def machine(shared: Path) -> Machine:
 
 
 def execute_notebooks(folder: Path, machine: Machine) -> None:
-    """All notebooks at preset smoke, as Colab opens them, into a build folder with their verdicts and `runs/`.
+    """Execute all notebooks at preset smoke, as Colab opens them, into a build folder with verdicts and `runs/`.
 
-    The first one installs the package. The others go on in two kernels, which import everything once, without the names
-    of the one before, and train on one run store. What is written is what `book/execute.py` writes.
+    The first notebook installs the package. The others run in two kernels, which import everything only once and are
+    reset between notebooks, and share one run store. The files are the same as those of `book/execute.py`.
     """
     (folder / "notebooks").mkdir(parents=True)
     (folder / "runs").symlink_to(machine.runs)
@@ -105,7 +105,7 @@ def execute_notebooks(folder: Path, machine: Machine) -> None:
     def execute(kernel: AsyncKernelManager, source: Path, install: bool = False) -> None:
         records = folder / "claims" / source.stem
         records.mkdir(parents=True)
-        # Each trains in its kernel, as they are side by side already.
+        # Each notebook trains in its own kernel, as two notebooks already run in parallel.
         given = {"preset": "smoke", "results_dir": str(records), "engine": "sequential"}
         given = {"records_dir": str(records.parent)} if source == SCOREBOARD else given
         original, content = (nbformat.read(path, as_version=4) for path in (source, machine.stamped(source)))
@@ -115,7 +115,7 @@ def execute_notebooks(folder: Path, machine: Machine) -> None:
         executed = machine.run(kernel, content, **given)
         executed.cells[first].outputs = []
         sources = {cell.id: cell.source for cell in original.cells}
-        # Without what is in the copy alone; papermill adds a cell of code.
+        # Drop cells that only the Colab copy has, but keep the code cell that papermill adds.
         executed.cells = [cell for cell in executed.cells if cell.id in sources or cell.cell_type == "code"]
         for cell in executed.cells:
             cell.source = sources.get(cell.id, cell.source)
@@ -124,7 +124,7 @@ def execute_notebooks(folder: Path, machine: Machine) -> None:
     def go_on(kernel: AsyncKernelManager) -> None:
         for page in pages:
             execute(kernel, page)
-        ensure_event_loop().close()  # that of this thread
+        ensure_event_loop().close()  # the loop of this thread
 
     pages = iter([source for source in NOTEBOOKS if source != SCOREBOARD])
     with machine.kernel() as one, machine.kernel() as other, ThreadPoolExecutor(2) as pool:
@@ -141,7 +141,7 @@ def executed_notebooks(shared: Path, machine: Machine) -> Path:
 
 @pytest.fixture(scope="session")
 def html(executed_notebooks: Path) -> Path:
-    """The folder of the book's pages, made of the executed notebooks."""
+    """The folder of the book's pages, built from the executed notebooks."""
     from book import build
 
     return once(executed_notebooks / "html", lambda: build.build(ROOT, executed_notebooks, REPOSITORY))
@@ -149,7 +149,7 @@ def html(executed_notebooks: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """The path of Chromium; tests without one are skipped, but fail where `CI` is true or `REQUIRE_BROWSER` set."""
+    """The path of Chromium. Without it tests are skipped, or fail if `CI` is true or `REQUIRE_BROWSER` is set."""
     from book import pdf
     from lib.errors import OneLineError
 
@@ -160,12 +160,12 @@ def chromium() -> str:
         (pytest.fail if required else pytest.skip)(str(error))
 
 
-#: Options of Chromium: it refuses its sandbox to root, and the pages are our own.
+#: Options for Chromium: its sandbox does not work for root, and the pages are our own.
 CHROMIUM_OPTIONS = ["--no-sandbox", "--disable-gpu"]
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Serves files and prints nothing."""
+    """A request handler that serves files without logging."""
 
     def log_message(self, *_: object) -> None:
         pass
@@ -173,7 +173,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """The address at which a web server gives the files of a folder."""
+    """Serve the files of a folder over HTTP, and yield the address."""
     with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

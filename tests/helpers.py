@@ -1,4 +1,4 @@
-"""What several test files need: tiny experiments on scikit-learn's digits, and scripts in processes of their own."""
+"""Shared helpers: tiny experiments on scikit-learn's digits, and scripts in processes of their own."""
 
 import json
 import re
@@ -17,21 +17,21 @@ from lib.run.files import read_with_digest
 from lib.run.store import RunStore
 from lib.training.ensemble import train_ensemble
 
-# Networks this small are several times slower with threads that wait for one another on busy cores.
+# Networks this small are several times slower with several threads, which wait for each other on busy cores.
 torch.set_num_threads(1)
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def commands(texts: Iterable[str], program: str) -> list[str]:
-    """Every line of every bash block of some documents that begins with a program's name, each once."""
+    """The distinct lines in the texts' bash blocks that begin with a program's name."""
     blocks = [block for text in texts for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL)]
     lines = dict.fromkeys(line for block in blocks for line in block.splitlines())
     return [line for line in lines if line.startswith(f"{program} ")]
 
 
 def notebook(*cells, tags=("parameters",)):
-    """A notebook whose first cell has tags, as text."""
+    """The text of a notebook whose first cell has the given tags."""
     made = [
         {"cell_type": "code", "source": source, "metadata": {"tags": list(tags)} if number == 0 else {}}
         for number, source in enumerate(cells)
@@ -40,7 +40,7 @@ def notebook(*cells, tags=("parameters",)):
 
 
 def experiment(**overrides):
-    """Two small_cnn of two epochs, unless told otherwise."""
+    """An experiment of two small_cnn with two epochs, unless overridden."""
     return Experiment.from_preset("smoke", **{"num_members": 2, "epochs": 2} | overrides)
 
 
@@ -52,7 +52,7 @@ def member(number=0, dataset=None, **overrides) -> MemberConfig:
 
 
 def subset(count, dataset="digits") -> Dataset:
-    """The first images of every split."""
+    """A dataset with the first `count` images of every split."""
     whole = load_dataset(dataset)
     splits = [Split(split.images[:count], split.labels[:count]) for split in (whole.train, whole.val, whole.test)]
     return Dataset(whole.name, *splits, whole.classes)
@@ -64,7 +64,7 @@ def train(root, **overrides):
 
 
 def write_run(root, config, epochs=None) -> Path:
-    """The folder of a run that nobody trained: complete, or as it is after so many epochs."""
+    """Write a run without training, complete or up to an epoch, and return its folder."""
     run = RunStore(root).run(config)
     for epoch in range((config.epochs if epochs is None else epochs) + 1):
         arrays = {"weights": np.full(3, epoch, np.float32), "statistics": np.zeros(0, np.float32)}
@@ -76,7 +76,7 @@ def write_run(root, config, epochs=None) -> Path:
 
 
 def assert_same(one, other):
-    """The same trajectories to the bit, seconds apart."""
+    """Assert that trajectories are the same to the bit, except for the seconds."""
     assert len(one) == len(other)
     for left, right in zip(one, other, strict=True):
         assert left.member == right.member
@@ -86,7 +86,7 @@ def assert_same(one, other):
 
 
 def checkpoints(root):
-    """What every checkpoint file is: written again, it would be another."""
+    """The inode and modification time of every checkpoint file, which change if it is written again."""
     stats = {path: path.stat() for path in Path(root).rglob("epoch_*.safetensors")}
     return {path: (stat.st_ino, stat.st_mtime_ns) for path, stat in stats.items()}
 
@@ -97,7 +97,7 @@ def finished_checkpoints(root):
     for run in RunStore(root).runs():
         found = checkpoints(run.folder)
         if not run.is_complete():
-            # Only looked at: to resume a run deletes what a process that was stopped has half written.
+            # Read directly, because resuming a run deletes what a stopped process has half written.
             state = run.folder / "resume.safetensors"
             count = int(read_with_digest(state)[1]["epoch"]) + 1 if state.exists() else 0
             found = {path: found[path] for path in sorted(found)[:count]}
@@ -106,38 +106,38 @@ def finished_checkpoints(root):
 
 
 def start_python(script, *arguments, **options) -> subprocess.Popen:
-    """A script in a process, and process group, of its own."""
+    """Start a script in a process and process group of its own."""
     command = [sys.executable, "-c", script, *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, start_new_session=True, cwd=CHECKOUT, **pipes | options)
 
 
 def run_python(script, *arguments, **options) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a script in a process of its own."""
+    """Run a script in a process of its own, and return its exit code, stdout and stderr."""
     process = start_python(script, *arguments, **options)
     out, err = process.communicate(timeout=120)
     return process.returncode, out, err
 
 
 def legend_entries(figure) -> list[str]:
-    """What the one legend of a figure names."""
+    """The entries of a figure's only legend."""
     (legend,) = figure.legends
     return [text.get_text() for text in legend.texts]
 
 
 def drawn_points(axes) -> dict[str, np.ndarray]:
-    """Names of the methods of a panel and their points, by the error bars that they are made of."""
+    """The points of each method in a panel, by name, taken from its error bars."""
     return {bars.get_label(): bars.lines[0].get_xydata() for bars in axes.containers}
 
 
 def drawn_bars(axes) -> dict[str, np.ndarray]:
-    """Half of the length of every bar, by the names of the methods."""
+    """Half the length of every error bar, by method name."""
     spans = {one.get_label(): np.array(one.lines[2][0].get_segments()) for one in axes.containers}
     return {name: (own[:, 1, 1] - own[:, 0, 1]) / 2 for name, own in spans.items()}
 
 
 def processes_of_group(group):
-    """Process ids whose group it is, zombies left out."""
+    """The ids of the processes in a group, without zombies."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:

@@ -1,6 +1,6 @@
-"""An imitation of Colab: an environment with what this package needs and a kernel, and nothing else.
+"""An imitation of Colab: an environment with what this package requires, a kernel, and nothing else.
 
-It has no `lib`, a stub of `google.colab`, another working directory, and a git repository that pip installs from.
+It has no `lib`, but a stub of `google.colab`, its own working directory, and a git repository that pip installs from.
 """
 
 import json
@@ -31,7 +31,7 @@ from book import colab
 
 @dataclass
 class Machine:
-    """The imitation in a folder: a Python without `lib`, a working directory, and what pip installs from."""
+    """The imitation in a folder: a Python without `lib`, a working directory, and a repository to install from."""
 
     folder: Path
 
@@ -47,7 +47,7 @@ class Machine:
 
     @property
     def runs(self) -> Path:
-        """The run store that a notebook uses which is told of no other."""
+        """The run store that a notebook uses by default."""
         return self.folder / "content" / "runs"
 
     def stamped(self, source: Path) -> Path:
@@ -58,12 +58,12 @@ class Machine:
 
     @contextmanager
     def kernel(self) -> Iterator[AsyncKernelManager]:
-        """A kernel there, which works in `content/`."""
+        """A kernel of the imitation, with `content/` as its working directory."""
         client = NotebookClient(nbformat.v4.new_notebook(), kernel_name="colab")
         client.create_kernel_manager()
         client.km.kernel_spec_manager.kernel_dirs = [str(self.folder / "jupyter" / "kernels")]
         environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "RUNS_DIR")}
-        # No network: what building takes is there already. (This variable of pip says 0 to mean yes.)
+        # No network: everything needed to build is already installed. (For this variable of pip, 0 means yes.)
         environment |= {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
         client.start_new_kernel(env=environment, cwd=str(self.folder / "content"))
         try:
@@ -73,7 +73,7 @@ class Machine:
 
     @staticmethod
     def run(kernel: AsyncKernelManager, content: nbformat.NotebookNode, **parameters: object) -> nbformat.NotebookNode:
-        """Execute a notebook in a kernel, with parameters as papermill passes them, as far as it goes."""
+        """Execute a notebook in a kernel up to its first error, with parameters passed as papermill does."""
         client = NotebookClient(parameterize_notebook(load_notebook_node(content), parameters), km=kernel, timeout=600)
         with suppress(CellExecutionError):
             client.execute()
@@ -88,7 +88,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def own_requirements() -> list[Requirement]:
-    """What this package requires, without its extras."""
+    """The requirements of this package, without its extras."""
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
     return [Requirement(line) for line in project["dependencies"]]
 
@@ -105,7 +105,7 @@ def make(folder: Path) -> None:
     stub.mkdir(parents=True)
     (stub / "__init__.py").touch()
     (stub / "drive.py").write_text("def mount(folder):\n    print('mounted', folder)\n")
-    # Colab's kernel has imported the package of its own before a cell runs.
+    # Colab's kernel has already imported its own package before a cell runs.
     lines = [folder / "preinstalled", folder / "stub", "import google.colab"]
     (Machine(folder).packages / "colab.pth").write_text("".join(f"{line}\n" for line in lines))
     kernel = folder / "jupyter" / "kernels" / "colab"
@@ -120,7 +120,7 @@ def make(folder: Path) -> None:
 
 
 def _needed(roots: list[Requirement]) -> set[str]:
-    """The names of these distributions, and of all that they require here."""
+    """The names of these distributions and of everything they require here."""
     found: dict[tuple, str] = {}
     todo = list(roots)
     while todo:
@@ -134,7 +134,7 @@ def _needed(roots: list[Requirement]) -> set[str]:
 
 
 def _link_distributions(names: set[str], folder: Path) -> None:
-    """A folder of links to the files of these distributions, so that nothing else can be imported from it."""
+    """Fill a folder with links to the files of these distributions, so that nothing else can be imported from it."""
     for name in names:
         distribution = metadata.distribution(name)
         tops = {file.parts[0] for file in distribution.files if file.parts[0] not in ("..", "__pycache__")}
@@ -144,7 +144,7 @@ def _link_distributions(names: set[str], folder: Path) -> None:
 
 
 def _make_repository(folder: Path) -> None:
-    """What pip installs from: a bare git repository of the package as it is now."""
+    """Make the repository that pip installs from: a bare git repository of the package as it is now."""
     work = folder / "work"
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
     shutil.copytree(CHECKOUT / "lib", work / "lib", ignore=ignored)

@@ -97,7 +97,7 @@ def test_floor_has_every_convolution_and_dense_layer():
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """What each script wrote and printed, at a tiny size, by name; all of it is computed in this process."""
+    """What each script wrote and printed at a tiny size, by name; everything runs in this process."""
     found = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOKY_MAX_CPU_COUNT", "1")

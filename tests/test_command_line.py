@@ -24,7 +24,7 @@ RESNET = {"dataset": DATA, "epochs": 2, "architecture": "resnet8_v1"}
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A store of three complete members and one that is not, on two architectures."""
+    """A store with three complete members and one incomplete one, of two architectures."""
     store = RunStore(tmp_path_factory.mktemp("trained"))
     for config in (member(0, dataset=DATA, epochs=1), member(1, dataset=DATA, epochs=1), member(**RESNET)):
         train_members([config], DATA, [store.run(config)])
@@ -34,7 +34,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture
 def filled(trained, tmp_path):
-    """A copy of that store, the folder of a complete member of two epochs, and the run of the one that is not."""
+    """A copy of that store, the folder of its complete member of two epochs, and the incomplete run."""
     store = RunStore(shutil.copytree(trained, tmp_path / "runs"))
     return store, store.run(member(**RESNET)).folder, store.run(member(1, **RESNET))
 

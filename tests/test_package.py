@@ -1,4 +1,4 @@
-"""The names that users import: what README shows of them runs, and what importing them does not bring along."""
+"""The names that users import: README's example runs, and importing them loads no heavy packages."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""A whole book made at preset smoke: its table of contents, its links, its pictures and its verdicts."""
+"""A whole book built at preset smoke: its table of contents, links, figures and verdicts."""
 
 import re
 import sys
@@ -46,7 +46,7 @@ def test_hypothesis_is_named_and_described_for_those_who_do_not_see_it():
 
 
 class Page(HTMLParser):
-    """What one page links to, shows, and can be linked at."""
+    """The links, embedded resources and anchors of one page."""
 
     def __init__(self, text):
         super().__init__()
@@ -59,7 +59,7 @@ class Page(HTMLParser):
         if tag == "a" and have.get("href"):
             self.links.append(have["href"])
         self.parts += [have[name] for name in ("src", "srcset", "data-src", "poster") if have.get(name)]
-        # The one link that is no part of the page: where another page has the same content, or comes next.
+        # Links with these relations name other pages, and load nothing.
         if tag == "link" and have.get("rel") not in ("canonical", "next", "prev", "index", "search", "author"):
             self.parts.append(have["href"])
 
@@ -106,7 +106,7 @@ def test_book_figures_have_captions(html):
 
 
 def test_book_figures_are_there_to_take_away(html):
-    kept = reference.read_run(ROOT / reference.KEPT)  # a reference run has no SVG, and no large data
+    kept = reference.read_run(ROOT / reference.KEPT)  # the committed reference run has no SVG and no large data
     for path in (html / "notebooks").glob("*.html"):
         lines = re.findall(r'<p class="downloads">(.*?)</p>', path.read_text(encoding="utf-8"))
         names = [
@@ -122,7 +122,7 @@ def test_book_figures_are_there_to_take_away(html):
             if not built or name in built:
                 assert files[1:] == [f"{name}.svg", f"{name}.csv"]
             assert all((path.parent / link).is_file() for link, _ in links)
-            # What a screen reader says.
+            # The text that a screen reader announces.
             forms = {"png": "PNG", "svg": "SVG", "csv": "data (CSV)"}
             said = [re.sub(r"<[^>]*>", "", text) for _, text in links]
             assert said == [f"{forms[file.rpartition('.')[2]]} of figure {name}" for file in files]

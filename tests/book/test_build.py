@@ -1,4 +1,4 @@
-"""What the build refuses, in one line a problem."""
+"""What the build refuses, with one line per problem."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from book import build
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A repository of one notebook, and its executed copy in `executed/`."""
+    """A repository with one notebook, and its executed copy in `executed/`."""
     for folder in ("book", "notebooks", "executed"):
         (tmp_path / folder).mkdir()
     (tmp_path / "book" / "_toc.yml").write_text(

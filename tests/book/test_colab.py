@@ -22,7 +22,7 @@ from lib.notebook.parameters import declared_by
 
 ORIGIN = colab.Origin(REPOSITORY, "0123456789abcdef0123456789abcdef01234567", [])
 
-#: Of what this package needs, what Colab had in August 2026 as far as it is known.
+#: Dependencies of this package that were preinstalled in Colab in August 2026, to our knowledge.
 PREINSTALLED = {
     "ipython": "7.34.0",
     "matplotlib": "3.10.0",
@@ -88,7 +88,7 @@ def test_colab_opens_what_is_on_github():
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A git checkout of one commit, without a remote."""
+    """A git checkout with one commit and no remote."""
     folder = tmp_path / "checkout"
     folder.mkdir()
     git(folder, "init", "--quiet")
@@ -116,7 +116,7 @@ def test_origin_that_others_cannot_reach_gives_no_buttons(checkout, tmp_path):
     for origin in (none, colab.find_origin(checkout)):
         assert (origin.repository, len(origin.remarks)) == ("", 1)
         assert origin.remarks[0].startswith("no Colab buttons: git has no remote `origin` that others can reach")
-    (checkout / ".git" / "HEAD").write_text("")  # as if git refused
+    (checkout / ".git" / "HEAD").write_text("")  # so that git fails
     assert "git is missing or does not work here" in colab.find_origin(checkout, ORIGIN.repository).remarks[0]
     (tmp_path / "export").mkdir()
     exported = colab.find_origin(tmp_path / "export", ORIGIN.repository)
@@ -231,7 +231,7 @@ def test_first_cell_unstamped_says_what_to_set(monkeypatch):
 
 
 class Shell:
-    """Remembers the command that a cell gives to the system."""
+    """A shell that records the system commands of a cell."""
 
     def __init__(self):
         self.lines = []

@@ -1,4 +1,4 @@
-"""What the page for contributors names is there."""
+"""The files and names that the page for contributors mentions exist."""
 
 import re
 
@@ -22,7 +22,7 @@ def test_names_are_defined_in_the_files_that_their_recipe_names(title):
     code = "\n".join((ROOT / file).read_text(encoding="utf-8") for file in FILE.findall(text))
     names = set(re.findall(r"`([a-zA-Z_]\w+)`", text)) - {"lib", "tests"}
     assert names or title == "The workflows"
-    # A function, a class, a table, or an entry of one.
+    # A function, a class, a table, or an entry in a table.
     missing = [name for name in names if not re.search(rf"(?:def|class) {name}\b|^{name}\b.*=|\"{name}\":", code, re.M)]
     assert missing == []
 

@@ -1,4 +1,4 @@
-"""What README, pages and notebooks tell people to type is allowed and works, and what they name is there."""
+"""The commands in README, pages and notebooks are valid and work, and the files they name exist."""
 
 import os
 import re
@@ -34,7 +34,7 @@ def documented(program: str) -> list[str]:
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch) -> Path:
-    """The working directory: it looks like a checkout, with images at path/to."""
+    """A working directory that looks like a checkout, with images in `path/to`."""
     for name in ("notebooks", "book", "lib", "Makefile", "_config.yml", "requirements.txt", "pyproject.toml"):
         (tmp_path / name).symlink_to(ROOT / name)
     few = subset(40)
@@ -49,7 +49,7 @@ def checkout(tmp_path, monkeypatch) -> Path:
 
 
 def given_by(options: list[str]) -> dict:
-    """The parameters that options of papermill give."""
+    """The parameters given by papermill options."""
     given, words = {}, iter(options)
     for option in words:
         assert option in ("-p", "-y")
@@ -58,7 +58,7 @@ def given_by(options: list[str]) -> dict:
 
 
 def assert_allowed(line: str) -> dict:
-    """A line of papermill names parameters of its notebook, with values that its page takes; returns them."""
+    """Assert that a papermill command gives known parameters with valid values, and return them."""
     _, notebook, _, *options = shlex.split(line)
     given, source = given_by(options), NotebookSource.read(ROOT / notebook)
     check_names(given, accepted(source.annotations))
@@ -93,10 +93,10 @@ def test_documented_papermill_line_tells_the_parameters(checkout):
 def test_documented_python_line_works(line, checkout, executed_notebooks, monkeypatch):
     _, *words = shlex.split(line)
     if "sweep" in words and "--dry-run" not in words:
-        words.append("--dry-run")  # what it does is tested elsewhere
+        words.append("--dry-run")  # executing a sweep is tested elsewhere
     (checkout / "out.ipynb").symlink_to(executed_notebooks / "notebooks" / NOTEBOOKS[0].name)
     option, *arguments = words
-    monkeypatch.delitem(sys.modules, "lib.__main__", raising=False)  # other tests import it; runpy warns of that
+    monkeypatch.delitem(sys.modules, "lib.__main__", raising=False)  # runpy warns if another test has imported it
     monkeypatch.setattr(sys, "argv", words if option != "-m" else arguments)
     run = runpy.run_path if option != "-m" else runpy.run_module
     with pytest.raises(SystemExit) as ended:
@@ -106,7 +106,7 @@ def test_documented_python_line_works(line, checkout, executed_notebooks, monkey
 
 @pytest.mark.parametrize("line", documented("make"))
 def test_documented_make_target_exists(line, checkout):
-    # The rules themselves run whenever the book or the tests do; here it matters that targets and files exist.
+    # Building the book and running the tests exercise the rules; this only checks that targets and files exist.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     subprocess.run([*shlex.split(line), "--dry-run"], env=os.environ | {"PATH": path}, check=True, timeout=60)
 

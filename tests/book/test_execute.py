@@ -19,9 +19,9 @@ Path(results_dir, "verdict.txt").write_text(f"{preset} {1 / number}")
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Executes the notebook with a parameter file of that content; returns the line that it ends with, if any."""
+    """A function that executes the notebook with a parameter file and returns its error line, if any."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # which it sets
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # `execute` sets it; monkeypatch restores it
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     cells = [new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}), new_code_cell(WORK)]
     Path("notebooks").mkdir()

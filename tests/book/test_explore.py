@@ -1,4 +1,4 @@
-"""The page Explore: what is read from notebooks and committed, its figures, and the page itself in a browser."""
+"""The page Explore: results read from notebooks or committed, its figures, and the page itself in a browser."""
 
 import base64
 import io
@@ -73,7 +73,7 @@ def build_dir(tmp_path, monkeypatch):
     return tmp_path
 
 
-# What is read and committed
+# Results that are read or committed
 
 
 def test_recorded_results_are_read_back_with_four_digits(build_dir, tmp_path):
@@ -138,7 +138,7 @@ def test_plane_has_every_series_with_its_mark_and_a_nearer_look():
     assert list(stars.text) == ["run 2", "run 3"]
     assert list(samples.text) == ["scale 0.512", "scale 2"]
     _, near = figure.layout.updatemenus[0].buttons
-    assert near.args[0]["xaxis.range"] == pytest.approx((0.74, 0.815))  # the base has 0.8, the best star 0.81
+    assert near.args[0]["xaxis.range"] == pytest.approx((0.74, 0.815))  # the base is at 0.8, the best star at 0.81
     assert near.args[0]["yaxis.range"] == pytest.approx((-0.06, 0.9))
     assert set(METHOD_MARKERS.values()) <= set(explore.MARKERS)
 
@@ -163,7 +163,7 @@ def test_radial_has_a_surface_for_each_quantity_with_the_paths_on_it():
 
 @pytest.fixture
 def page(build_dir, chromium, tmp_path):
-    """The plane of two results in a page of its own, on a phone in the dark."""
+    """A page with the plane of two results, at the size of a phone and in the dark theme."""
     (tmp_path / "explore.js").write_text((ROOT / "book" / "assets" / "explore" / "explore.js").read_text())
     site = tmp_path / "site"
     for folder in ("generated", "book/assets/explore"):

@@ -1,4 +1,4 @@
-"""Figures of executed notebooks are taken away in all forms, and the book links to them below their captions."""
+"""Figures of executed notebooks are saved in all formats, and the book links to them below their captions."""
 
 import base64
 import io
@@ -37,7 +37,7 @@ def notebook(*cells):
     return new_notebook(cells=[new_markdown_cell("# One"), table, *cells])
 
 
-# What is taken out
+# Saved files
 
 
 def test_all_forms_are_saved_under_the_name_of_the_figure(tmp_path):

@@ -1,4 +1,4 @@
-"""What `make` makes again and what it refuses, in a small checkout whose Python only writes down what it was to do."""
+"""What `make` rebuilds and what it refuses, in a small checkout with a fake Python that only records its calls."""
 
 import os
 import shutil

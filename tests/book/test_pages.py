@@ -15,30 +15,30 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from lib.plots.style import SMALLEST_TYPE
 
-#: Widths of a window in CSS pixels, and what is looked at first in each theme; then the window gets the other width.
+#: Window widths in CSS pixels, and the width that each theme starts with; then the window gets the other width.
 WIDE, PHONE = 1280, 390
 THEMES = {"light": PHONE, "dark": WIDE}
 
-#: What axe looks for: a dark page has the same elements as a light one, in other colours.
+#: Options for axe: a dark page has the same elements as a light one in other colours, so only colours are checked.
 RULES = {"light": {}, "dark": {"runOnly": ["color-contrast", "link-in-text-block"]}}
 
-#: CSS pixels that the smallest type of a figure needs.
+#: The minimum size of the smallest type in a figure, in CSS pixels.
 LEGIBLE = 7
 
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 AXE_OPTIONS = {"resultTypes": ["violations"], "preload": False, "elementRef": False}
 
-#: Where axe need not look: sections of the API reference after the first, which are all made alike.
+#: What axe skips: sections of the API reference after the first, as all have the same structure.
 ALIKE = {"exclude": [[".bd-article:has(dl.py) > section > section ~ section"]]}
 
-#: Every image with its alternative; of the figures of notebooks also the pixels that they are wide.
+#: Every image with its alt text, and its width in pixels if it is a notebook figure.
 IMAGES = """() => [...document.images].map(image => {
   const style = getComputedStyle(image), figure = image.closest(".cell_output");
   const shown = image.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
   return {source: image.src, alt: image.getAttribute("alt"), shown: figure && image.clientWidth ? shown : null};
 })"""
 
-#: What sticks out of the window where the page can be scrolled sideways.
+#: The elements that stick out of the window if the page can be scrolled sideways.
 SIDEWAYS = """() => document.scrollingElement.scrollWidth <= innerWidth ? [] :
   [...document.querySelectorAll("body *")].filter(part => part.getBoundingClientRect().right > innerWidth + 1)
   .slice(0, 3).map(part => `${part.tagName}.${part.className}`).concat(`${document.scrollingElement.scrollWidth} px`)"""
@@ -47,7 +47,7 @@ SETTLED = "async () => { await window.MathJax?.startup?.promise; await document.
 
 
 class Fault(NamedTuple):
-    """What is wrong with a page, in which theme and window."""
+    """A fault of a page, with the theme and the window width."""
 
     kind: str
     page: str
@@ -64,9 +64,9 @@ def address(html: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def pages(html: Path) -> list[str]:
-    """Every page of the book but the first, which leads on to book/index.html.
+    """Every page of the book except the first, which redirects to book/index.html.
 
-    Of the listings of source, which are all made alike, there is one.
+    Only one of the source listings is included, as all have the same structure.
     """
     found = sorted(path.relative_to(html).as_posix() for path in html.rglob("*.html") if "_static" not in path.parts)
     listings = [name for name in found if name.startswith("_modules/lib/")]
@@ -75,7 +75,7 @@ def pages(html: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def faults(chromium: str, address: str, pages: list[str], html: Path) -> list[Fault]:
-    """Everything that is wrong with any page; the tests below ask for one kind each. A browser for each theme."""
+    """All faults of all pages; each test below looks at one kind. There is one browser per theme."""
 
     def look_in(theme: str) -> list[Fault]:
         with sync_playwright() as playwright:
@@ -89,7 +89,7 @@ def faults(chromium: str, address: str, pages: list[str], html: Path) -> list[Fa
 
 
 def look(browser: Browser, address: str, pages: list[str], html: Path, theme: str) -> Iterator[Fault]:
-    """The faults of all pages in one theme, as a reader sees them who comes for the first time."""
+    """The faults of all pages in one theme, as seen on a first visit."""
     first = THEMES[theme]
     context = browser.new_context(viewport={"width": first, "height": 900}, color_scheme=theme)
     page, noted = context.new_page(), []
@@ -117,7 +117,7 @@ def look(browser: Browser, address: str, pages: list[str], html: Path, theme: st
 
 
 def accessibility(page: Page, rules: dict) -> list[str]:
-    """What axe finds that is serious or critical, by all rules or by those named."""
+    """The serious and critical violations that axe finds, under all rules or those given."""
     page.evaluate(AXE.read_text(encoding="utf-8"))
     where, options = (json.dumps(given) for given in (ALIKE, AXE_OPTIONS | rules))
     found = page.evaluate(f"async () => (await axe.run({where}, {options})).violations")
@@ -130,7 +130,7 @@ def accessibility(page: Page, rules: dict) -> list[str]:
 
 
 def image_faults(page: Page, html: Path) -> list[tuple[str, str]]:
-    """Images without an alternative in words, and figures whose type is too small to read."""
+    """Images without alt text, and figures whose type is too small to read."""
     found = []
     for image in page.evaluate(IMAGES):
         name = image["source"].rsplit("/", 1)[-1]

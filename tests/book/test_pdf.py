@@ -1,4 +1,4 @@
-"""The book as a PDF: what Chromium prints of some of its pages, joined."""
+"""The book as a PDF: some of its pages, printed by Chromium and joined."""
 
 import re
 import unicodedata
@@ -48,7 +48,7 @@ def test_chapters_are_those_of_the_book_in_its_order():
 
 
 def bookmarks(printed):
-    """Level, title and number of the sheet of every bookmark."""
+    """Level, title and page index (from 0) of every bookmark."""
 
     def walk(items, level=0):
         for item in items:
@@ -61,7 +61,7 @@ def bookmarks(printed):
 
 
 def letters(text):
-    """Without blanks, and without the ligatures that a font may have."""
+    """Text without whitespace, and with ligatures of the font replaced by letters."""
     return "".join(unicodedata.normalize("NFKC", text).split())
 
 

@@ -1,4 +1,4 @@
-"""The reference run: what it trains, what is left of it, what it keeps; and how pages show it."""
+"""The reference run: what it trains, what remains to be trained, what it keeps, and how pages show it."""
 
 import base64
 import io
@@ -108,7 +108,7 @@ def test_what_is_kept_is_small(monkeypatch):
 
 @pytest.fixture
 def smoke(monkeypatch, tmp_path):
-    """The reference run at preset smoke, with a store of its own, in a folder with the notebooks."""
+    """The run store of a reference run at preset smoke, in a working directory of its own."""
     monkeypatch.setattr(reference, "PRESET", "smoke")
     monkeypatch.setattr(reference, "PARAMETERS", {})
     monkeypatch.setitem(reference.MILLISECONDS, "resnet8_v1", 1.0)
@@ -121,7 +121,7 @@ def test_networks_wait_until_all_of_their_members_are_there(smoke):
     parameters, lacking = reference.choose(source, smoke, trained=False)
     assert (parameters, len(lacking)) == ({}, 6)
     assert reference.choose(source, smoke, trained=True)[0] is None
-    # Two families at three rates, of which the first member is the same one.
+    # Two families at three learning rates; at each rate the families share their first member.
     assert len(reference.choose(ROOT / "notebooks" / "10_randomness.ipynb", smoke, trained=False)[1]) == 3 * (3 + 3 - 1)
     data = load_dataset("digits")
     for member in FINDINGS["independent"].experiment("smoke").members(data.name, data.content_hash):

@@ -1,4 +1,4 @@
-"""What the book says of verdicts: the scoreboard, the list of claims, the summary, and the cards of the first page."""
+"""How the book shows verdicts: the scoreboard, the list of claims, the summary, and the cards of the first page."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""What GitHub runs: workflows name targets and files that are there, may do little, and publish one book."""
+"""The GitHub workflows: they name existing targets and files, have few permissions, and publish one book."""
 
 import os
 import re
@@ -14,10 +14,10 @@ from packaging.specifiers import SpecifierSet
 from lib.presets import PRESETS
 
 FOLDER = ROOT / ".github" / "workflows"
-# YAML 1.1 reads the key `on` as a truth value.
+# YAML 1.1 reads the key `on` as a Boolean.
 WORKFLOWS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(FOLDER.glob("*.yml"))}
 
-#: Owners whose actions may be named by a major version; anybody else's by a full commit.
+#: The owner whose actions may be pinned to a major version; all others must be pinned to a full commit.
 TRUSTED = "actions/"
 
 each_workflow = pytest.mark.parametrize("name", WORKFLOWS)
@@ -37,7 +37,7 @@ def step(name: str, title: str) -> dict:
 
 
 def run(script: str, folder: Path, **environment: str) -> subprocess.CompletedProcess:
-    """A step's script as GitHub runs it."""
+    """Run a step's script as GitHub does."""
     return subprocess.run(
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
         cwd=folder,
@@ -111,7 +111,7 @@ def test_without_cuda_everything_else_is_installed():
 def test_permissions_are_the_least(name):
     assert WORKFLOWS[name]["permissions"] == {"contents": "read"}
     for title, job in jobs(name).items():
-        # Only what puts the book on its branch may write.
+        # Only the job that publishes the book may write.
         assert job.get("permissions", {"contents": "read"}) == {"contents": "write" if title == "publish" else "read"}
         assert "uses" in job or job["timeout-minutes"] > 0
 
@@ -142,7 +142,7 @@ def test_runs_of_one_kind_do_not_overlap(name):
 
 def test_publishing_leaves_one_commit_with_the_newest_book(tmp_path):
     subprocess.run(["git", "init", "--quiet", "--bare", tmp_path / "owner" / "repository"], check=True)
-    # What gives GitHub's token to git has nothing to do for a folder.
+    # A stub of gh, which gives GitHub's token to git: a local folder needs none.
     (tmp_path / "gh").write_text("#!/bin/sh\n")
     (tmp_path / "gh").chmod(0o755)
     environment = {

@@ -1,4 +1,4 @@
-"""The 19 corruptions: values known on paper, values of the published program, and properties that all of them have."""
+"""The 19 corruptions: values worked out by hand, values of the published program, and properties they all share."""
 
 import random
 from types import SimpleNamespace
@@ -18,7 +18,7 @@ WITHOUT_CHANCE = [
 
 
 def random_images(*shape):
-    """Smooth images, as photographs are."""
+    """Random images that are smooth, like photographs."""
     coarse = np.random.default_rng(0).integers(0, 256, (shape[0], -(-shape[1] // 4), -(-shape[2] // 4), shape[3]))
     return np.repeat(np.repeat(coarse, 4, axis=1), 4, axis=2)[:, : shape[1], : shape[2]].astype(np.uint8)
 
@@ -32,14 +32,14 @@ def squared_error(images, changed):
 
 
 def apply(name, severity, images, *streams):
-    """A corruption of float or uint8 result, with streams in the place of its random numbers."""
+    """Images corrupted with the given streams as random numbers, as uint8 whatever the corruption returns."""
     function, constants = CORRUPTIONS[name]
     changed = function(images, streams, *constants[severity - 1])
     return changed if changed.dtype == np.uint8 else (np.clip(changed, 0, 1) * 255).astype(np.uint8)
 
 
 class Numbers:
-    """Random numbers that are the same with every version of NumPy."""
+    """A random number generator that gives the same numbers with every version of NumPy."""
 
     def __init__(self):
         self.source = random.Random(0)
@@ -91,7 +91,7 @@ def test_corrupt_is_a_seeded_copy_and_prefixes_agree(name, shape, monkeypatch):
     before = images.copy()
     changed = corrupt(images, name, 5, seed=1)
     assert (changed.shape, changed.dtype) == (shape, np.uint8)
-    # A grey has no saturation.
+    # Grey images have no saturation.
     assert (squared_error(images, changed) > 1) == ((name, shape[3]) != ("saturate", 1))
     np.testing.assert_array_equal(corrupt(images, name, 0), images)
     assert np.array_equal(corrupt(images, name, 5, seed=2), changed) == (name in WITHOUT_CHANCE)
@@ -117,15 +117,15 @@ def test_severities_have_numbers_of_their_own():
 
 @pytest.mark.parametrize(
     "name",
-    # Not among them: those that move pixels about (elastic_transform moves less at higher severities, and glass_blur
-    # blurs more after one pass), frost and spatter, which change their kind, and saturate, which has two directions.
+    # Left out: those that move pixels (elastic_transform moves less at higher severities, and glass_blur has a smaller
+    # width at severity 4 than at 3), frost and spatter, which change their kind, and saturate, which works both ways.
     [name for name in ALL if name not in {"glass_blur", "elastic_transform", "frost", "spatter", "saturate"}],
 )
 def test_severities_are_in_order(name):
     images = load_dataset("fashion_mnist_mini").test.images[:100]
     errors = [squared_error(images, corrupt(images, name, severity)) for severity in SEVERITIES]
     assert errors[0] > 0
-    # motion_blur has one width at severities 3 and 4, longer lines that have no weight, and other angles.
+    # motion_blur has the same width at severities 3 and 4; only the angles differ, as the longer lines have no weight.
     assert np.all(np.diff(errors) > (-0.05 * errors[2] if name == "motion_blur" else 0))
 
 
@@ -137,7 +137,7 @@ BLURS = ["gaussian_blur", "defocus_blur", "glass_blur", "motion_blur", "zoom_blu
 def test_constant_image_stays_as_it_is(name, channels):
     images = constant(128, 2, 17, 24, channels)
     for severity in SEVERITIES:
-        # Weights that sum to a little less than one cost a level.
+        # Weights that sum to slightly less than one cost a grey level.
         np.testing.assert_allclose(corrupt(images, name, severity), images, atol=1)
 
 
@@ -150,7 +150,7 @@ def test_one_channel_is_a_channel_of_a_grey_picture(name):
 
 # The published program
 
-# Red, green and blue of 32×32 pixels: slopes, and edges at the borders of squares of eight pixels.
+# An RGB image of 32×32 pixels: slopes, and edges between squares of eight pixels.
 ROW, COLUMN, CHANNEL = np.ogrid[:32, :32, :3]
 PICTURE = (5 * ROW + 7 * COLUMN * (CHANNEL + 1) + 60 * ((ROW // 8 + COLUMN // 8) % 2)) % 256
 PLACES = ([0, 4, 7, 11, 15, 19, 26, 31], [31, 9, 16, 2, 21, 13, 28, 0], [0, 1, 2, 0, 1, 2, 0, 1])
@@ -191,7 +191,7 @@ PLACES = ([0, 4, 7, 11, 15, 19, 26, 31], [31, 9, 16, 2, 21, 13, 28, 0], [0, 1, 2
     ],
 )
 def test_same_numbers_as_the_published_program(name, severity, expected):
-    """What make_cifar_c.py made of PICTURE with these numbers, OpenCV 4.8, scikit-image 0.23, ImageMagick 6.9."""
+    """Results of make_cifar_c.py for PICTURE and these numbers, with OpenCV 4.8, scikit-image 0.23, ImageMagick 6.9."""
     changed = apply(name, severity, PICTURE[np.newaxis].astype(np.uint8), Numbers(), Numbers())
     np.testing.assert_allclose(changed[0][PLACES], expected, atol=1)
 
@@ -223,7 +223,7 @@ def test_motion_blur_draws_half_a_gaussian():
         apply("motion_blur", 5, point, SimpleNamespace(uniform=lambda low, high, n, angle=angle: np.full(n, angle)))
         for angle in (0.0, 90.0)
     )
-    # Each pixel is a mean over itself and those ahead of it, so the point leaves its trail behind.
+    # Each pixel is a mean over itself and the pixels ahead of it, so the point leaves a trail behind it.
     np.testing.assert_allclose(right[0, 10, 20:1:-1, 0], weights, atol=1)
     np.testing.assert_allclose(down[0, 10::-1, 20, 0], weights[:11], atol=1)
     assert right[0, 10, 21:].max() == down[0, 11:].max() == 0
@@ -237,7 +237,7 @@ def test_glass_blur_equals_exchanges_in_turn():
         for column in range(31, 1, -1):
             down, right = shifts[0, 0, :, row - 2, column - 2]
             above = expected[row - down, column - right]
-            # As in the recipe: what stands here are views, so the second assignment reads what the first has written.
+            # As in the recipe: these are views, so the second assignment reads what the first has written.
             expected[row, column], expected[row - down, column - right] = above, expected[row, column]
     changed = apply("glass_blur", 1, images, SimpleNamespace(integers=lambda low, high, shape: shifts))
     np.testing.assert_array_equal(changed[0], expected)
@@ -260,7 +260,7 @@ def test_colour_of_a_flat_image(name, severity, color, expected):
 
 
 def test_elastic_transform_is_relative_to_the_size():
-    """The affine part moves a slope as far as it is wide: over 8 levels an image of 8 pixels, over 64 one of 64."""
+    """The affine part shifts a ramp in proportion to its size: four times as far at 64 pixels as at 16."""
 
     def displacement(size):
         slope = np.broadcast_to(np.arange(size, dtype=np.uint8)[:, np.newaxis], (300, size, size, 1))

@@ -1,4 +1,4 @@
-"""Readers on small files of the genuine format, and on the same files damaged."""
+"""Readers of small files in the original formats, and of the same files when damaged."""
 
 import gzip
 import hashlib
@@ -38,7 +38,7 @@ def write_fashion_mnist(folder: Path, suffix: str = "") -> tuple[np.ndarray, np.
 def write_cifar(
     folder: Path, files: list[str], names: str, classes: int, coarse: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Write four records a file; return images (n, 32, 32, 3) and labels (n,) in the order of the files."""
+    """Write four records per file; return images `(n, 32, 32, 3)` and labels `(n,)` in the order of the files."""
     folder.mkdir(parents=True, exist_ok=True)
     images, labels = random_images(4 * len(files), 32, 32, 3), RNG.integers(0, classes, 4 * len(files), dtype=np.uint8)
     for number, file in enumerate(files):
@@ -199,7 +199,7 @@ def test_image_folder(tmp_path: Path) -> None:
     assert (dataset.name, dataset.classes, dataset.image_shape) == ("my-pets", ("cat", "dog"), (6, 4, 3))
     assert [len(split.labels) for split in (dataset.train, dataset.val, dataset.test)] == [7, 3, 10]
     images, labels = all_arrays(dataset)
-    np.testing.assert_array_equal(images[:, 0, 0, 0] >= 100, labels == 1)  # shuffled, images with their labels
+    np.testing.assert_array_equal(images[:, 0, 0, 0] >= 100, labels == 1)  # images and labels are shuffled together
     assert sorted(images[:10, 0, 0, 0]) == [0, 1, 2, 3, 4, 100, 101, 102, 103, 104]
     assert np.any(np.diff(labels[:10]) < 0)
 
@@ -215,12 +215,12 @@ def test_image_folder_grey_with_validation(tmp_path: Path) -> None:
     (tmp_path / "dev").mkdir()
     assert fails(str(tmp_path)) == f"{tmp_path}: expected one set of validation images, got valid and dev"
     (tmp_path / "dev").rmdir()
-    Image.new("RGB", (4, 6)).save(tmp_path / "test" / "dog" / "0.png")  # one in colour, and all are RGB
+    Image.new("RGB", (4, 6)).save(tmp_path / "test" / "dog" / "0.png")  # a single colour image makes all of them RGB
     assert load_dataset(str(tmp_path)).image_shape == (6, 4, 3)
 
 
 def test_hidden_files_and_folders_are_no_images_and_no_classes(tmp_path: Path) -> None:
-    folder = tmp_path / ".cache" / "pets"  # only what is hidden below it counts
+    folder = tmp_path / ".cache" / "pets"  # hidden folders above the images do not matter
     write_image_folder(folder)
     before = load_dataset(str(folder))
     for split in ("train", "test"):

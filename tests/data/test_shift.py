@@ -1,4 +1,4 @@
-"""Images unlike the training data: which they are, that they are kept, and the published files in their place."""
+"""Images unlike the training data: which are chosen, how they are cached, and the published files used instead."""
 
 import numpy as np
 import pytest
@@ -18,14 +18,14 @@ GREY = tuple(name for name in NAMES if name != "saturate")
 
 
 def made(name, count=4, shape=(32, 32, 3)):
-    """A dataset of that name, of noise."""
+    """A dataset of random noise with the given name."""
     rng = np.random.default_rng(0)
     split = Split(rng.integers(0, 256, (count, *shape), dtype=np.uint8), rng.integers(0, 10, count))
     return Dataset(name, split, split, split, tuple("abcdefghij"))
 
 
 def write_published(root, labels):
-    """Small files in the format of CIFAR-10-C, with these labels at every severity."""
+    """Write small files in the format of CIFAR-10-C, with these labels at every severity; return the images."""
     folder = root / PUBLISHED
     folder.mkdir()
     images = {}
@@ -38,7 +38,7 @@ def write_published(root, labels):
 
 
 def write_svhn(root, count=12):
-    """Small files in the format of SVHN; gives the test images."""
+    """Write small files in the format of SVHN; return the test images."""
     (root / "svhn").mkdir()
     images = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
     labels = np.arange(1, count + 1, dtype=np.uint8)[:, np.newaxis] % 10 + 1
@@ -58,7 +58,7 @@ def test_images_that_no_corruption_takes_are_told_at_once(tmp_path, shape):
 
 @pytest.fixture
 def counted(monkeypatch):
-    """Names and severities for which images were corrupted, in turn."""
+    """The name and severity of every call of `corrupt`, in order."""
     calls = []
 
     def counting(images, name, severity, seed):
@@ -70,7 +70,7 @@ def counted(monkeypatch):
 
 
 def is_among(images, source):
-    """Where each image is in the source; all of them must be there."""
+    """The index of each image in `source`; all of them must be found."""
     same = (images[:, np.newaxis] == source).all(axis=(2, 3, 4))
     assert same.any(axis=1).all()
     return same.argmax(axis=1)
@@ -81,7 +81,7 @@ def is_among(images, source):
 
 def test_which_images_are_the_next_ones_and_start_again(tmp_path):
     found = Shift(subset(10), RunStore(tmp_path), count=3, data_dir=tmp_path)
-    # A grey has no saturation: what leaves it as it is is no corruption of it.
+    # Grey images have no saturation: saturate leaves them unchanged, so it is left out.
     assert found.names == GREY
     assert found.which.shape == (18, 3)
     np.testing.assert_array_equal(found.which[:4], [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 0, 1]])
@@ -129,7 +129,7 @@ def test_images_are_kept_by_their_settings(tmp_path, counted, monkeypatch):
         images, calls = make(**other)
         assert len(calls) == 18
         assert not np.array_equal(images, first)
-    make(severity=0)  # clean images are not kept
+    make(severity=0)  # clean images are not cached
     monkeypatch.setattr(shift, "VERSION", shift.VERSION + 1)
     assert len(make()[1]) == 18
     assert len(store.derived()) == 6
@@ -223,12 +223,12 @@ def test_foreign_images_to_digits_are_clothes(tmp_path):
     clothes = load_dataset("fashion_mnist_mini").test.images
     name, images = foreign_images(subset(3), 5, tmp_path)
     assert (name, images.shape, images.dtype) == ("clothes (Fashion-MNIST)", (5, 8, 8, 1), np.uint8)
-    # Neither house numbers nor their size change what is foreign, and grey becomes three channels.
+    # The foreign images are also clothes for SVHN, at its size and with the grey channel repeated three times.
     write_svhn(tmp_path)
     name, images = foreign_images(made("svhn"), 5, tmp_path)
     assert (name, images.shape) == ("clothes (Fashion-MNIST)", (5, 32, 32, 3))
     assert (images == images[..., :1]).all()
-    # At their own size they stay as they are.
+    # At their original size they are unchanged.
     _, images = foreign_images(made("digits", shape=(28, 28, 1)), 5, tmp_path)
     assert len(set(is_among(images, clothes))) == 5
 
@@ -241,7 +241,7 @@ def test_foreign_images_to_cifar_are_house_numbers_where_they_are(tmp_path, name
     what, images = foreign_images(made(name), 6, tmp_path)
     assert what == "house numbers (SVHN)"
     assert len(set(is_among(images, source))) == len(images) == 6
-    # No more than there are.
+    # At most as many as there are.
     assert sorted(is_among(foreign_images(made(name), 500, tmp_path)[1], source)) == list(range(12))
 
 
@@ -269,7 +269,7 @@ def test_foreign_images_are_chosen_by_seed(tmp_path):
 
 
 def test_foreign_images_are_interpolated(tmp_path, monkeypatch):
-    # A ramp from left to right stays one, and so do its ends.
+    # A ramp from left to right stays a ramp with the same ends.
     ramp = np.tile(np.linspace(0, 240, 8).astype(np.uint8)[:, np.newaxis], (3, 8, 1, 1))
     split = Split(ramp, np.zeros(3, int))
     monkeypatch.setattr(shift, "load_dataset", lambda name: Dataset(name, split, split, split, ("a",)))

@@ -1,4 +1,4 @@
-"""Published datasets: where they are looked for, and downloads that leave all or nothing."""
+"""Published datasets: where they are looked for, and downloads that keep all files or none."""
 
 import shutil
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_root_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of two files arrives, and nothing stays; both arrive, and they are read; then nothing is fetched again."""
+    """If one of two files fails, neither is kept; once both have arrived, nothing is downloaded again."""
     fetched = []
 
     def fetch(url: str, folder: Path, md5: str) -> None:

@@ -1,4 +1,4 @@
-"""Images streamed from files: what is read, that it repeats, and that training and predict take it as an array."""
+"""Images streamed from files: what is read, that it repeats, and that training and `predict` use it like an array."""
 
 import os
 import shutil
@@ -24,21 +24,21 @@ from lib.training import trainer as training
 from lib.training.ensemble import train_ensemble
 from lib.training.trainer import build_member_model, train_members
 
-# Newer Pythons say so of every process that is forked beside threads; DataLoader starts its workers that way.
+# Newer Pythons warn whenever a process with threads is forked, and DataLoader starts its workers that way.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
 CLASSES = ("a", "b", "c")
 
 
 def picture(width: int, height: int, seed: int) -> Image.Image:
-    """Smooth noise, as JPEG files keep it."""
+    """Smooth noise, which survives JPEG compression."""
     small = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight training and four test images of each of three classes, PNG and JPEG of many sizes."""
+    """Eight training and four test images for each of three classes, as PNG and JPEG files of many sizes."""
     root = tmp_path_factory.mktemp("data") / "my images"
     for part, count in (("train", 8), ("val", 4)):
         for label, name in enumerate(CLASSES):
@@ -96,7 +96,7 @@ def test_content_hash_changes_with_files_the_size_and_the_validation_images(fold
 
 
 def test_middle_of_known_images(tmp_path):
-    """Sixteen pixels on the shorter side are fourteen and a margin of one: nothing is interpolated."""
+    """A shorter side of 16 pixels is a crop of 14 and a margin of one, so nothing is interpolated."""
     pixels = np.random.default_rng(0).integers(0, 256, (16, 21, 3), dtype=np.uint8)
     for name, array in (("wide", pixels), ("high", pixels.transpose(1, 0, 2))):
         Image.fromarray(array).save(tmp_path / f"{name}.png")
@@ -126,7 +126,7 @@ def test_batches_are_the_same_with_and_without_workers(folder, seed):
     alone, others = (list(opened(folder, workers=workers).train.images.batches(order, seed)) for workers in (0, 2))
     assert [tuple(batch.shape) for batch in alone] == [(2, 3, 16, 16), (1, 3, 16, 16), (3, 3, 16, 16), (1, 3, 16, 16)]
     assert all(torch.equal(one, other) for one, other in zip(alone, others, strict=True))
-    # The same image is the same wherever in the epoch it comes.
+    # An image is the same wherever it comes in the epoch.
     assert torch.equal(alone[0][0], alone[3][0])
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -249,7 +249,7 @@ def trained(folder, root, workers=0, **overrides):
 
 
 def test_training_without_augmentation_equals_training_on_the_array(folder, tmp_path):
-    """One code path: without crops, a stream and the same images in memory give the same bits."""
+    """Without random crops, a stream and the same images in memory give the same results to the bit."""
     dataset = opened(folder)
     settings = on_files(folder, architecture="resnet8_v1", augmentation="none", precision="bf16")
     member = settings.members(dataset.name, dataset.content_hash)[0]
@@ -299,7 +299,7 @@ def test_training_on_a_stream_interrupted_goes_on_with_workers_to_the_same_bits(
 
 
 def test_members_of_a_stream_are_trained_one_by_one_on_a_gpu(folder, tmp_path, monkeypatch):
-    """Not in lockstep: pretends a GPU where the decision is made, and trains on the CPU."""
+    """They are not trained in lockstep. The test only pretends to have a GPU, and trains on the CPU."""
     sizes, original = [], ensemble.train_members
 
     def counting(configs, *rest):

@@ -1,4 +1,4 @@
-"""Snow, frost, fog and spatter by what they do to flat images."""
+"""Snow, frost, fog and spatter: their effects on flat images."""
 
 from types import SimpleNamespace
 
@@ -17,7 +17,7 @@ def constant(value, *shape):
 def test_snow_on_black_is_half_turn_symmetric(channels):
     changed = corrupt(constant(0, 3, 32, 24, channels), "snow", 5)
     np.testing.assert_allclose(changed, changed[:, ::-1, ::-1].astype(int), atol=1)
-    # Black is mixed with a fifth of a middle grey, and the flakes lie upon that.
+    # Black is mixed with a fifth of a middle grey, and the flakes are on top of that.
     assert changed.min() >= 25
     assert changed.max() > 100
 
@@ -25,14 +25,14 @@ def test_snow_on_black_is_half_turn_symmetric(channels):
 def test_frost_adds_ice():
     changed = corrupt(constant(0, 500, 32, 32, 3), "frost", 1)
     ice = np.mean([color for color, _ in FROST_TEXTURES], axis=0)
-    # Means over textures, of which each image shows one, and half a level that is cut off.
+    # Each image shows one texture, so this is a mean over textures, less half a level that is cut off.
     np.testing.assert_allclose(changed.mean(axis=(0, 1, 2)), 0.2 * ice - 0.5, rtol=0.08)
     assert changed.std(axis=(1, 2)).min() > 0.5
     np.testing.assert_array_equal(corrupt(constant(255), "frost", 1), constant(255))
 
 
 def test_frost_is_as_rough_as_ice():
-    """Neighbours in parts of the size of an image correlate as in the recipe's photographs, by 0.24 to 0.49."""
+    """In crops of an image's size, neighbouring pixels correlate by 0.24 to 0.49, as in the recipe's photographs."""
     for texture in _frost_textures(128):
         parts = np.stack(
             [texture[i : i + 32, j : j + 32].mean(axis=-1) for i in range(0, 97, 8) for j in range(0, 97, 8)]

@@ -1,4 +1,4 @@
-"""What a criterion means, and that the claims are as they were fixed beforehand."""
+"""What a criterion means, and that the claims are those fixed beforehand."""
 
 import math
 
@@ -27,7 +27,7 @@ def test_criterion_met_and_printed(operator, below, at, above, text):
 
 
 def test_claims_fixed_beforehand():
-    """The criteria are not moved; one that proves badly chosen stays, and another one is added."""
+    """Criteria never change: one that proves badly chosen stays, and another is added."""
     assert {claim_id: str(claim.criterion) for claim_id, claim in CLAIMS.items()} == {
         "trajectories/weights-align": "≥ 0.8",
         "trajectories/weights-align-mean": "≥ 0.8",

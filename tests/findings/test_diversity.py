@@ -1,4 +1,4 @@
-"""Diversity at equal accuracy, the two limits and the flip family: answers that are known on paper."""
+"""Diversity at equal accuracy, the two limits and the flip family: answers worked out by hand."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def points(accuracies, disagreements, reference_accuracy=0.8, num_classes=2):
 
 
 def points_of(exponent, flips=None, reference_accuracy=0.7, num_classes=10):
-    """Points of the flip family, exactly."""
+    """Points exactly on a curve of the flip family."""
     flips = np.linspace(0.05, 0.9, 30) if flips is None else np.array(flips)
     return points(
         *metrics.flip_family(flips, exponent, reference_accuracy, num_classes), reference_accuracy, num_classes
@@ -32,7 +32,7 @@ def points_of(exponent, flips=None, reference_accuracy=0.7, num_classes=10):
 
 
 def flipped(exponent=0.4, runs=4, samples=10, images=200):
-    """Labels of runs that err independently, of samples of each run, flipped as in the family, and the true ones."""
+    """Labels of runs that err independently, of samples of each run, flipped as in the family, and the true labels."""
     rng = np.random.default_rng(0)
 
     def other(labels):
@@ -47,11 +47,11 @@ def flipped(exponent=0.4, runs=4, samples=10, images=200):
     return solutions, np.where(rng.random(chance.shape) < chance, other(bases), bases), targets
 
 
-# Beside samples of the same accuracy, of one base and of every one in turn
+# Compared with samples of the same accuracy, for one base and for every base in turn
 
 
 def test_gaps_by_hand():
-    # Samples have 1 at 0.4, 0.5 at 0.6 and so 0.75 at 0.5, and the base, at 0.8, none; below 0.4 there is none.
+    # Samples have diversity 1 at 0.4, 0.5 at 0.6 and so 0.75 at 0.5; the base, at 0.8, has 0. None is below 0.4.
     samples, independent = points([0.4, 0.6], [0.6, 0.2]), points([0.5, 0.6, 0.7, 0.3], [0.45, 0.2, 0.2, 0.7])
     np.testing.assert_allclose(gaps(independent, samples, within=True), [0.15, 0, 2 / 3 - 0.25, np.nan])
     np.testing.assert_allclose(gaps(independent, samples), [0.15, 0, 2 / 3 - 0.25, 0])
@@ -59,14 +59,14 @@ def test_gaps_by_hand():
 
 
 def wrong(*chosen):
-    """Labels of ten images, wrong on those that are chosen."""
+    """Labels of ten images that are wrong on the chosen ones."""
     return np.isin(np.arange(10), chosen).astype(int)
 
 
 ZEROS = np.zeros(10, int)
 SOLUTIONS = np.stack([wrong(0, 1), wrong(6, 7, 8, 9)])  # accuracies 0.8 and 0.6; per error they differ by 3 and 1.5
 NEAR, FAR = wrong(0, 1, 2), wrong(0, 1, 2, 3, 4)  # of the first: accuracies 0.7 and 0.5, diversities 1/3 and 0.6
-BELOW, ABOVE = wrong(5, 6, 7, 8, 9), wrong(8, 9)  # of the second: accuracies 0.5 and 0.8, 0.2 and 1, pooled to 0.6
+BELOW, ABOVE = wrong(5, 6, 7, 8, 9), wrong(8, 9)  # of the second: accuracies 0.5, 0.8; diversities 0.2, 1; pooled: 0.6
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_more_diverse_has_every_run_as_base():
 
 
 def test_below_uncorrelated_is_the_mean_over_both_directions():
-    # Of two classes 0.2 * 0.6 + 0.4 * 0.8 = 0.44 would differ, and 0.6 do; per error of the one and of the other.
+    # With two classes 0.2 * 0.6 + 0.4 * 0.8 = 0.44 would differ, and 0.6 do; divided by the error of either one.
     found = diversity.below_uncorrelated(SOLUTIONS, ZEROS, 2)
     assert found.value == pytest.approx((0.44 - 0.6) * (1 / 0.4 + 1 / 0.2) / 2)
 
@@ -110,7 +110,7 @@ def test_below_uncorrelated_of_independent_errors_is_near_zero():
 
 
 def test_share_between_limits_by_hand():
-    # At 0.6 the limits are 5/6 and 1.1: one between, one below by 0.13, one above by 0.15, one without errors.
+    # At 0.6 the limits are 5/6 and 1.1: one point between, one 0.13 below, one 0.15 above, one without errors.
     own = points([0.6, 0.6, 0.6, 1], [0.4, 0.28, 0.5, 0.2])
     for error, expected in ((0, 1 / 3), (0.06, 1 / 3), (0.07, 2 / 3), (0.08, 1)):
         assert share_between_limits(own, np.full(4, error)) == pytest.approx(expected)
@@ -145,7 +145,7 @@ def test_family_error_of_another_exponent_is_larger():
     own = points_of(0.4)
     assert family_error(own, 0.4) < family_error(own, 0.5) < family_error(own, 0.7)
     assert family_error(own, 10) > 0
-    # An exponent of one is the lower limit.
+    # An exponent of one gives the lower limit.
     assert family_error(points_of(3.0), 1.0) == pytest.approx(0, abs=1e-9)
 
 
@@ -204,7 +204,7 @@ def test_tables_by_hand():
         ("net", "random"): points([0.4, 0.6], [0.6, 0.2]),
     }
     (row,) = diversity.matched_table(own, {("net", "random"): np.array([0.25, 1.5])}).to_numpy().tolist()
-    # Solutions have 0.9 and 0.67; the samples have 0.75 and, on the way to the base, 0.25 there.
+    # Solutions have 0.9 and 0.67; at their accuracies samples have 0.75 and, interpolated to the base, 0.25.
     assert row == ["net", "random directions", "1.5", "0.400", "0.50", "0.78", "2 of 2"]
     exact = points_of(0.4)
     (row,) = diversity.family_table({"net": exact}).to_numpy().tolist()

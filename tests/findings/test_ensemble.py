@@ -1,4 +1,4 @@
-"""The statistics of figure 8 against answers known on paper; of two or three runs, so without an interval."""
+"""The statistics of figure 8 against answers worked out by hand, for two or three runs and so without intervals."""
 
 import math
 
@@ -9,17 +9,17 @@ import pytest
 from lib.findings import ensemble
 from lib.metrics.intervals import UNDEFINED
 
-#: Each of three runs is sure of one image and wrong about another; the mean of any two is right about the one.
+#: Each of three runs is sure of one image and wrong about another; the mean of any two is right about all.
 RIGHT = np.array([[0.8, 0.4, 0.6], [0.6, 0.8, 0.4], [0.4, 0.6, 0.8]], np.float32)
 PROBS = np.stack([RIGHT, 1 - RIGHT], axis=-1)  # (M, n, K)
 TARGETS = np.zeros(3, int)
 SINGLE = (0.08 + 0.32 + 0.72) / 3
-#: Pairs of runs give 0.7, 0.6 and 0.5 to the right class, which wins a tie.
+#: Pairs of runs give the right class 0.7, 0.6 and 0.5, and it wins ties.
 PAIR = 2 * (0.3**2 + 0.4**2 + 0.5**2) / 3
 
 
 def constant(right):
-    """Three runs that give the right class of each image so much."""
+    """Three runs that give the right class of each image the probability `right`."""
     return np.broadcast_to(np.array([right, 1 - right], np.float32), (3, 3, 2))
 
 
@@ -36,10 +36,10 @@ def test_brier_is_a_count_of_all_runs():
 
 
 def test_calibration_is_the_error_of_the_ensemble_less_that_of_one():
-    # Two runs sure of either class and right on three of four images, which their mean says.
+    # Two runs are sure of class 0, which is right on three of four images; one run is undecided.
     probs = np.array([[1.0, 1, 1, 1], [0.5, 0.5, 0.5, 0.5], [1, 1, 1, 1]])
     probs, targets = np.stack([probs, 1 - probs], axis=-1), np.array([0, 0, 0, 1])
-    # One run errs by 1/4, as all do: of 1, 1/2 and 1 beside 3/4 right. Pairs have 3/4, 3/4 and 1: 0, 0 and 1/4.
+    # Confidences of 1, 1/2 and 1 against 3/4 right: each run errs by 1/4. Pairs have 3/4, 3/4 and 1: 0, 0 and 1/4.
     assert ensemble.calibration(probs, targets).value == pytest.approx(1 / 12 - 1 / 4)
 
 

@@ -1,4 +1,4 @@
-"""Numbers beside those of claims, against answers known on paper."""
+"""Numbers beside those of the claims, against answers worked out by hand."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Larger data: the gap beside that of easier ones, corrupted images from two sources, ensembles by size."""
+"""Harder data: the gap compared with easier data, corrupted images from two sources, and ensembles by size."""
 
 import numpy as np
 import pytest
@@ -53,11 +53,11 @@ def test_corrupted_images_of_a_folder_are_its_files(tmp_path, folder, streamed):
 
 
 def test_ensemble_scores_by_hand():
-    # Runs that are sure: right, right, wrong and wrong on the only image.
+    # Four runs that are sure of the only image: right, right, wrong and wrong.
     probs = np.eye(2, dtype=np.float32)[[0, 0, 1, 1]][:, None]
     table = harder.ensemble_scores(probs, np.array([0]))
     assert list(table.columns) == ["size", "accuracy", "Brier score"]
-    # Of six pairs five have the right label, which a tie gives too: their means are sure, or undecided in four.
+    # Five of six pairs have the right label, which also wins ties: four means are undecided, the other two sure.
     expected = [[1, 0.5, 1], [2, 5 / 6, (0 + 4 * 0.5 + 2) / 6], [4, 1, 0.5]]
     np.testing.assert_allclose(table.to_numpy(), expected)
     assert harder.ensemble_scores(probs[:3], np.array([0]))["size"].tolist() == [1, 2]

@@ -1,4 +1,4 @@
-"""The statistics of figure 3 against answers known on paper; of two or three runs, so without an interval."""
+"""The statistics of figure 3 against answers worked out by hand, for two or three runs and so without intervals."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from lib.metrics.comparison import equidistant
 from lib.metrics.intervals import count
 
 WEIGHTS = np.array([[1, 0, 0], [0, 1, 0], [1, -1, 0]], float)
-#: Of every four labels one, two and one differ.
+#: The three pairs differ in one, two and one of the four labels.
 LABELS = np.array([[0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0]])
 TARGETS = np.zeros(4, int)
 

@@ -1,4 +1,4 @@
-"""Verdicts: words, size, sentences, and claims judged by arrays."""
+"""Verdicts: their words, agreement in size, sentences, and claims judged from arrays."""
 
 import math
 
@@ -37,7 +37,7 @@ def between(low, high, **facts):
     ("operator", "expected"), [(">=", "-??+++"), ("<=", "++?+?-"), (">", "--?-?+"), ("<", "+??---"), ("==", "-??+?-")]
 )
 def test_decided_truth_table(operator, expected):
-    """Of intervals below the threshold of 0.8, up to it, over it, nothing but it, from it on, and above it."""
+    """Intervals below the threshold of 0.8, up to it, across it, equal to it, from it on, and above it."""
     ends = [(0.7, 0.79), (0.7, 0.8), (0.7, 0.9), (0.8, 0.8), (0.8, 0.9), (0.81, 0.9)]
     found = [decided(between(low, high), Criterion(operator, 0.8)) for low, high in ends]
     assert "".join({True: "+", False: "-", None: "?"}[one] for one in found) == expected
@@ -56,7 +56,7 @@ def test_no_definite_verdict_against_the_value_itself(numbers, operator, thresho
     made = [
         interval(lambda members: numbers[members].mean(), members=5),
         interval(lambda members, images: table[members][:, images].mean(), members=5, images=3, resamples=9, log=True),
-        interval(lambda images: len(set(images)) / 3, images=3, resamples=9),  # no resample has more than the value
+        interval(lambda images: len(set(images)) / 3, images=3, resamples=9),  # no resample exceeds the value
         extreme(lambda members: numbers[members].mean(axis=0), "smallest", members=5),
         share(numbers[:, 0]),
     ]
@@ -92,7 +92,7 @@ def test_descriptions_are_met_or_not_and_identities_true():
 @pytest.mark.parametrize(
     ("low", "high", "context", "expected"),
     [
-        (0.7, 0.85, PAPERS, True),  # of 0.86 to 1.03, read with an error of 0.02
+        (0.7, 0.85, PAPERS, True),  # the paper has 0.86 to 1.03, with a reading error of 0.02
         (0.7, 0.83, PAPERS, False),
         (1.04, 1.2, PAPERS | {"dataset": "cifar10_holdout"}, True),
         (1.06, 1.2, PAPERS, False),
@@ -108,7 +108,7 @@ def test_in_size_widens_by_the_error_of_reading(low, high, context, expected):
 
 
 def closer(*ends, context=CONTEXT):
-    """One result a method, of a claim of "less than 1"."""
+    """One result per method, for claims with the criterion "less than 1"."""
     names = [f"subspaces/{method}/closer" for method in METHODS]
     return [Result(CLAIMS[name], between(*own), context) for name, own in zip(names, ends, strict=False)]
 
@@ -131,7 +131,7 @@ def test_methods_of_one_sentence_are_one_sentence_a_run():
         ([(0.1, 0.2), (0.9, 1.3)], INCONCLUSIVE),
         ([(1.3, 1.4), (1.1, 1.2)], FAILS),
         ([(1.3, 1.4), (0.1, 0.2)], FAILS),
-        ([(1.0, 1.4), (0.1, 0.2)], INCONCLUSIVE),  # p of 0.025 alone, 0.05 beside another method
+        ([(1.0, 1.4), (0.1, 0.2)], INCONCLUSIVE),  # p is 0.025 alone, and 0.05 with another method
         ([(1.0, 1.4)], FAILS),
     ],
 )
@@ -148,7 +148,7 @@ def test_sentence_without_intervals_is_inconclusive():
     assert math.isnan(sentence.p)
 
 
-# Judged by arrays
+# Judged from arrays
 
 
 def test_judge_computes_the_statistic_of_the_claim_from_arrays():

@@ -1,4 +1,4 @@
-"""The plane of two solutions by hand: the valley, norms, and which side a place is like."""
+"""The plane of two solutions, worked out by hand: the valley, norms, and which solution a place resembles."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ from lib.metrics import intervals
 def test_valley_is_the_largest_loss_of_both_solutions_in_points():
     assert FACTORS[2] == 1
     targets = np.zeros(10, int)
-    wrong = np.array([[2, 0], [1, 0], [0, 1], [0, 2], [0, 3]])  # of ten images, by factor and ray
+    wrong = np.array([[2, 0], [1, 0], [0, 1], [0, 2], [0, 3]])  # errors on ten images, by factor and ray
     labels = (np.arange(10) < wrong[..., None]).astype(int)
     found = valley(labels, targets)
     assert (found.images, found.value) == (10, pytest.approx(20))
@@ -38,12 +38,12 @@ def test_nearer_optimum_of_every_place():
     expected = [[-1, -1, -1, -1, -1], [0, -1, -1, -1, 1], [0, 0, -1, 1, 1]]
     angles = np.radians([-45, 0, 45, 90, 135])
     np.testing.assert_array_equal(nearer_optimum(np.array([0.0, 1, 2]), angles), expected)
-    # Without the ray halfway and without radius 1, only the origin says nothing.
+    # Without the halfway ray and without radius 1, every place but the origin has a nearer optimum.
     angles = np.radians([-30, 0, 30, 60, 90, 120])
     np.testing.assert_array_equal(nearer_optimum(np.array([0.5, 2]), angles), [[0, 0, 0, 1, 1, 1]] * 2)
 
 
-#: True labels of 100 images, and those of two solutions, with 3 and 10 errors.
+#: True labels of 100 images, and the labels of two solutions with 3 and 10 errors.
 TARGETS = np.zeros(100, int)
 SOLUTIONS = FIRST, SECOND = np.stack([np.where(np.arange(100) < 3, 1, 0), np.where(np.arange(100) >= 90, 2, 0)])
 
@@ -54,13 +54,13 @@ def few_resamples(monkeypatch):
 
 
 def share(first, second, radius=2.0):
-    """`own_mode` of a place with the labels `first` on the ray of the first solution, and of one on the other's."""
+    """`own_mode` of two places, with labels `first` on the first solution's ray and `second` on the second's."""
     labels, angles = np.stack([first, second])[None], np.array([0, np.pi / 2])
     return own_mode(labels, SOLUTIONS, TARGETS, np.array([radius]), angles).value
 
 
 def wrong(labels, *images):
-    """Labels with one that neither solution has on some images."""
+    """The labels, replaced on some images by one that neither solution has."""
     changed = labels.copy()
     changed[list(images)] = 9
     return changed
@@ -69,12 +69,12 @@ def wrong(labels, *images):
 def test_own_mode_by_hand():
     assert share(FIRST, SECOND) == 1
     assert share(FIRST, FIRST) == 0.5
-    assert share(SECOND, SECOND) == 1  # the first of them is too poor for its side, and does not count
-    assert np.isnan(share(FIRST, SECOND, radius=1.0))  # the solutions themselves
+    assert share(SECOND, SECOND) == 1  # the first place is too inaccurate for its side, and does not count
+    assert np.isnan(share(FIRST, SECOND, radius=1.0))  # the solutions themselves do not count
 
 
 def test_own_mode_counts_to_the_very_margin():
-    # On the second side, like the first solution, and 5 or 6 points less accurate than the second.
+    # A place on the second side that is like the first solution, and 5 or 6 points less accurate than the second.
     assert share(FIRST, wrong(FIRST, *range(3, 15))) == 0.5
     assert share(FIRST, wrong(FIRST, *range(3, 16))) == 1
     assert np.isnan(share(wrong(FIRST, *range(50)), wrong(SECOND, *range(50))))

@@ -1,4 +1,4 @@
-"""Where diversity comes from: which pairs share what, and their means on paper."""
+"""Where diversity comes from: which pairs share what, and their means worked out by hand."""
 
 import numpy as np
 import pytest
@@ -13,9 +13,9 @@ from lib.metrics.intervals import count
 
 RNG = np.random.default_rng(0)
 TARGETS = RNG.integers(0, 3, 40)
-#: Of two learning rates, two families, three members and 40 images.
+#: Labels for two learning rates, two families, three members and 40 images.
 LABELS = RNG.integers(0, 3, (2, 2, 3, 40))
-LABELS[:, 1, 0] = LABELS[:, 0, 0]  # the same network, first of both families
+LABELS[:, 1, 0] = LABELS[:, 0, 0]  # the same network is the first of both families
 EVERYONE = np.arange(3)
 
 
@@ -29,7 +29,7 @@ def mean_diversity(rate, source):
 
 
 def test_of_source_shares_what_it_says():
-    """Seeds of each network: (initial weights, order)."""
+    """Pairs differ in the expected seeds; those of a network are (initial weights, order)."""
     seeds = [(0, 0), (1, 0), (2, 0), (0, 0), (0, 1), (0, 2)]
     differ = {"initialization": (True, False), "order": (False, True), "both": (True, True)}
     for source, expected in differ.items():
@@ -76,7 +76,7 @@ def test_differences_have_values_and_intervals():
         first, second = found[found["series"] == SOURCES[source]].to_dict("records")
         assert first["value"] == pytest.approx(disagreement[of_source(source, EVERYONE, 3)].mean())
         assert second["value"] == pytest.approx(mean_diversity(0, source))
-        assert np.isnan([first["low"], second["high"]]).all()  # of three members
+        assert np.isnan([first["low"], second["high"]]).all()  # three members are too few
     same = found[found["series"] == "neither"]
     np.testing.assert_array_equal(same[["value", "low", "high"]], [[0, np.nan, np.nan]] * 2)
 

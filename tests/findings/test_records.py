@@ -1,4 +1,4 @@
-"""Records that come back from disk as they went."""
+"""Records are read back from disk as they were written."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Chains and their cycles: which pairs are of one chain, and how far apart they are on paper."""
+"""Chains and their cycles: which pairs belong to one chain, and distances worked out by hand."""
 
 import numpy as np
 import pytest
@@ -64,7 +64,7 @@ def test_pairs_have_a_row_a_kind():
 
 def test_ensembles_are_of_cycles_and_of_as_many_chains():
     probs = np.eye(5)[LABELS]  # (2 chains, 2 cycles, 10 images, 5 classes)
-    # The first cycle of one chain says nothing, that of the other is right and surer than its second.
+    # The first cycle of the first chain is undecided; that of the second chain is right and surer than its second.
     probs[0, 0], probs[1, 0], probs[1, 1] = 0.2, np.eye(5)[TARGETS], 0.5 * probs[1, 1] + 0.1
     (row,) = ensembles({"small_cnn": probs}, TARGETS).to_dict("records")
     first, second = np.mean(LABELS[:, 1] == TARGETS, axis=1)
@@ -74,5 +74,5 @@ def test_ensembles_are_of_cycles_and_of_as_many_chains():
         "one network": f"{(first + second) / 2:.4f}",
         "2 cycles of a chain": f"{(first + 1) / 2:.4f}",
         "independent runs": 2,
-        "ensemble of these": f"{first:.4f}",  # which is surer than the second
+        "ensemble of these": f"{first:.4f}",  # the first chain is surer than the second
     }

@@ -1,4 +1,4 @@
-"""The statistics of figure 9 against answers known on paper."""
+"""The statistics of figure 9 against answers worked out by hand."""
 
 import math
 
@@ -7,14 +7,14 @@ import pytest
 
 from lib.findings import shift
 
-#: Three runs on three images: all right; each sure of one image and wrong about another, any two right about all; one
-#: run certain of the other class.
+#: Three runs on three images: all right; each sure of one image and wrong about another, with any two right about all;
+#: one run certain of the other class.
 AGREED = np.array([[[1, 0]] * 3] * 3, np.float32)
 RIGHT = np.array([[0.8, 0.4, 0.6], [0.6, 0.8, 0.4], [0.4, 0.6, 0.8]], np.float32)
 MIXED = np.stack([RIGHT, 1 - RIGHT], axis=-1)
 OPPOSED = np.array([[[1, 0]] * 3, [[1, 0]] * 3, [[0, 1]] * 3], np.float32)
 TARGETS = np.zeros(3, int)
-#: Test images that the three are of, each under one corruption.
+#: The test images behind these three, each under one corruption.
 PICTURES = np.arange(3)
 LOG2 = math.log(2)
 
@@ -31,7 +31,7 @@ def test_ensemble_stays_ahead_where_it_is_least_so_clean_images_left_out():
 
 
 def test_advantage_in_brier_score_grows_by_its_slope():
-    # One run: 0.08, 0.32 or 0.72; two: 0.18, 0.32 or 0.5.
+    # Brier scores of one run: 0.08, 0.32 or 0.72; of two: 0.18, 0.32 or 0.5.
     grown = (0.08 + 0.32 + 0.72) / 3 - (0.18 + 0.32 + 0.5) / 3
     assert shift.grows(np.stack([AGREED, MIXED]), TARGETS, PICTURES).value == pytest.approx(grown)
 
@@ -56,7 +56,7 @@ def test_out_of_distribution_is_the_margin_over_the_best_method():
 
 
 def test_corruptions_of_an_image_are_drawn_with_it():
-    """The same pictures under two corruptions say no more than under one: as wide an interval."""
+    """The same images under two corruptions give as wide an interval as under one."""
     rng = np.random.default_rng(0)
     probs = rng.dirichlet([1, 1], size=(3, 5, 40))
     once = shift.diversity_grows(probs, 2, np.arange(40))
@@ -65,7 +65,7 @@ def test_corruptions_of_an_image_are_drawn_with_it():
 
 
 def test_scores_are_of_one_run_and_of_all_under_each_corruption():
-    own = shift.scores(MIXED[:2, :2], TARGETS[:2].reshape(2, 1))  # two corruptions with an image each
+    own = shift.scores(MIXED[:2, :2], TARGETS[:2].reshape(2, 1))  # two corruptions with one image each
     np.testing.assert_allclose(own, [[[1, 0.5], [0.2, 0.4]], [[1, 1], [0.18, 0.32]]], rtol=1e-5)
 
 

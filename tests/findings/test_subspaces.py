@@ -1,4 +1,4 @@
-"""Whether samples stay in their mode: distances and shares that are known on paper."""
+"""Whether samples stay in their mode: distances and shares worked out by hand."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from lib.findings.subspaces import (
 )
 from lib.metrics import euclidean_distances
 
-# Squared distances of two samples of each of two runs from both solutions, on two images.
+# Squared distances from both solutions, for two samples of each of two runs, on two images.
 DISTANCES = np.array(
     [
         [[[0, 0], [2, 2]], [[2, 0], [0, 1]]],
@@ -26,7 +26,7 @@ DISTANCES = np.array(
 )
 EVERY = np.ones((2, 2), bool)
 
-# Labels of one sample of each of three runs, on four images; the solutions differ on 2, 4 and 3 of them.
+# Labels of three solutions, which differ on 2, 4 and 3 of four images, and of one sample of each run.
 SOLUTIONS = np.array([[0, 0, 0, 0], [1, 1, 0, 0], [2, 1, 1, 1]])
 LABELS = np.array([[[9, 0, 0, 0]], [[1, 9, 9, 0]], [[2, 1, 1, 1]]])
 ALONE = np.ones((3, 1), bool)
@@ -68,15 +68,15 @@ def test_squared_distances_sum_to_those_of_whole_predictions():
     np.testing.assert_allclose(squared_distances(probs, solutions).sum(axis=-1).reshape(8, 2), whole, rtol=1e-5)
 
 
-# Nearest to their own
+# Nearest to their own run
 
 
 @pytest.mark.parametrize(
     ("images", "expected"),
     [
-        ([0, 1], 0.5),  # each run's second sample is nearer to the other, or as near to the first
+        ([0, 1], 0.5),  # run 1's second sample is nearer to run 2; run 2's is equally near to both
         ([1], 1),
-        ([0, 1, 1], 1),  # the first run's second sample ties, and the first run is its own
+        ([0, 1, 1], 1),  # run 1's second sample ties, and the first run, its own, wins
     ],
 )
 def test_stays_by_hand(images, expected):
@@ -92,10 +92,10 @@ def test_stays_is_a_share_of_each_run_of_the_samples_that_count():
 
 
 def test_nearer_is_the_mean_logarithm_of_how_much_farther_the_other_run_is():
-    """Sums of squares over both images, of own and other run: 0 and 4, 2 and 1; 0 and 2, 2 and 2."""
+    """Sums of squares over both images, for own and other run: 0 and 4, 2 and 1; 0 and 2, 2 and 2."""
     found = nearer(DISTANCES, EVERY)
     assert (found.members, found.images) == (2, 2)
-    # What predicts the same as its base is left out.
+    # Samples that predict the same as their base are left out.
     assert found.value == pytest.approx((np.log(1 / 2) + np.log(2 / 2)) / 2 / 2)
     assert nearer(DISTANCES, np.array([[True, True], [True, False]])).value == pytest.approx(np.log(1 / 2) / 2)
     assert np.isnan(nearer(DISTANCES, ~EVERY).value)
@@ -113,11 +113,11 @@ def test_nearer_takes_the_nearest_of_other_runs_and_has_an_interval_from_four_on
     assert 0 < found.low < found.value < found.high
 
 
-# Beside the distance between runs
+# Relative to the distance between runs
 
 
 def test_relative_disagreement_by_hand():
-    # 1/4, 1/2 and 0 beside the mean of 1/2, 1 and 3/4.
+    # 1/4, 1/2 and 0, divided by the mean of 1/2, 1 and 3/4.
     np.testing.assert_allclose(relative_disagreement(LABELS, SOLUTIONS), [[1 / 3], [2 / 3], [0]])
     assert closer(LABELS, SOLUTIONS, ALONE).value == pytest.approx(1 / 3)
 

@@ -1,4 +1,4 @@
-"""The statistics of figure 2 against answers known on paper; of two or three runs, so without an interval."""
+"""The statistics of figure 2 against answers worked out by hand, for two or three runs and so without intervals."""
 
 import math
 
@@ -14,7 +14,7 @@ def test_late_is_the_second_half_of_the_epochs(checkpoints, first):
 
 
 def test_weights_align_takes_the_worst_late_checkpoint_of_the_worst_run_or_of_each():
-    early = [[-1, 0]] * 3  # as far as can be, but early
+    early = [[-1, 0]] * 3  # as different as possible, but early
     weights = np.array([[*early, [1, 0], [1, 1]], [*early, [2, 2], [1, 1]]], float)
     assert trajectories.weights_align(weights).value == pytest.approx(np.sqrt(0.5))
     assert trajectories.weights_align_mean(weights).value == pytest.approx((np.sqrt(0.5) + 1) / 2)
@@ -23,14 +23,14 @@ def test_weights_align_takes_the_worst_late_checkpoint_of_the_worst_run_or_of_ea
 def test_functions_stay_compares_late_checkpoints_with_final_ones_of_other_runs():
     early = [[9, 9, 9, 9]] * 3
     one = [*early, [0, 0, 0, 0], [0, 0, 0, 1]]  # 1 of 4 changes
-    other = [*early, [1, 1, 1, 1], [1, 1, 0, 0]]  # 2 of 4 change; 3 of 4 are not those of the first run
+    other = [*early, [1, 1, 1, 1], [1, 1, 0, 0]]  # 2 of 4 change; 3 of 4 differ from the first run
     found = trajectories.functions_stay(np.array([one, other]))
     assert (found.members, found.images) == (2, 4)
     assert found.value == pytest.approx((3 / 8) / (3 / 4))
 
 
 def probs(*runs):
-    """Of one image and two classes: early checkpoints that are all alike, and the late ones of each run."""
+    """Predictions for one image and two classes: identical early checkpoints, then the late ones of each run."""
     late = np.array(runs)[..., None, None]  # (M, late, one image, 1)
     both = np.concatenate([late, 1 - late], axis=-1)
     return np.concatenate([np.full((len(runs), 3, 1, 2), 0.5), both], axis=1)

@@ -1,4 +1,4 @@
-"""Paths between solutions by hand: what is lost on the way, and how the function changes."""
+"""Paths between solutions, worked out by hand: accuracy lost on the way, and how the function changes."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ TARGETS = np.zeros(10, int)
 
 
 def wrong(*counts):
-    """Labels `(points, 10)` that are wrong on the first so many images."""
+    """Labels `(points, 10)`, wrong on as many of the first images as `counts` has for the point."""
     return (np.arange(10) < np.array(counts)[:, None]).astype(int)
 
 

@@ -1,4 +1,4 @@
-"""Pairs of runs, and paths of low loss that are trained between small networks, once."""
+"""Pairs of runs, and paths of low loss that are trained once between small networks."""
 
 from dataclasses import asdict
 
@@ -47,7 +47,7 @@ def connect(network=None, start=None, end=None, tell=lambda epoch: None, **setti
 
 
 def gradient(vector, weight_decay):
-    """The gradient of the loss that the recipe minimises at one point, all images in one batch."""
+    """The gradient of the recipe's loss at one point, with all images in one batch."""
     network = model().eval()
     load(network, vector)
     F.cross_entropy(network(as_pixels(images())), torch.tensor(labels())).backward()
@@ -142,7 +142,7 @@ def test_connector_is_trained_once(trained, monkeypatch):
     )
     np.testing.assert_array_equal(connector.middle(network, first, second, dataset, store), middle)
     assert trainings == []
-    # Another direction, or any other setting, is another path.
+    # Another direction or any other setting gives another path.
     connector.middle(network, second, first, dataset, store)
     for other in ({"curve": "chain"}, {"epochs": 2}, {"learning_rate": 0.1}, {"seed": 1}, {"weight_decay": 0.0}):
         Connector(**asdict(connector) | other).middle(network, first, second, dataset, store)
@@ -158,7 +158,7 @@ def test_connector_same_seed_same_bits_other_seed_other(architecture):
     one = connect(model(architecture), *ends)
     assert one.dtype == np.float32
     assert one.shape == ends[0].shape
-    # Nor does it matter what the model held before.
+    # What the model held before does not matter either.
     used = model(architecture, seed=7)
     if architecture == "resnet8_v1":
         fresh_statistics(used, ends[1], images())

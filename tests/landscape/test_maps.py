@@ -1,4 +1,4 @@
-"""Surveys of places of weight space: what is kept of them."""
+"""Surveys of places in weight space: what they record."""
 
 import numpy as np
 import pytest

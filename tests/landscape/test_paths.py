@@ -1,4 +1,4 @@
-"""Lines and curves with points known on paper."""
+"""Lines and curves, with points worked out by hand."""
 
 import numpy as np
 import pytest

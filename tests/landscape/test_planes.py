@@ -1,4 +1,4 @@
-"""Planes with points known on paper."""
+"""Planes, with points worked out by hand."""
 
 import numpy as np
 import pytest

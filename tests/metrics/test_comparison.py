@@ -1,4 +1,4 @@
-"""Networks beside a reference and one another: points and pairs against lib.metrics, limits known on paper."""
+"""Networks compared with a reference and each other: points and pairs as in lib.metrics, limits worked out by hand."""
 
 import math
 
@@ -18,7 +18,7 @@ def points(accuracies, disagreements, reference_accuracy=0.8, num_classes=2):
 
 
 def predictions(networks=4, images=60):
-    """Labels of networks and of a reference, and the true ones."""
+    """Labels of networks and of a reference, and the true labels."""
     rng = np.random.default_rng(0)
     targets = rng.integers(CLASSES, size=images)
     wrong = rng.random((networks + 1, images)) < np.linspace(0.2, 0.6, networks + 1)[:, None]
@@ -63,7 +63,7 @@ def test_points_by_hand():
 
 
 def test_standard_errors_by_hand():
-    # Wrong twice and apart once, D = 1/2: residuals 1/2, -1/2, 0, 0, their error √(1/8) / √4, errors 1/2.
+    # Wrong twice and different once, so D = 1/2: residuals 1/2, -1/2, 0, 0 with error √(1/8) / √4, divided by 1/2.
     found = Comparison([[1, 1, 0, 0]], [0, 1, 0, 0], [0, 0, 0, 0], 2).standard_errors()
     np.testing.assert_allclose(found, [np.sqrt(1 / 8)])
 
@@ -84,7 +84,7 @@ def test_standard_errors_without_errors_are_undefined():
 
 
 def test_limits_by_hand():
-    # Two classes, 0.8 and 0.6: 0.2 * 0.6 + 0.4 * 0.8 = 0.44 differ, or flips of 0.2 / (2 * 0.8 - 1).
+    # Two classes, accuracies 0.8 and 0.6: 0.2 * 0.6 + 0.4 * 0.8 = 0.44 differ, or 0.2 / (2 * 0.8 - 1) are flipped.
     lower, upper = points([0.6, 0.8], [0.4, 0]).limits()
     np.testing.assert_allclose(upper, [0.44 / 0.4, 0.32 / 0.2])
     np.testing.assert_allclose(lower, [1 / 3 / 0.4, 0])
@@ -134,12 +134,12 @@ def test_equidistant_of_nothing_but_noise_reaches_zero():
 
 
 def test_equidistant_value_without_noise():
-    """Members that err on so many images of their own, out of very many: distances are sums, known on paper."""
+    """Members that err on few of very many images, each on its own: distances are sums, which are known exactly."""
     errors = np.array([100, 200, 300, 400, 500, 600])
     labels = np.zeros((6, 50_000), int)
     for member, (count, end) in enumerate(zip(errors, np.cumsum(errors), strict=True)):
         labels[member, end - count : end] = 1
-    # Variance between pairs of sums of two: twice that of one; what is not additive adds nothing.
+    # A distance is a sum of two terms, so its variance is twice that of one; there is no part that is not additive.
     expected = math.sqrt(2 * errors.var(ddof=1)) / (2 * errors.mean())
     found = equidistant(labels)
     assert found.value == pytest.approx(expected, rel=0.02)

@@ -1,4 +1,4 @@
-"""Diversity: answers known on paper, and simulations of the analytic limits."""
+"""Diversity: answers worked out by hand, and simulations of the analytic limits."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from lib import metrics
 
 
 def wrong_labels(rng, labels, classes):
-    """Each label replaced by any other one."""
+    """Each label replaced by a random other one."""
     return (labels + rng.integers(1, classes, size=labels.shape)) % classes
 
 
@@ -21,7 +21,7 @@ def test_normalized_diversity_known():
     targets = np.array([0, 1, 2, 3])
     reference = np.array([0, 1, 2, 0])
     labels = np.array([reference, [0, 1, 0, 1], [0, 1, 2, 3]])
-    # The second: half its labels wrong, two of four unlike the reference. The third makes no error to divide by.
+    # The second has two of four labels wrong, and two unlike the reference. The third has no errors to divide by.
     np.testing.assert_allclose(metrics.normalized_diversity(labels, reference, targets), [0, 1, np.nan])
     assert metrics.normalized_diversity(labels[1], reference, targets) == 1
 
@@ -105,7 +105,7 @@ def test_flip_family_diversity_above_its_reach_is_that_of_the_most_accurate_memb
 
 
 def test_flip_family_diversity_is_of_the_falling_part():
-    # Two members of accuracy 0.705, one on the way up to the peak: the curve has the other.
+    # Two members have accuracy 0.705, one of them on the way up to the peak: the curve takes the other.
     flips = np.linspace(0, 0.05, 100_001)
     accuracy, disagreement = metrics.flip_family(flips, 0.22, 0.7, 10)
     up, down = np.flatnonzero(np.diff(np.sign(accuracy - 0.705)))
@@ -117,7 +117,7 @@ def test_flip_family_diversity_is_of_the_falling_part():
 def test_flip_family_diversity_below_its_reach():
     # At p₊ = 1 all labels flip: d = 1, accuracy (1 - a*) / (K - 1).
     assert metrics.flip_family_diversity(0.01, 0.22, 0.7, 10) == pytest.approx(1 / 0.99)
-    # Of two classes and for a large exponent the last flips correct more than they break: accuracy turns before p₊ = 1.
+    # With two classes and a large exponent the last flips correct more than they break: accuracy turns before p₊ = 1.
     flips = np.linspace(0, 1, 100_001)
     accuracy, disagreement = metrics.flip_family(flips, 8, 0.7, 2)
     trough = accuracy.argmin()
@@ -182,7 +182,7 @@ def test_diversity_at_accuracy_of_falling_samples_is_straight_between_them():
 
 
 def test_diversity_at_accuracy_pools_what_rises():
-    # 0.4 and 0.6 rise, so they are pooled to 0.5; of two samples of one accuracy it takes the mean.
+    # 0.4 and 0.6 rise, so they are pooled to 0.5; two samples with the same accuracy are averaged.
     at = metrics.diversity_at_accuracy([0.2, 0.4, 0.5, 0.7, 0.7], [0.9, 0.4, 0.6, 0.1, 0.3], [0.2, 0.4, 0.45, 0.5, 0.7])
     np.testing.assert_allclose(at, [0.9, 0.5, 0.5, 0.5, 0.2])
 

@@ -1,4 +1,4 @@
-"""Ensembles, and their scores: answers that are known on paper."""
+"""Ensembles and their scores: answers worked out by hand."""
 
 from math import comb
 
@@ -33,7 +33,7 @@ def test_subsets_are_drawn_where_there_are_many(members, size, limit):
 
 
 def test_scores_by_size_by_hand():
-    # One is right about both, one about the first only; their mean is undecided about the second, and 0 wins.
+    # One network is right on both images, one on the first only; their mean is undecided on the second, and 0 wins.
     probs = np.array([[[1, 0], [0, 1]], [[1, 0], [1, 0]]], np.float32)
     table = scores_by_size(probs, np.array([0, 1]), limit=10)
     assert list(table.columns) == ["size", *METRICS]

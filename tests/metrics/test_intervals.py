@@ -1,4 +1,4 @@
-"""Intervals over few members and many images: right where the answer is known, and none where nothing varies."""
+"""Intervals over few members and many images: right if the answer is known, and undefined if nothing varies."""
 
 import math
 
@@ -39,7 +39,7 @@ def mean(members=slice(None), images=slice(None)):
     "make", [study.equal_distances, study.within_between, study.accuracy_gain, study.gains_less, study.jsd_margin]
 )
 def test_interval_covers_the_truth(make, monkeypatch):
-    """At least 90 of 100 data sets of five runs, each with new runs and images."""
+    """Intervals cover the truth in at least 90 of 100 data sets, each of five new runs and new images."""
     monkeypatch.setattr(study, "RESAMPLES", 40)
     row, rng, members = make(), np.random.default_rng(0), 5
     _, truth = row.truth(rng, members, 200)
@@ -178,7 +178,7 @@ def test_extreme_largest_mirrors_the_smallest():
 
 
 def test_extreme_over_two_axes_is_adjusted_for_each_where_it_may_err():
-    """Smallest over 2 of the largest over 3: low errs by one of three, high by one of two."""
+    """The smallest of 2 maxima over 3: the error of `low` is divided by three, that of `high` by two."""
     numbers = TABLE[:, :6].reshape(6, 2, 3)
 
     def ends(level):

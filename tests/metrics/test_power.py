@@ -1,4 +1,4 @@
-"""What an interval decides: p that agree with the interval, their adjustment, and how much data would be enough."""
+"""What an interval decides: p-values that agree with it, their adjustment, and how much data would be enough."""
 
 import math
 
@@ -70,7 +70,7 @@ def estimate(value, half, **facts):
 
 
 def test_power_of_members():
-    """Twice too wide: four times as many, less what a smaller quantile of t saves (32 would reach 0.0202)."""
+    """Twice too wide takes four times as many runs, or fewer as t's quantile shrinks (32 would reach 0.0202)."""
     words = power(estimate(0.02, 0.04, df=9, members=10), 0)
     assert words == "half-width 0.04; about 33 runs would decide"
 

@@ -1,4 +1,4 @@
-"""Scores of networks: answers known on paper, and scikit-learn as a second opinion."""
+"""Scores of networks: answers worked out by hand, and comparisons with scikit-learn."""
 
 import numpy as np
 import pytest
@@ -121,7 +121,7 @@ def test_entropy_of_the_mean_less_mean_entropy_is_jsd():
         ([3, 2, 1, 0], 0),
         ([7, 7, 7, 7], 0.5),
         ([0, 2, 1, 3], 0.75),  # three of four pairs in order
-        ([0, 1, 1, 3], 0.875),  # and one of four a tie
+        ([0, 1, 1, 3], 0.875),  # three in order and one tie
     ],
 )
 def test_auroc_known(scores, expected):

@@ -11,14 +11,14 @@ SHAPES = [(3, 4, 28, 28), (2, 16, 7, 7), (2, 5, 9, 4), (1, 1, 1, 1)]
 
 
 def activations(shape, dtype=torch.float32, seed=0):
-    """Channels last; every second row repeats the one before, so that windows have equal elements."""
+    """Activations with channels last; every second row repeats the one before, so that windows contain ties."""
     values = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
     values[:, :, 1::2] = values[:, :, : values.shape[2] // 2 * 2 : 2]
     return values.to(dtype).to(memory_format=torch.channels_last).requires_grad_()
 
 
 def plain(inputs, random, threshold, rectify):
-    """The same by PyTorch's own modules."""
+    """The same computation with PyTorch's own functions."""
     if random is not None:
         n, c, h, w = inputs.shape
         mask = (random >= threshold).to(inputs.dtype) * (256 / (256 - threshold))
@@ -88,7 +88,7 @@ def test_dropout_pool_drops_what_lies_below_the_threshold():
 
 def test_kernels_work_where_no_cache_can_be_written():
     code = {}
-    exec("def double(x): return 2 * x", code)  # which numba finds no folder for, as in a checkout that is read-only
+    exec("def double(x): return 2 * x", code)  # numba finds no cache folder for it, as in a read-only checkout
     assert _compiled(code["double"])(4) == 8
 
 

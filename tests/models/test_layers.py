@@ -1,4 +1,4 @@
-"""The cheap dropout."""
+"""The dropout layer."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def test_dropout_drops_the_rounded_share_and_keeps_the_mean():
 
 def test_dropout_no_position_is_biased():
     dropped = dropout(0.5)(torch.ones(40_000, 16)) == 0
-    # 40,000 coins each: five standard deviations are 0.0125.
+    # 40,000 draws each: five standard deviations are 0.0125.
     assert (dropped.float().mean(dim=0) - 0.5).abs().max() < 0.0125
     correlation = torch.corrcoef(dropped.float().T) - torch.eye(16)
     assert correlation.abs().max() < 0.025

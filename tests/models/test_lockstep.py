@@ -1,4 +1,4 @@
-"""Members side by side in one network are what they are alone, to rounding."""
+"""Members side by side in one network give the same results as alone, up to rounding."""
 
 import numpy as np
 import pytest
@@ -79,7 +79,7 @@ def test_lockstep_refuses_a_layer_it_does_not_know():
     ("architecture", "settings"),
     [
         ("small_cnn", {"sampling": "replacement", "optimizer": "momentum", "learning_rate": 0.01}),
-        # Not Adam: it blows up the rounding of biases before BatchNorm, whose gradients are zero but for it.
+        # Not Adam: biases before BatchNorm have zero gradients up to rounding errors, which Adam would amplify.
         ("resnet8_v1", {"batch_size": 64, "optimizer": "momentum", "learning_rate": 0.01}),
     ],
 )
@@ -106,7 +106,7 @@ def trajectory(store, settings):
 
 
 def test_lockstep_goes_on_where_members_stopped(tmp_path, monkeypatch):
-    """One member stands at epoch 1, two at 0: the first is trained alone, the others together, all to the end."""
+    """One member is at epoch 1, two are at 0: the first is trained alone, the others together, all to the end."""
     members = [config(number, epochs=2) for number in range(3)]
     store, whole = RunStore(tmp_path / "parts"), RunStore(tmp_path / "whole")
     train_members(members, DATA, [whole.run(settings) for settings in members])

@@ -1,4 +1,4 @@
-"""Parameter counts of the paper, block order, and first weights."""
+"""Parameter counts of the paper, block order, and initial weights."""
 
 import math
 
@@ -10,7 +10,7 @@ from lib.errors import ConfigError
 from lib.models.layers import Dropout
 from lib.models.networks import build_model
 
-# Networks this small are several times slower with threads that wait for one another on busy cores.
+# Networks this small are several times slower with several threads, which wait for each other on busy cores.
 torch.set_num_threads(1)
 
 SMALL = ["small_cnn", "medium_cnn", "resnet8_v1", "resnet20_v1", "resnet18"]
@@ -130,7 +130,7 @@ def test_pixels_shift_by_a_mean_image_keeps_its_orientation():
     assert torch.equal(model.normalize(image.permute(2, 0, 1)[None]), torch.zeros(1, 1, 2, 3))
 
 
-# First weights
+# Initial weights
 
 
 def test_initialization_of_cnn_is_xavier_uniform_with_biases():
@@ -145,7 +145,7 @@ def test_initialization_of_cnn_is_xavier_uniform_with_biases():
         }
         for tensor, limit in limits.items():
             assert tensor.abs().max() <= limit
-            # At least ten draws: one reaches over half of the limit, and some are below zero.
+            # There are at least ten draws: one exceeds half of the limit, and some are below zero.
             assert tensor.max() > limit / 2 or tensor.min() < -limit / 2
             assert tensor.min() < 0 < tensor.max()
             if tensor.numel() > 1000:

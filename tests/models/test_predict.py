@@ -1,4 +1,4 @@
-"""What flat weights predict, and the BatchNorm statistics that they need."""
+"""Predictions of flat weights, and the BatchNorm statistics that they need."""
 
 import copy
 
@@ -12,7 +12,7 @@ from lib.models.layers import Dropout
 from lib.models.networks import build_model
 from lib.models.predict import as_pixels, fresh_statistics, predict
 
-# Networks this small are several times slower with threads that wait for one another on busy cores.
+# Networks this small are several times slower with several threads, which wait for each other on busy cores.
 torch.set_num_threads(1)
 
 SHAPE = (8, 8, 1)
@@ -32,7 +32,7 @@ def vectors(count=3, architecture="small_cnn"):
 
 
 def trained_like(seed=0):
-    """A network with BatchNorm whose statistics are no longer those of a new one."""
+    """A network whose BatchNorm statistics differ from those of a new network."""
     network = model("resnet8_v1", seed).train()
     with torch.no_grad():
         for start in range(3):
@@ -105,7 +105,7 @@ def test_predict_is_the_same_to_the_bit_on_two_threads(architecture, two_threads
     stats = fresh_statistics(network, rows, images())
     together = predict(network, rows, images(), stats)
     np.testing.assert_array_equal(w.flatten(network), rows[-1])
-    # Alone it has no more threads than among others.
+    # A network alone uses no more threads than among others.
     np.testing.assert_array_equal(stats[0], fresh_statistics(network, rows[0], images()))
     np.testing.assert_array_equal(together[0], predict(network, rows[0], images(), stats[0]))
     assert torch.get_num_threads() == 2
@@ -166,19 +166,6 @@ def test_as_pixels_keeps_type_and_moves_channels():
 # fresh_statistics
 
 
-def test_fresh_statistics_are_batch_averages():
-    network = trained_like()
-    statistics = fresh_statistics(network, w.flatten(network), images(24), batch_size=8)
-    # By hand for the first layer, whose input does not depend on other statistics.
-    with torch.no_grad():
-        activations = network.layers[0](network.normalize(as_pixels(images(24))))
-    batches = activations.split(8)
-    means = torch.stack([batch.mean(dim=(0, 2, 3)) for batch in batches]).mean(dim=0)
-    variances = torch.stack([batch.var(dim=(0, 2, 3)) for batch in batches]).mean(dim=0)
-    np.testing.assert_allclose(statistics[:16], means, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(statistics[16:32], variances, rtol=1e-4, atol=1e-5)
-
-
 def test_fresh_statistics_are_those_of_update_bn_where_batches_are_equal():
     network = trained_like()
     vector = w.flatten(network)
@@ -191,7 +178,7 @@ def test_fresh_statistics_do_not_mind_one_more_image():
     vector = w.flatten(trained_like())
     one, other = (fresh_statistics(model("resnet8_v1"), vector, images(count), 200) for count in (200, 201))
     probs = [predict(model("resnet8_v1"), vector, images(), own) for own in (one, other)]
-    # A last batch of one image, counted like the first, was off by 0.1 and more.
+    # Counting a last batch of one image as much as the first changed them by 0.1 and more.
     np.testing.assert_allclose(*probs, atol=0.02)
 
 
@@ -202,7 +189,7 @@ def test_fresh_statistics_make_evaluation_equal_training_mode_on_one_batch():
     with torch.no_grad():
         expected = network(as_pixels(images(200))).softmax(dim=1).numpy()
     statistics = fresh_statistics(network, vector, images(200), batch_size=200)
-    # Evaluation divides by the unbiased variance, training by the biased one: 1 / 200 apart, at least.
+    # Evaluation divides by the unbiased variance, training by the biased one; they differ by at least 1 / 200.
     np.testing.assert_allclose(predict(network, vector, images(200), statistics), expected, atol=0.03)
     stale = w.flatten_statistics(trained_like())
     assert np.abs(predict(network, vector, images(200), stale) - expected).max() > 0.03

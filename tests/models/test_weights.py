@@ -19,7 +19,7 @@ def vectors(count=3, architecture="small_cnn"):
 
 
 def trained_like(seed=0):
-    """A network with BatchNorm whose statistics are no longer those of a new one."""
+    """A network whose BatchNorm statistics differ from those of a new network."""
     network = model("resnet8_v1", seed).train()
     with torch.no_grad():
         network(torch.randn(8, 1, 8, 8, generator=torch.Generator().manual_seed(0)))

@@ -1,4 +1,4 @@
-"""A page: its parameters, its experiments, what it trains and judges, and where that comes from."""
+"""A page: its parameters, its experiments, what it trains and judges, and its provenance."""
 
 from types import SimpleNamespace
 
@@ -41,7 +41,7 @@ learning_rate: float = None  # rate
 
 
 class Shell:
-    """What a page needs of the shell of its notebook."""
+    """The parts of IPython's shell that a page needs."""
 
     def __init__(self, values: dict):
         self.user_ns = values
@@ -53,7 +53,7 @@ class Shell:
 
 @pytest.fixture
 def open_with(monkeypatch, tmp_path):
-    """A function that opens the page of a finding as in a notebook with those parameters."""
+    """A function that opens the page of a finding as in a notebook with the given parameters."""
 
     def open_page_with(finding: str = "trajectories", **parameters):
         namespace: dict = {}
@@ -69,7 +69,7 @@ def open_with(monkeypatch, tmp_path):
 
 
 def shown_tables(monkeypatch) -> dict:
-    """What pages show from now on, by name."""
+    """A dictionary of the tables that pages show from now on, by name."""
     shown: dict = {}
     for module in (page_module, tables):
         monkeypatch.setattr(module, "show", lambda table, name, **_: shown.update({name: table}))
@@ -114,7 +114,7 @@ def test_page_remembers_the_members_of_all_its_experiments(open_with):
 
 @pytest.mark.parametrize("architecture", ["small_cnn", "resnet8_v1"])
 def test_page_predicts_every_checkpoint_and_the_final_ones(open_with, architecture):
-    """A network predicts the same to the bit alone, among others, and as a sample at scale 0 of itself."""
+    """A network predicts the same to the bit alone, among others, and as its own sample at scale 0."""
     page = open_with(architecture=architecture, num_members=2, epochs=1, engine="sequential", num_images=30)
     runs = page.train()
     probs = page.predict(runs)
@@ -133,7 +133,7 @@ def test_page_computes_statistics_once(open_with, monkeypatch):
     probs, fresh = page.predict_final(runs), page_module.fresh_statistics
     monkeypatch.setattr(page_module, "fresh_statistics", None)
     np.testing.assert_array_equal(page.predict_final(runs), probs)
-    # Other weights under the same keys, as of a run that another machine has trained, have statistics of their own.
+    # Other weights under the same keys, as when another machine has trained the run, have their own statistics.
     monkeypatch.setattr(page_module, "fresh_statistics", fresh)
     assert not np.array_equal(page.predict_weights(runs, runs.final[::-1]), probs)
 
@@ -235,7 +235,7 @@ def test_paths_are_expanded_and_checked_before_anything_is_trained(open_with, tm
 
 
 def shown_provenance(page, monkeypatch) -> dict[str, str]:
-    """The rows of the table under a page."""
+    """The rows of a page's provenance table."""
     shown = shown_tables(monkeypatch)
     page.provenance()
     table = shown["provenance"]
@@ -272,7 +272,7 @@ RECORDS_CELL = "runs_dir: str = None  # store\nrecords_dir: str = None  # verdic
 
 @pytest.fixture
 def open_records_with(monkeypatch, tmp_path):
-    """A function that reads the records as in a notebook with those parameters."""
+    """A function that reads the records as in a notebook with the given parameters."""
 
     def opened(**parameters):
         values = {"runs_dir": str(tmp_path / "runs"), "records_dir": None, "csv": None} | parameters

@@ -1,4 +1,4 @@
-"""What a notebook says of its parameters without being run, and that it says the same when it is run."""
+"""The parameters that a notebook declares, as read without running it and as checked when it runs."""
 
 import ast
 import re
@@ -196,7 +196,7 @@ def test_check_parameters_without_cell():
 
 PARAMS = sorted((ROOT / "notebooks" / "params").glob("*.yaml"))
 
-#: The figures of the paper with something to reproduce; the first is a drawing.
+#: The paper's figures that need more settings than preset paper; figure 1 is a drawing.
 FIGURES = {
     *["2", "4", "5", "8", "9", "10", "S1", "S2", "S3", "S4", "S6"],
     "7 left",
@@ -241,7 +241,7 @@ def test_papermill_reads_type_default_and_meaning_of_every_parameter(path):
 
 
 def test_papermill_with_a_parameter_file_works_from_any_folder(tmp_path, monkeypatch):
-    """Page 1, up to its training."""
+    """Page 1 up to the cell that trains."""
     page = nbformat.read(NOTEBOOKS[0], as_version=4)
     (last,) = [number for number, cell in enumerate(page.cells) if "runs = page.train()" in cell.source]
     del page.cells[last + 1 :]

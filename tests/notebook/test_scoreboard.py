@@ -1,4 +1,4 @@
-"""What page 12 says of all verdicts."""
+"""Page 12, which summarises all verdicts."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The notebooks as files, and as they come out when executed at preset smoke."""
+"""The notebooks as files, and as executed at preset smoke."""
 
 import ast
 import re
@@ -29,7 +29,7 @@ def cells(path: Path, kind: str = "code") -> list[nbformat.NotebookNode]:
 
 
 def parameters(path: Path) -> dict[str, tuple[str, str]]:
-    """Name → (annotation, comment) of the parameters cell, which must be the only one with that tag."""
+    """Name → (annotation, comment) of the parameters cell; asserts that only one cell has that tag."""
     (cell,) = [cell for cell in cells(path) if "parameters" in cell.metadata.get("tags", [])]
     found = {}
     for line in cell.source.splitlines():
@@ -43,14 +43,14 @@ def test_notebook_stores_no_outputs(path):
     assert all(cell.outputs == [] and cell.execution_count is None for cell in cells(path))
 
 
-#: A reader's column shows so many characters; a cell of so many lines, imports aside, is taken in at one look.
+#: The width of a reader's column in characters, and the most lines of a cell, without imports, for a single glance.
 WIDTH, LINES = 88, 12
 
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 def nested(node: ast.AST) -> bool:
-    """Whether it is a comprehension within a comprehension, or makes a dictionary of dictionaries."""
+    """Whether a node is a comprehension that contains another, or makes a dictionary of dictionaries."""
     inner = [one for child in ast.iter_child_nodes(node) for one in ast.walk(child)]
     if isinstance(node, ast.DictComp) and isinstance(node.value, ast.Dict):
         return True
@@ -121,7 +121,7 @@ def test_notebook_executes_and_shows_every_figure(path, executed_notebooks):
 
 def test_notebooks_judge_every_claim(executed_notebooks):
     results = read_results(executed_notebooks / "claims")
-    # The gap needs harder data beside easier ones.
+    # The gap needs both harder and easier data.
     assert {result.claim.id for result in results} == set(CLAIMS) - {"harder/gap"}
     compared = [result.context["architecture"] for result in results if result.claim.id == "independent/orthogonal"]
     assert compared == ["resnet8_v1", "small_cnn"]
@@ -141,7 +141,7 @@ def test_scoreboard_has_every_verdict(executed_notebooks):
 
 
 def experiments_of_the_pages() -> list[Experiment]:
-    """Everything that the pages train at preset smoke."""
+    """All experiments that the pages train at preset smoke."""
     ordinary = [Experiment.from_preset("smoke", architecture=name) for name in PRESETS["smoke"]["architectures"]]
     randomness = FINDINGS["randomness"].experiment("smoke")
     crossed = [

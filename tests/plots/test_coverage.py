@@ -1,4 +1,4 @@
-"""The picture of the coverage study holds what the study found."""
+"""The figure of the coverage study shows its results."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The figures of the diversity–accuracy plane are drawn, labelled, and hold the points and the curves."""
+"""The figures of the diversity–accuracy plane are labelled, and show the points and the curves."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ GUESSES = points([0.1, 0.12], [0.7, 0.8], base=0.1)
 
 
 def assert_limits(axes, own, names=tuple(LIMITS)):
-    """The panel has these curves alone, drawn where they belong."""
+    """Assert that the panel has only these curves, drawn where they belong."""
     assert [line.get_label() for line in axes.lines] == list(names)
     for line in axes.lines:
         curve, drawn = line.get_xydata().T

@@ -1,4 +1,4 @@
-"""Every figure has the data that it shows, as CSV, and comes as SVG, the same each time."""
+"""Every figure comes with its data as CSV, and as an SVG that is the same each time."""
 
 import importlib
 import inspect
@@ -50,7 +50,7 @@ POINTS = {
         "dropout": (np.zeros(0), np.zeros(0)),
     }.items()
 }
-#: Two runs in their plane, each from its first weights to its own optimum.
+#: Two runs in their plane, each from its initial weights to its own optimum.
 PATHS = [np.array([*RNG.random((3, 2)), end]) for end in np.eye(2)]
 IMAGES = RNG.integers(0, 256, (3, 2, 8, 7, 3), dtype=np.uint8)
 
@@ -71,7 +71,7 @@ DIFFERENCES = pd.DataFrame(
 )
 
 
-#: A number of the paper and ours, one row a severity and one without.
+#: Numbers of the paper and ours: figure 9 at two severities, and one number of figure 6.
 NUMBERS = pd.DataFrame(
     [
         ["Figure 9", "one network", 0, "accuracy", 0.7, 0.71, 0.72, 0.69, 0.75],
@@ -81,7 +81,7 @@ NUMBERS = pd.DataFrame(
     columns=["title", "what", "severity", "number", "low", "high", "value", "our_low", "our_high"],
 ).assign(method="independent")
 
-#: How often intervals of a claim held the truth.
+#: How often intervals of a claim covered the truth.
 STUDY = [
     {"claim": claim, "members": members, "interval": interval, "coverage": RNG.random(), "false": RNG.random()}
     for claim in ("a", "b")
@@ -90,7 +90,7 @@ STUDY = [
 ]
 
 
-#: For each function what it is given.
+#: The arguments of each function.
 EXAMPLES = {
     trajectories.weights_alike: (RNG.random((6, 6)), 2),
     trajectories.labels_differ: (RNG.random((6, 6)), 2),
@@ -169,7 +169,7 @@ EXAMPLES = {
     ),
 }
 
-#: How the place of a point on the horizontal axis says what is in the table, where methods are set apart.
+#: From a point's horizontal position to the value in the table, for figures that set methods apart.
 AT = {
     ensemble.ensemble_sizes: np.rint,
     shift.shifted_gains: np.rint,
@@ -177,7 +177,7 @@ AT = {
     shift.shifted_divergence: lambda x: np.full(len(x), np.nan),
     randomness.sources_of_diversity: lambda x: 1e-3 * 2 ** np.rint(np.log2(x / 1e-3)),
 }
-#: Figures of rows, whose vertical axis has names alone.
+#: Figures with rows, whose vertical axis has only names.
 ROWS = {independent.pair_distances, scoreboard.forest, paper_numbers.side_by_side}
 
 every_function = pytest.mark.parametrize("function", EXAMPLES, ids=lambda function: function.__name__)
@@ -193,12 +193,12 @@ def drawn_once(function) -> Figure:
 
 
 def table(figure) -> pd.DataFrame:
-    """What the CSV of a figure says."""
+    """The table in the CSV of a figure."""
     return pd.read_csv(io.StringIO(downloads.csv(figure)), keep_default_na=False, na_values=[""])
 
 
 def points(axes):
-    """The places `(N, 2)` of everything that is drawn as a line, a marker, a bar of an error, or a band."""
+    """The places `(N, 2)` of everything that is drawn as a line, a marker, an error bar or a band."""
     meshes = [one for one in axes.collections if isinstance(one, QuadMesh)]
     for line in axes.lines:
         if line.get_transform() == axes.transData:  # others are lines across the whole panel
@@ -213,7 +213,7 @@ def points(axes):
 
 
 def stated(data: pd.DataFrame) -> np.ndarray:
-    """The numbers of each row, and the ends of its bar, `(rows, numbers)`."""
+    """The numbers of each row and the ends of its error bar, `(rows, numbers)`."""
     numeric = data.select_dtypes("number")
     spreads = [name for name in numeric if name.startswith("standard ")]
     ends = [numeric["mean"] + sign * numeric[name] for name in spreads for sign in (-1, 1)]
@@ -270,7 +270,7 @@ def test_tables_have_named_columns_and_a_row_an_observation(function):
     assert not data.duplicated().any()
 
 
-# Those of the other figures are made by the notebooks.
+# The notebooks make the SVGs of the other figures.
 @pytest.mark.parametrize(
     "function",
     [trajectories.weights_alike, trajectories.trajectories_in_plane, randomness.sources_of_diversity],
@@ -288,7 +288,7 @@ def test_svg_is_the_same_each_time_and_its_text_is_text(function):
     assert all(address.startswith(("#", "data:image/png;base64,")) for address in addresses)
 
 
-# What stands where
+# The layout of the tables
 
 
 def test_rows_of_a_matrix_are_its_rows():

@@ -1,4 +1,4 @@
-"""t-SNE keeps neighbours together, and repeats."""
+"""t-SNE keeps neighbours together, and is repeatable."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The figure of ensembles by size holds what it was given."""
+"""The figure of ensembles by size shows the data that it is given."""
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("clean_style")
 
 
 def by_size(*metrics):
-    """Ensembles of one, two and three runs."""
+    """Random scores of ensembles of one, two and three runs."""
     return pd.DataFrame({"size": [1, 1, 1, 2, 2, 3]} | {name: RNG.random(6) for name in metrics})
 
 
@@ -31,7 +31,7 @@ def test_ensemble_sizes_hold_means_and_deviations():
             x, y = points[METHOD_NAMES[way]].T
             np.testing.assert_allclose(y, [part.mean() for part in own])
             np.testing.assert_allclose(spans[METHOD_NAMES[way]], [np.std(part) for part in own], atol=1e-12)
-            # Set apart, but nearer to their own size than to another.
+            # Methods are set apart, but each is nearest to its own size.
             np.testing.assert_array_equal(np.rint(x), [1, 2, 3])
     assert len({points[0, 0] for points in drawn_points(figure.axes[0]).values()}) == 3
     assert legend_entries(figure) == [METHOD_NAMES[way] for way in scores]

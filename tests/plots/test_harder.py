@@ -1,4 +1,4 @@
-"""The figure of ensembles under shift holds what it was given."""
+"""The figure of ensembles under shift shows the data that it is given."""
 
 import numpy as np
 import pandas as pd

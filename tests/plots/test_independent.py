@@ -1,4 +1,4 @@
-"""The figures of pairs of solutions are labelled, and hold what they were given."""
+"""The figures of pairs of solutions are labelled, and show the data that they are given."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The figures of the plane are drawn, labelled, and hold what they were given."""
+"""The figures of the plane are labelled, and show the data that they are given."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def maps(count):
 
 
 def at(axes, point):
-    """The value of the map that is drawn over a point."""
+    """The value that the map shows at a point, or None."""
     (mesh,) = (found for found in axes.collections if hasattr(found, "get_coordinates"))
     corners, values = mesh.get_coordinates(), mesh.get_array()
     for row, column in np.ndindex(values.shape):
@@ -62,7 +62,7 @@ def test_radial_maps_put_values_and_stars_where_they_belong():
 
 def test_radial_surfaces_have_a_row_a_quantity():
     losses, errors = [10.0 ** RNG.uniform(-2, 2, SHAPE) for _ in range(2)], maps(2)
-    losses[0][0, 0] = 0  # the logarithm of which is not drawn as a hole
+    losses[0][0, 0] = 0  # its logarithm must not be drawn as a hole
     figure = plots.radial_surfaces(RADII, ANGLES, losses, {"error": errors}, ["one", "other"], (0, 1))
     grid = figure.axes[:4]
     assert [axes.get_title() for axes in grid] == ["one", "other", "", ""]

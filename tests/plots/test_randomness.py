@@ -1,4 +1,4 @@
-"""The figure of the sources of diversity holds what it was given, and is labelled."""
+"""The figure of the sources of diversity is labelled, and shows the data that it is given."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""The picture of all verdicts: what meets a criterion lies right of its line, and rows say what tells them apart."""
+"""The figure of all verdicts: what meets a criterion is right of its line, and row names say how rows differ."""
 
 import math
 

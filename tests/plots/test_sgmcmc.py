@@ -1,4 +1,4 @@
-"""The figures of chains hold what they were given, and are labelled."""
+"""The figures of chains are labelled, and show the data that they are given."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The figures of shifted images are labelled, and hold what they were given."""
+"""The figures of shifted images are labelled, and show the data that they are given."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("clean_style")
 
 
 def values(*ways, severities=4, corruptions=5):
-    """`(variants, metrics, severities, corruptions)` for each method."""
+    """Random values `(variants, metrics, severities, corruptions)` for each method."""
     return {way: RNG.random((2, 2, severities, corruptions)) for way in ways}
 
 
@@ -40,13 +40,13 @@ def test_image_grid_has_every_image_where_its_names_are(shape):
         assert (whole[block][..., 3] == 255).all()
         assert not seen[block].any()
         seen[block] = True
-    # What lies between them is clear, on a light page and on a dark one.
+    # The space between them is transparent, for light and dark pages.
     assert (whole[~seen][..., 3] == 0).all()
     assert (~seen).any()
 
 
 def panels(figure):
-    """The four panels, a row a metric and a column a variant, whose outer axes must be labelled."""
+    """The four panels, one row per metric and one column per variant; asserts the labels of the outer axes."""
     grid = np.reshape(figure.axes, (2, 2))
     assert [axes.get_ylabel() for axes in grid[:, 0]] == LABELS
     assert [axes.get_xlabel() for axes in grid[1]] == ["severity"] * 2

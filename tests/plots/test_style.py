@@ -1,4 +1,4 @@
-"""The one look of the book."""
+"""The common style of the book's figures."""
 
 import numpy as np
 import seaborn as sns
@@ -19,7 +19,7 @@ def test_each_method_has_a_look():
 
 
 def luminance(color) -> float:
-    """Relative luminance of WCAG 2."""
+    """Relative luminance as defined in WCAG 2."""
     parts = np.array(to_rgb(color))
     return float(np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
 

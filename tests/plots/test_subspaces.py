@@ -1,4 +1,4 @@
-"""The figures of samples around runs are drawn, labelled, and hold what they were given."""
+"""The figures of samples around runs are labelled, and show the data that they are given."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("clean_style")
 
 
 def assert_filled_where(chosen, places, full, hollow, color):
-    """The places `(..., 2)` that are chosen are drawn full, the others hollow, all in one colour."""
+    """Assert that chosen places `(..., 2)` are drawn filled and the others hollow, all in one colour."""
     np.testing.assert_array_equal(full.get_offsets(), places[chosen])
     np.testing.assert_array_equal(hollow.get_offsets(), places[~chosen])
     assert len(full.get_facecolor())

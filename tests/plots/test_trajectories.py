@@ -1,4 +1,4 @@
-"""The figures of runs along their training are labelled, and hold what they were given."""
+"""The figures of runs during training are labelled, and show the data that they are given."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_trajectories_in_plane(runs):
     points = RNG.random((runs, 4, 2))
     figure = plots.trajectories_in_plane(points, RNG.random((runs, 4)))
     (axes,) = figure.axes
-    # Of each run its path, a ring around its start, and a star at its end.
+    # Each run has a path, a ring around its start, and a star at its end.
     for run, (path, first, last) in enumerate(np.reshape(axes.lines, (runs, 3))):
         assert np.allclose(path.get_xydata(), points[run])
         assert np.allclose(first.get_xydata(), points[run, :1])

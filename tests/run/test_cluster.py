@@ -1,4 +1,4 @@
-"""Members on a dask cluster: a real scheduler and two worker processes, whatever befalls them, give the same bits."""
+"""Members on a dask cluster: a real scheduler and two worker processes give the same bits, whatever fails."""
 
 import importlib
 import os
@@ -27,16 +27,16 @@ from lib.training.ensemble import train_ensemble
 
 @pytest.fixture(autouse=True, scope="session")
 def defaults_of_jobqueue():
-    """It adds its defaults to those of dask: before a test sets some for a while, and not where workers import this."""
+    """Import dask_jobqueue, which adds defaults to dask's, before tests set any, but not when workers import this."""
     importlib.import_module("dask_jobqueue")
 
 
-#: Of what two members of 12 epochs leave.
+#: The number of checkpoint files of two members after 12 epochs.
 LONG_FILES = 2 * 13
 
 
 class Cluster:
-    """A scheduler in a process of its own, and workers of one thread, without a nanny that would start them again."""
+    """A scheduler in a process of its own, and workers with one thread and no nanny that would restart them."""
 
     def __init__(self, folder):
         self.folder, self.workers = folder, []
@@ -74,7 +74,7 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """Two workers."""
+    """A cluster with two workers."""
     started = Cluster(tmp_path_factory.mktemp("cluster"))
     try:
         started.start_workers(2)
@@ -92,7 +92,7 @@ def deserted(tmp_path):
 
 
 def few_digits(folder):
-    """400 digits to train on, as a file."""
+    """Write a file with 400 digits to train on."""
     digits = load_dataset("digits")
     arrays = {"x_train": digits.train.images[:400], "y_train": digits.train.labels[:400]}
     np.savez(folder / "few_digits.npz", x_test=digits.test.images, y_test=digits.test.labels, **arrays)
@@ -105,12 +105,12 @@ def one_line(caught):
     return message
 
 
-# A cluster that runs; the last of these tests kills one of its workers
+# A running cluster; the last of these tests kills one of its workers
 
 
 def test_members_on_a_cluster_are_the_same_to_the_bit(cluster, tmp_path, monkeypatch, capfd):
     few_digits(tmp_path)
-    # A path that means something here alone: workers run in other folders.
+    # A relative path is only valid here: workers run in other folders.
     monkeypatch.chdir(tmp_path)
     settings = {"dataset": "few_digits.npz", "num_members": 3}
     one = train(tmp_path / "one", **settings)
@@ -135,7 +135,7 @@ def test_store_that_workers_do_not_share_is_noticed_and_nothing_trained(cluster,
 
 
 def patch_appears(answer):
-    """In a worker: every file is there, or none is."""
+    """Make a worker see every file, or none."""
     from lib.run import files
 
     files.appears = lambda path, within: answer
@@ -146,7 +146,7 @@ def test_workers_without_the_package_are_one_line(cluster, tmp_path, monkeypatch
     def appears():
         pass
 
-    # What is pickled by this name is not found there.
+    # Workers do not find a function pickled by this name.
     appears.__module__, appears.__qualname__ = "lib.run.files", "appears_of_another_version"
     monkeypatch.setattr("lib.run.files.appears_of_another_version", appears, raising=False)
     monkeypatch.setattr(module, "appears", appears)
@@ -166,7 +166,7 @@ def test_member_of_a_killed_worker_goes_on_in_another_from_its_last_epoch(cluste
         while len(busy(tmp_path / "runs")) < 2:
             assert not result.done()
             time.sleep(0.01)
-        # Both workers, so that nothing is written while what they have finished is looked at.
+        # Stop both workers, so that nothing is written while their finished checkpoints are looked at.
         for worker in cluster.workers:
             worker.send_signal(signal.SIGSTOP)
         assert len(busy(tmp_path / "runs")) == 2
@@ -185,11 +185,11 @@ def test_member_of_a_killed_worker_goes_on_in_another_from_its_last_epoch(cluste
 
 
 def busy(root):
-    """Members that have finished an epoch and are not complete."""
+    """Members that have checkpoints of at least two epochs and are not complete."""
     return [run for run in RunStore(root).runs() if run.finished_epochs() > 1 and not run.is_complete()]
 
 
-# Schedulers that are not there
+# Missing schedulers
 
 
 def test_address_where_something_else_listens_is_one_line(monkeypatch, capfd):
@@ -226,7 +226,7 @@ def test_scheduler_without_workers_is_said_and_one_that_dies_is_one_line(deserte
 
 
 def of_worker():
-    """What training depends on in a worker."""
+    """The state of a worker that training depends on."""
     import multiprocessing
 
     import torch
@@ -250,7 +250,7 @@ def test_local_workers_have_one_thread_and_a_worker_that_always_dies_is_one_line
 
 # Jobs of Slurm
 
-#: Takes a copy of a job's script as Slurm does, since whoever submits it deletes it, and runs it at once here.
+#: Copies a job's script as Slurm does, because the submitter deletes it, and runs it here at once.
 SBATCH = """#!/bin/sh
 [ "$1" = --test-only ] && exit 0
 cp "$1" "$0.$$"
@@ -287,7 +287,7 @@ def test_job_that_slurm_refuses_is_one_line(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_members_in_jobs_of_slurm_are_the_same_to_the_bit(tmp_path, monkeypatch):
-    """The jobs are real processes that run the script that Slurm would get; Slurm itself is a script."""
+    """The jobs are real processes that run the script that Slurm would get; a script stands in for Slurm itself."""
     write_program(tmp_path / "sbatch", SBATCH)
     write_program(tmp_path / "scancel", "#!/bin/sh\nkill -TERM -- -$1\n")
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")

@@ -1,4 +1,4 @@
-"""Which engines there are and what they need, one line each, and results that are the same whichever thread trains."""
+"""The engines and what they need, with one line per error, and results that are the same whichever thread trains."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -69,13 +69,13 @@ def test_bfloat16_is_that_of_the_processor(monkeypatch, known, has):
 
 
 def test_two_members_at_once_in_threads_are_the_same_to_the_bit(tmp_path):
-    """As in a worker of dask with two threads: PyTorch's threads are each thread's own, and so are its results."""
+    """As in a dask worker with two threads: each thread has its own number of PyTorch threads and its own results."""
     one = train(tmp_path / "one", num_members=3, epochs=3)
     task = ("digits", None, None, str(tmp_path / "two"))
     with ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(2,)) as pool:
         configs = [asdict(member(number, epochs=3)) for number in range(3)]
         list(pool.map(lambda config: ensemble._train_task([config], *task), configs))
-    torch.set_num_threads(1)  # also what threads begin with that come later
+    torch.set_num_threads(1)  # later threads start with this number too
     other = train(tmp_path / "two", num_members=3, epochs=3)
     assert_same(other, one)
 

@@ -1,4 +1,4 @@
-"""The soak of sweeps, which is run by hand: what it damages, and that it would see a difference."""
+"""The soak test of sweeps, which is run by hand: what it damages, and that it would notice a difference."""
 
 import random
 import sys
@@ -28,7 +28,7 @@ def test_damage_is_a_bit_or_an_end(tmp_path):
 
 
 def test_results_tell_one_flipped_bit(tmp_path):
-    """What is compared at the end: otherwise the soak could not fail."""
+    """The final comparison notices differences: otherwise the soak test could not fail."""
     found = []
     for name in ("one", "other"):
         folder = write_run(tmp_path / name, member(epochs=2))

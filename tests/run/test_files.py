@@ -1,4 +1,4 @@
-"""Files of the store: written whole or not at all, whatever fails, and sized and dated for the command line."""
+"""Files of the store: written whole or not at all, whatever fails, and checksummed."""
 
 import errno
 import os

@@ -14,7 +14,7 @@ from lib.run.progress import progress
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that stands still unless it is set."""
+    """A clock that only moves when it is set."""
     now = SimpleNamespace(seconds=0.0)
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now.seconds))
     return now
@@ -28,7 +28,7 @@ def test_lines_say_how_many_are_finished_and_the_time_left(clock, capsys):
     with progress("digits / small_cnn", 60, finished=12) as tell:
         clock.seconds = 10
         tell(20)
-    # 8 of the 48 that were left took 10 seconds; what was there before took none.
+    # 8 of the remaining 48 took 10 seconds; the 12 finished before took none.
     assert lines(capsys) == ["digits / small_cnn: 20 of 60 epochs, 0:00:50 left"]
 
 

@@ -1,4 +1,4 @@
-"""Which commit a package is of, in a checkout and installed, and what is said of other commits."""
+"""The commit of a package, in a checkout or installed, and how other commits are reported."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from lib.run import provenance
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A git checkout with a package and a text beside it."""
+    """A git checkout with a package and a text file."""
     (tmp_path / "lib").mkdir()
     for name in ("lib/one.py", "README.md"):
         (tmp_path / name).write_text("one\n")

@@ -1,4 +1,4 @@
-"""A run without any training: what it holds, resuming, damage, and locks."""
+"""A run written without training: its files, resuming, damage, and locks."""
 
 import dataclasses
 import errno
@@ -35,7 +35,7 @@ def row(epoch):
 
 
 def pretend_training(root, config=CONFIG, stop=None):
-    """Write what a trainer would, up to before epoch `stop`; returns the run and the epochs that it trained."""
+    """Write what a trainer would, up to but not including epoch `stop`; return the run and the trained epochs."""
     run, trained = RunStore(root).run(config), []
     with run.lock():
         done = run.resume()
@@ -55,7 +55,7 @@ def pretend_training(root, config=CONFIG, stop=None):
 
 
 def contents(folder):
-    """All files but what says when it was made."""
+    """The contents of all files except the manifest, which has the time."""
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "manifest.json"}
 
 
@@ -221,7 +221,7 @@ def test_lock_lets_one_at_a_time(tmp_path):
     assert [what for _, what in order] == ["in", "out", "in", "out"]
     assert order[0][0] == order[1][0]
     with RunStore(tmp_path).run(CONFIG).lock(), RunStore(tmp_path).run(member(1, epochs=3)).lock():
-        pass  # that of another member is another
+        pass  # another member has its own lock
 
 
 def test_lock_that_would_outlive_its_process_is_refused(tmp_path, monkeypatch):

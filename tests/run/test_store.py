@@ -1,4 +1,4 @@
-"""The store: which runs are there and whole, what is set aside or removed, and arrays that are computed once."""
+"""The store: which runs exist and are intact, what is set aside or removed, and arrays that are computed once."""
 
 import dataclasses
 import errno
@@ -139,7 +139,7 @@ def never():
 
 
 def fill(root, recipe=RECIPE, kind="line"):
-    """Keep `arrays`; returns their file."""
+    """Store `arrays` and return their file."""
     before = set(RunStore(root).derived())
     RunStore(root).cached(kind, recipe, arrays)
     (path,) = set(RunStore(root).derived()) - before
@@ -157,7 +157,7 @@ def test_cached_computes_once_for_each_recipe_and_kind(tmp_path):
     paths = {fill(tmp_path), fill(tmp_path, RECIPE | {"version": 2}), fill(tmp_path, {}), fill(tmp_path, kind="plane")}
     assert sorted(paths) == RunStore(tmp_path).derived()
     assert_arrays(RunStore(tmp_path).cached("line", RECIPE, never))
-    # The order of the recipe's names is no part of it.
+    # The order of the recipe's names does not matter.
     assert_arrays(RunStore(tmp_path).cached("line", dict(reversed(RECIPE.items())), never))
 
 

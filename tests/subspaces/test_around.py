@@ -1,4 +1,4 @@
-"""Samples around several runs, and what they predict together: means that are known on paper."""
+"""Samples around several runs, and what they predict together: means worked out by hand."""
 
 from dataclasses import replace
 
@@ -37,7 +37,7 @@ def sampler(runs):
 
 
 class Recorder:
-    """A sampler of which it is known what it was asked for."""
+    """A sampler that records what it is asked for."""
 
     margin = 0.1
 
@@ -68,7 +68,7 @@ def model(architecture="small_cnn"):
 
 
 def around(network, count, seed):
-    """Samples of random weights, and of random statistics where a network has them."""
+    """Samples with random weights, and with random statistics if the network has any."""
     rng = np.random.default_rng(seed)
     start, statistics = flatten(network), flatten_statistics(network)
     weights = start + rng.normal(scale=0.2, size=(count, start.size)).astype(np.float32)
@@ -80,7 +80,7 @@ def test_samples_of_runs_share_the_scale_of_the_first():
     recorder = Recorder()
     methods = ["random", "diagonal-gaussian", "random-pca"]
     found = samples_of_runs(recorder, ["first", "second"], methods, count=4)
-    # Principal components are those of the random samples.
+    # The principal components are those of the random samples, so they share their scale.
     assert recorder.asked == 2 * [("first", "random", pytest.approx(0.8))]
     largest = dict(zip(methods, (7.0, None, 7.0), strict=True))
     assert found == {method: [(run, method, 4, largest[method]) for run in ("first", "second")] for method in methods}
@@ -143,7 +143,7 @@ def test_samples_table_counts_over_all_runs():
     assert list(table["kept"]) == [3, 0, 3]
     assert list(table["rejected"]) == [3, 10, 0]
     assert list(table["runs without any"]) == [1, 3, 0]
-    # What has no scale, and what has no samples, has a dash.
+    # Methods without a scale or without samples have a dash.
     assert list(table["largest scale"]) == ["1.25", "–", "–"]
     assert list(table["mean validation accuracy"]) == ["0.600", "–", "1.000"]
 
@@ -159,7 +159,7 @@ def test_within_runs_averages_what_each_sample_predicts(architecture):
         probs = predict(network, own.weights, images, own.statistics)
         np.testing.assert_allclose(mean[run], probs.mean(axis=0), rtol=1e-5)
         np.testing.assert_allclose(divergence[run], metrics.jensen_shannon_by_example(probs), rtol=1e-4, atol=1e-7)
-    # One sample does not differ from itself, several do.
+    # A single sample does not differ from itself; several do.
     np.testing.assert_array_equal(divergence[1], 0)
     assert (divergence[[0, 2]].mean(axis=1) > 0.01).all()
 

@@ -1,4 +1,4 @@
-"""Samples whose moments, lengths and spans are known on paper, and a search whose answer is."""
+"""Samples with known moments, lengths and spans, and a search with a known answer."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def iterates(count=10, size=200, seed=0):
 
 
 def on_two_axes(count=8):
-    """Iterates around (5, 5, 5, 5) that vary with deviation 3 along the first axis and 1 along the second."""
+    """Iterates around (5, 5, 5, 5) with standard deviation 3 along the first axis and 1 along the second."""
     signs = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]], np.float32)
     points = np.zeros((count, 4), np.float32)
     points[:, :2] = np.tile(signs, (count // 4, 1)) * [3, 1]
@@ -60,7 +60,7 @@ def test_weight_average_known():
 
 
 def test_weight_average_is_summed_in_float64():
-    # In float32 each of the ones would be lost beside 2^24.
+    # In float32 each of the ones would be lost when added to 2^24.
     assert weight_average(np.array([[2.0**24], [1], [1], [1], [1]]))[0] == np.float32((2.0**24 + 4) / 5)
 
 
@@ -210,11 +210,11 @@ def test_low_rank_gaussian_of_iterates_that_span_less():
         subspace("low-rank-gaussian", run, rank=3, standardized=False)
 
 
-# How far
+# The largest scale
 
 
 class Counted:
-    """An accuracy that counts how often it is asked for."""
+    """An accuracy function that counts its calls."""
 
     def __init__(self, accuracy):
         self.accuracy, self.calls = accuracy, 0
@@ -257,7 +257,7 @@ def test_largest_scale_where_accuracy_falls_at_once():
     assert accuracy.calls == 7
 
 
-# Arguments that cannot be meant
+# Invalid arguments
 
 
 def test_subspace_unknown_method_names_the_nearest():

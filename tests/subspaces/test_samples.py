@@ -95,9 +95,9 @@ def test_near_gives_nothing_where_all_are_rejected(runs, sampler):
         *sampler.dataset.val.labels.shape,
         10,
     )
-    # Nor where no scale holds the floor.
+    # It also gives nothing if no scale keeps the floor.
     strict = replace(sampler, margin=sampler.base_accuracy(runs[0]) - 1)
-    # Then there is nothing to have principal components.
+    # Without random samples there are no principal components either.
     for method in ("random", "random-pca"):
         assert len(strict.near(runs[0], method, 3)) == 0
     with pytest.raises(ConfigError, match=r"^random-pca needs two random samples"):
@@ -112,7 +112,7 @@ def test_near_takes_gaussians_as_they_are(runs, sampler):
 
 @pytest.fixture(scope="module")
 def with_batch_norm(tmp_path_factory):
-    """A run of a network with BatchNorm, and what samples around it."""
+    """A run of a network with BatchNorm, and a sampler around it."""
     dataset = subset(100)
     (run,) = train(tmp_path_factory.mktemp("runs"), architecture="resnet8_v1", num_members=1, epochs=2)
     return run, Sampler(build_member_model(run.member, dataset), dataset, rank=1)
@@ -152,7 +152,7 @@ def test_checkpoints_of_more_epochs_than_there_are(with_batch_norm):
 
 
 def test_random_pca_is_around_accepted_random_samples(runs, sampler):
-    """Samples stay in the span of the accepted ones, of which there are ten, and share their mean."""
+    """Samples stay in the first directions of the ten accepted random samples, and are around their mean."""
     accepted = sampler.near(runs[0], "random", PCA_SAMPLES, largest=2.0)
     samples = sampler.near(runs[0], "random-pca", 4, largest=2.0)
     center = weight_average(accepted.weights)
@@ -162,9 +162,9 @@ def test_random_pca_is_around_accepted_random_samples(runs, sampler):
     np.testing.assert_allclose(steps @ span.T @ span, steps, atol=1e-4)
 
 
-# Scales that are given
+# Given scales
 
-#: For methods that came after the paper's four.
+#: No scales for the methods added to the paper's four.
 REST = [None] * (len(METHODS) - 4)
 
 
@@ -229,7 +229,7 @@ def test_samples_are_evaluated_once_for_all_who_share_a_store(runs, sampler, tmp
     assert evaluated == []
     for one, other in zip(vars(first).values(), vars(again).values(), strict=True):
         np.testing.assert_array_equal(one, other)
-    # Whatever decides a sample is part of what it is kept by.
+    # Everything that determines a sample is part of its cache key.
     kept = replace(sampler, store=store)
     kept.samples(runs[1], "random", scales)
     kept.samples(runs[0], "dropout", scales)

@@ -1,4 +1,4 @@
-"""Sweeps executed: complete, resumed, damaged, killed and stopped, over a notebook that trains nothing."""
+"""Sweeps over a notebook that trains nothing: complete, resumed, damaged, killed and stopped."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from lib.run.engines import TrainingError
 from lib.sweep import execute
 from lib.sweep.plan import plan
 
-#: A notebook that writes a verdict, or does to its processes what its parameter says; it needs nothing but Python.
+#: A notebook that writes a verdict, or kills its kernel, waits or fails as `deed` says; it needs only Python.
 PARAMETERS = """number: int = 0  # of the cell
 deed: str = None  # what happens
 marks: str = None  # folder of marks, and of the record that is its verdict
@@ -41,7 +41,7 @@ shutil.copytree(Path(marks, "record"), results_dir, dirs_exist_ok=True)
 
 
 class Victims:
-    """Sweeps of the notebook above, below one folder."""
+    """Sweeps over the notebook above, in one folder."""
 
     def __init__(self, folder):
         self.path, self.marks, self.folder = folder / "page.ipynb", folder / "marks", folder / "out {braces}"
@@ -60,9 +60,9 @@ class Victims:
 
 
 def perform(planned):
-    """The lines why cells failed, by their numbers."""
+    """Run a sweep, and return the error lines of failed cells by number."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(execute, "scoreboard", lambda sweep: None)  # which takes its time
+        patched.setattr(execute, "scoreboard", lambda sweep: None)  # which is slow
         failures = execute.run(planned)
     return {cell.given["number"]: failures[cell.name] for cell in planned.cells if cell.name in failures}
 
@@ -74,9 +74,9 @@ def victims(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def executed(victims):
-    """A sweep of three cells, and why some of them failed."""
+    """A sweep of three cells, and the error lines of those that failed."""
     planned = victims.plan(None, "kills its kernel once", "raises")
-    left = planned.folder / "notebooks" / ".cell.123.running.ipynb"  # by a sweep that was killed
+    left = planned.folder / "notebooks" / ".cell.123.running.ipynb"  # from a killed sweep
     left.parent.mkdir(parents=True)
     (planned.folder / execute.LOCK).touch()
     left.touch()
@@ -114,7 +114,7 @@ def test_table_is_tidy(executed):
 
 def test_same_sweep_again_executes_only_what_is_new_or_damaged(executed, victims, monkeypatch):
     whole = victims.plan(None, None)
-    assert whole.results(whole.cells[0]) is not None  # of the sweep before
+    assert whole.results(whole.cells[0]) is not None  # from the previous sweep
     assert perform(whole) == {}
     before = {path: path.stat().st_mtime_ns for path in whole.folder.glob("[nc]*/**/*") if path.is_file()}
     with monkeypatch.context() as patched:
@@ -144,7 +144,7 @@ def test_stopped_sweep_keeps_what_is_complete_and_leaves_nothing_else(tmp_path):
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C, which goes to all processes of a terminal
+    os.killpg(process.pid, signal.SIGINT)  # like Ctrl-C, which goes to all processes of a terminal
     out, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert err.splitlines()[-1] == "error: stopped; the same command goes on where it was"

@@ -1,4 +1,4 @@
-"""Grid files as cells: lists are multiplied, lists that are values are not, and one line for what is no grid."""
+"""Grid files as cells: lists are multiplied unless they are values, and a file that is no grid is a one-line error."""
 
 import pytest
 

@@ -109,7 +109,7 @@ def test_members_that_the_store_lacks_are_counted(tmp_path, monkeypatch):
     monkeypatch.setattr("lib.data.sources.fetch", None)
     own = {"runs_dir": str(tmp_path / "runs"), "data_dir": str(tmp_path)}
     planned = plan([NOTEBOOKS[0]], [SMALL | own | {"num_members": [2, 3]}, own | {"preset": "paper"}], tmp_path / "out")
-    # CIFAR-10 is not there, and is not downloaded to count.
+    # CIFAR-10 is missing, and is not downloaded just to count.
     assert [planned.missing(cell) for cell in planned.cells] == ["0 of 2", "1 of 3", "10 of 10"]
     (path := tmp_path / "page.ipynb").write_text(notebook("a: int = 1"))
     planned = plan([path], [{"a": 2}], tmp_path / "out")
@@ -136,7 +136,7 @@ def test_any_bit_of_an_executed_notebook_or_verdict_is_noticed(tmp_path):
             changed = bytearray(whole)
             changed[numbers.randrange(len(whole))] ^= 1 << numbers.randrange(8)
             file.write_bytes(bytes(changed))
-            # A bit of the space between values of the notebook changes nothing that is read.
+            # A changed bit in the notebook's whitespace may leave what is read unchanged.
             same = file != verdict and reads_the_same(whole, changed)
             assert (planned.results(cell) is None) != same
         file.write_bytes(whole)

@@ -1,4 +1,4 @@
-"""Many members: whoever trains them, side by side, killed, interrupted or damaged, they are the same to the bit."""
+"""Many members: whoever trains them, in parallel, killed, interrupted or damaged, they are the same to the bit."""
 
 import multiprocessing
 import os
@@ -57,7 +57,7 @@ def test_batch_of_which_batch_norm_has_no_deviation_is_told_before_anything_is_w
     np.savez(tmp_path / "own.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
     data = {"dataset": str(tmp_path / "own.npz"), "validation_size": 2, "batch_size": 19}
     begun = []
-    monkeypatch.setattr(ensemble, "open_engine", lambda *_: begun.append(_))  # which is no context
+    monkeypatch.setattr(ensemble, "open_engine", lambda *_: begun.append(_))  # None is no context manager
     with pytest.raises(ConfigError, match=r"^batch_size 19 leaves a batch of one image, of which resnet8_v1 has no"):
         train(tmp_path / "runs", architecture="resnet8_v1", **data)
     assert begun == []
@@ -78,7 +78,7 @@ def test_bf16_without_instructions_for_it_is_told_before_training(tmp_path, monk
 
 
 def wait_for_checkpoints(root, count, process):
-    """Wait until a store has so many checkpoint files."""
+    """Wait until a store has `count` checkpoint files."""
     deadline = time.monotonic() + 240  # importing PyTorch takes a minute on a busy machine
     while len(checkpoints(root)) < count:
         assert process.exitcode is None
@@ -140,7 +140,7 @@ def test_ensemble_is_the_same_in_workers(tmp_path):
 
 def test_error_in_a_worker_is_the_callers(tmp_path):
     with pytest.raises(ConfigError, match=r"^training diverged in epoch 1"):
-        train_ensemble(experiment(learning_rate=1e30), engine="loky", jobs=2, store=tmp_path)  # the workers from before
+        train_ensemble(experiment(learning_rate=1e30), engine="loky", jobs=2, store=tmp_path)  # reuses workers
     assert all(not run.is_complete() for run in RunStore(tmp_path).runs())
 
 
@@ -205,7 +205,7 @@ def test_two_processes_wanting_the_same_members_share_them(tmp_path, long, long_
     seen = {}
     while any(process.exitcode is None for process in started):
         for path, identity in checkpoints(tmp_path).items():
-            # A checkpoint that was written twice would have got another inode or time.
+            # A checkpoint that was written twice would have another inode or time.
             assert seen.setdefault(path, identity) == identity
         time.sleep(0.01)
     assert [process.exitcode for process in started] == [0, 0]
@@ -251,7 +251,7 @@ ONE_LINE = 17  # exit status of a training that ended with a TrainingError of on
 
 
 def train_with_loky(root, settings):
-    """In a process group of its own."""
+    """Train in a process group of its own."""
     os.setsid()
     try:
         train_ensemble(experiment(**settings), engine="loky", jobs=2, store=root)
@@ -280,7 +280,7 @@ def test_loky_with_a_killed_worker_leaves_no_process_and_goes_on_to_the_same_bit
 
 
 def test_ensemble_data_that_changed_meanwhile_is_one_line(tmp_path, monkeypatch):
-    """A worker that finds other data than the caller does not train on them under the caller's key."""
+    """A worker that finds other data than the caller does not train on it under the caller's key."""
     loads = iter([load_dataset("digits"), subset(100)])
     monkeypatch.setattr(ensemble, "load_dataset", lambda *_: next(loads))
     with pytest.raises(DatasetError, match=r"^digits changed, or is not the same on all machines: start again$"):

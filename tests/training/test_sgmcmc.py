@@ -1,4 +1,4 @@
-"""The sampler: its schedule, its noise, a posterior that is known on paper, and chains in the store."""
+"""The sampler: its schedule, its noise, a known posterior, and chains in the store."""
 
 import dataclasses
 import math
@@ -41,7 +41,7 @@ def test_rate_is_a_half_cosine_in_each_cycle():
 
 
 def test_rate_of_the_paper_restarts_every_50_of_150_epochs():
-    """782 batches of 64 in the recipe's 50,000 images, the rate 0.5 at first."""
+    """The recipe's 50,000 images are 782 batches of 64; the rate starts at 0.5."""
     for epoch, rate in {0: 0.5, 25: 0.25, 50: 0.5, 75: 0.25, 100: 0.5, 125: 0.25}.items():
         assert 0.5 * rate_factor(epoch * 782, 50 * 782) == pytest.approx(rate)
     assert 0.5 * rate_factor(50 * 782 - 1, 50 * 782) == pytest.approx(0, abs=1e-8)
@@ -78,7 +78,7 @@ def test_noise_deviation_is_that_of_the_recipe():
 def test_chain_samples_a_gaussian_posterior():
     """Mean loss (x - m)² / 2 over n images at temperature T: the posterior has mean m and variance T / n.
 
-    A chain of finite steps h has the variance T / n / (1 - h / 2). 4,000 chains at once.
+    With a finite step size h the variance is T / n / (1 - h / 2). The test runs 4,000 chains at once.
     """
     count, temperature, mean = 25, 4.0, 3.0
     settings = {"epochs": 1, "cycles": 1, "batch_size": 1, "temperature": temperature, "learning_rate": 0.1}
@@ -132,7 +132,7 @@ def test_chain_noise_is_where_it_should_be(tmp_path):
 
 
 def test_chain_noise_of_an_epoch_has_the_summed_variance(tmp_path):
-    """What one noisy epoch adds to a network whose gradients hardly matter beside it."""
+    """One noisy epoch with gradients that are negligible compared with the noise."""
     config = chain(temperature=1e4, learning_rate=1e-6, epochs=1, cycles=1, dropout=0.0)
     moved = np.diff(trained(tmp_path, config).weights, axis=0)
     variance = sum(noise_deviation(1e-6 * rate_factor(step, 3), 1e4, 300) ** 2 for step in range(3))
@@ -140,7 +140,7 @@ def test_chain_noise_of_an_epoch_has_the_summed_variance(tmp_path):
 
 
 def test_chain_repeats_and_its_noise_is_the_members(tmp_path):
-    with torch.random.fork_rng(devices=[]):  # neither used nor changed
+    with torch.random.fork_rng(devices=[]):  # the global state is neither used nor changed
         torch.manual_seed(1)
         state = torch.get_rng_state()
         one = trained(tmp_path / "one", chain())
@@ -154,7 +154,7 @@ def test_chain_repeats_and_its_noise_is_the_members(tmp_path):
 
 @pytest.mark.parametrize("stop", [1, 4])
 def test_chain_interrupted_goes_on_to_the_same_bits(tmp_path, monkeypatch, stop):
-    """Before a noisy epoch, and after one."""
+    """Interrupted before a noisy epoch, and after one."""
     expected = trained(tmp_path / "whole", chain())
     stopped = []
 
