@@ -1,4 +1,4 @@
-"""Command line, `python -m lib`: sweeps over parameters, what is in the run store, and room for more."""
+"""Command line, `python -m lib`: sweep over parameters, inspect the run store, and free space."""
 
 import sys
 import time
@@ -24,14 +24,14 @@ FOLDER_COLUMNS = ("dataset", "architecture", "member", "key", "state", "size", "
 
 
 def size_and_date(folders: Iterable[Path]) -> tuple[str, str]:
-    """How large folders are together, and when something was last written to them."""
+    """The total size of folders, and the time of the last write to them."""
     folders = list(folders)
     written = time.localtime(max(map(last_written, folders)))
     return f"{sum(map(folder_size, folders)) / 1e6:.1f} MB", time.strftime("%Y-%m-%d %H:%M", written)
 
 
 def print_table(header: tuple[str, ...], rows: list[tuple]) -> None:
-    """Columns as wide as their widest cell."""
+    """Print a table whose columns are as wide as their widest cell."""
     lines = [header, *[tuple(map(str, row)) for row in rows]]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
@@ -39,7 +39,7 @@ def print_table(header: tuple[str, ...], rows: list[tuple]) -> None:
 
 
 def folder_row(folder: Path, run: Run | None = None) -> tuple:
-    """One folder in `FOLDER_COLUMNS`; a folder without a run is damaged."""
+    """The row of a folder, in `FOLDER_COLUMNS`; a folder without a run is damaged."""
     member, state = "", "damaged"
     if run is not None:
         member, epochs = run.config.order, run.config.epochs
@@ -48,7 +48,7 @@ def folder_row(folder: Path, run: Run | None = None) -> tuple:
 
 
 def open_store(runs_dir: Path | None) -> tuple[RunStore, list[Run], list[Path]]:
-    """The store, its runs, and the folders that are no run any more; says so and leaves where there is nothing."""
+    """The store, its runs, and damaged or unreadable folders; prints a message and exits if there are none."""
     store = RunStore(runs_dir)
     runs, leftovers = list(store.runs()), [*store.damaged(), *store.unreadable()]
     if not runs and not leftovers:
@@ -61,7 +61,7 @@ def open_store(runs_dir: Path | None) -> tuple[RunStore, list[Run], list[Path]]:
 def list_runs(
     runs_dir: RunsDir = None, keys: Annotated[bool, typer.Option("--keys", help="One row a member.")] = False
 ) -> None:
-    """Show what is there: one row for all members with the same settings."""
+    """List the trained members, one row for all that have the same settings."""
     store, runs, leftovers = open_store(runs_dir)
     if keys:
         rows = [folder_row(run.folder, run) for run in runs] + [folder_row(folder) for folder in leftovers]
@@ -84,7 +84,7 @@ def list_runs(
 
 @runs_app.command()
 def verify(runs_dir: RunsDir = None) -> None:
-    """Compare every file with its checksum; changes nothing, and exits with 1 where something is damaged."""
+    """Verify every file by its checksum; changes nothing, and exits with 1 if something is damaged."""
     store, runs, _ = open_store(runs_dir)
     problems = store.verify()
     for folder, reason in problems.items():
@@ -101,9 +101,9 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show it and remove nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Free space: remove incomplete runs and damaged folders, with --all complete runs too.
+    """Free space: remove incomplete runs and damaged folders, and with --all also complete runs.
 
-    A run that is being trained at this moment always stays.
+    A run that is being trained is always kept.
     """
     store, runs, leftovers = open_store(runs_dir)
     chosen: dict[Path, Run | None] = {run.folder: run for run in runs if everything or not run.is_complete()}
@@ -132,8 +132,8 @@ def sweep(
     jobs: Annotated[int | None, typer.Option(help="Cells executed side by side; one a core when left out.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be executed, and write nothing.")] = False,
 ) -> None:
-    """Execute notebooks for all cells of a grid that are not complete, and gather the results."""
-    # PyTorch, papermill and Jupyter come with it, which the other commands do without.
+    """Execute notebooks for all cells of a grid that are not complete, and collect the results."""
+    # Imported here because it loads PyTorch, papermill and Jupyter, which the other commands do not need.
     from lib.sweep import execute
     from lib.sweep.grid import read_grid
     from lib.sweep.plan import plan
@@ -156,7 +156,7 @@ def sweep(
 
 @app.command()
 def datasets() -> None:
-    """List the datasets by name, and which of them are on this machine."""
+    """List the datasets, and show which of them are on this machine."""
     here = {name: name not in SOURCES or locate(name, data_root()) for name in DATASETS}
     rows = [(name, "here" if here[name] else "not here", description) for name, description in DATASETS.items()]
     print_table(("name", "data", "what it is"), rows)

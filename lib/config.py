@@ -1,4 +1,4 @@
-"""What decides a result: experiments, the members of an ensemble and their content keys."""
+"""What determines a result: experiments, the members of an ensemble and their content keys."""
 
 import hashlib
 import json
@@ -11,12 +11,12 @@ from typing import Any
 from lib.errors import ConfigError, unknown
 from lib.presets import PRESETS, PROTOCOLS
 
-#: Part of every key: raise it whenever the same `MemberConfig` would train to other weights.
+#: Part of every key: increase it whenever the same `MemberConfig` would give different weights.
 TRAINING_VERSION = 2
 
 PIXEL_SCALINGS = ("standardize", "raw", "mean-image")
 
-#: What settings in words may be.
+#: Allowed values of settings that are words.
 CHOICES: dict[str, Collection[str]] = {
     "architecture": PROTOCOLS,
     "optimizer": ("adam", "momentum", "sgd"),
@@ -28,13 +28,13 @@ CHOICES: dict[str, Collection[str]] = {
     "varied": ("both", "initialization", "order", "none"),
 }
 
-#: The least and the largest value of settings in numbers. Some have a limit that is more than anybody means: a slip in
-#: a file of parameters would take the memory, or all time, before anything is said.
+#: Minimum and maximum of numeric settings. Some maxima are far above any sensible value: they catch a typo in a file of
+#: parameters that would otherwise use up memory or run forever without a message.
 RANGES: dict[str, tuple[float, float]] = {
     "num_members": (1, 10_000),
     "epochs": (1, 100_000),
     "batch_size": (1, 1_000_000),
-    "seed": (0, 2**32 - 1),  # as scikit-learn takes it
+    "seed": (0, 2**32 - 1),  # the range that scikit-learn accepts
     "learning_rate": (0, math.inf),
     "dropout": (0, 0.99),
     "weight_decay": (0, math.inf),
@@ -57,12 +57,12 @@ def _check_number(name: str, value: Any, kind: type, low: float, high: float = m
 
 @dataclass(frozen=True)
 class MemberConfig:
-    """Everything that decides the weights of one member, and nothing else.
+    """Everything that determines the weights of one member, and nothing else.
 
-    `initialization` and `order` are the member numbers that seed the first weights, and data order, dropout and
-    augmentation; they are the same number in an ordinary ensemble. With `cycles` it is a chain of
-    `lib.training.sgmcmc`. A field added later needs a default under which old members stay what they were: fields at
-    such a default are left out of the key.
+    `initialization` is the member number that seeds the initial weights, `order` the one that seeds data order,
+    dropout, augmentation and noise; they are equal in an ordinary ensemble. With `cycles` the member is a chain of
+    `lib.training.sgmcmc`. A field added later needs a default that leaves existing members unchanged: fields at their
+    default are left out of the key.
     """
 
     dataset: str
@@ -89,7 +89,7 @@ class MemberConfig:
 
     @property
     def key(self) -> str:
-        """SHA-256 (hex, 64 digits) of the canonical JSON of what decides this member."""
+        """SHA-256 (hex, 64 digits) of the canonical JSON of everything that determines this member."""
         values = ((field.name, getattr(self, field.name), field.default) for field in fields(self))
         content = {name: value for name, value, default in values if name != "dataset" and value != default}
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()
@@ -105,7 +105,7 @@ class MemberConfig:
 
 
 def canonical_json(content: Any) -> str:
-    """The one spelling of `content` that keys are made from."""
+    """The unique JSON text of `content`, from which keys are made."""
     return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -113,12 +113,12 @@ def canonical_json(content: Any) -> str:
 class Experiment:
     """An ensemble to be trained: the data, the network, the protocol and the seeds.
 
-    `varied` says what differs between members: `both`, as in an ordinary ensemble; `initialization` or `order` alone,
-    the other being that of member 0; or `none`, for that member alone. `cycles` other than 0 make every member a chain
-    of `lib.training.sgmcmc`, with noise of that `temperature` in the last `noise_epochs` of each cycle.
+    `varied` says which seeds differ between members: `both`, as in an ordinary ensemble; only `initialization` or
+    `order`, the other being that of member 0; or `none`, for member 0 alone. If `cycles` is not 0, every member is a
+    chain of `lib.training.sgmcmc`, with noise at the given `temperature` in the last `noise_epochs` of each cycle.
 
     Raises:
-        ConfigError: a value that is not allowed, in one line.
+        ConfigError: a value is not allowed; one line.
     """
 
     dataset: str
@@ -169,9 +169,9 @@ class Experiment:
 
     @classmethod
     def from_preset(cls, preset: str, **overrides: Any) -> "Experiment":
-        """The experiment of a preset; an override of `None` means "as the preset says".
+        """Create the experiment of a preset; an override of `None` keeps the preset's value.
 
-        Without an `architecture` it is the first one of the preset. What the preset does not say follows the
+        `architecture` defaults to the first one of the preset. Settings that are not in the preset come from the
         architecture's protocol.
         """
         _check_choice("preset", preset, PRESETS)
@@ -202,7 +202,7 @@ class Experiment:
         ]
 
 
-#: Settings of an experiment, with their types, that every page takes as parameters, whether it has them or not.
+#: Settings of an experiment, with their types, that every page accepts as parameters, declared or not.
 SETTINGS = {
     field.name: getattr(field.type, "__name__", "int")  # or None
     for field in fields(Experiment)

@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend, and the line that says how."""
+"""Errors that the user can fix, with a one-line message that says how."""
 
 import difflib
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class OneLineError(Exception):
-    """An error that is the user's to mend: its message is one line, and a notebook shows that line alone."""
+    """An error that the user can fix; its message is one line, and notebooks show only that line."""
 
     def _render_traceback_(self) -> list[str]:
         return [f"{type(self).__name__}: {self}"]
@@ -17,7 +17,7 @@ class ConfigError(OneLineError, ValueError):
 
 
 def unknown(kind: str, name: Any, allowed: Iterable[str]) -> str:
-    """One line for a name that does not exist: the nearest one that does, and all of them."""
+    """One-line message for an unknown name, with the closest allowed name, if any, and all allowed names."""
     allowed = list(allowed)
     near = difflib.get_close_matches(str(name).lower(), allowed, n=1)
     hint = f" did you mean {near[0]!r}?" if near else ""

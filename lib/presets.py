@@ -1,4 +1,4 @@
-"""How each network is trained, and the sizes of the project."""
+"""Training protocols of the networks, and presets for the size of a reproduction."""
 
 from typing import Any
 
@@ -42,13 +42,13 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
 
 _OURS = {"pixel_scaling": "standardize", "sampling": "permutation"}
 
-#: The sizes of the project. `architectures` are those of pages that compare networks, `sampled_architectures` of
-#: those that sample around them, which costs more. `num_images` is on how many test images pages evaluate many
-#: networks: on all where it is not said; `statistics_images` from how many training images, the first ones, all
-#: BatchNorm statistics come. `samples` is how pages sample around a run: in `modes` (page 3), in the `plane` of
-#: diversity and accuracy (4 and 9), for an `ensemble` (5, 7 and 8): how many samples of a method, and the fields of
-#: `lib.subspaces.samples.Sampler` that are not at their defaults. `by_network` has settings of some networks alone.
-#: What else a preset does not say (and `epochs` of an architecture it does not name) is as in `PROTOCOLS`.
+#: Sizes of a reproduction. `architectures`: networks on pages that compare networks; `sampled_architectures`: networks
+#: on pages that sample around them, which costs more. `num_images`: number of test images on which pages evaluate many
+#: networks, by default all; `statistics_images`: number of training images, the first ones, from which all BatchNorm
+#: statistics are computed. `samples`: how pages sample around a run, for `modes` (page 3), the `plane` of diversity and
+#: accuracy (4 and 9) or an `ensemble` (5, 7 and 8): samples per method, and fields of `lib.subspaces.samples.Sampler`
+#: that are not at their defaults. `by_network`: settings of single networks. All other settings (and `epochs` of an
+#: architecture that is not named) are as in `PROTOCOLS`.
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": _OURS
     | {
@@ -90,8 +90,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "architectures": ["small_cnn", "resnet20_v1"],
         "sampled_architectures": ["small_cnn", "medium_cnn", "resnet20_v1"],
         "num_members": 10,
-        # Figure 4 has rank 4, and as many samples as the notebook, where scales are not stated. The plane is that of
-        # the notebook and of figure 6, whose ranks are 4; figure 8 has ten samples, of the notebook's scales and rank.
+        # Figure 4 has rank 4 and the notebook's number of samples; its scales are not stated. The plane follows the
+        # notebook and figure 6, whose ranks are 4; figure 8 has ten samples, with the notebook's scales and rank.
         "samples": {
             "modes": {"count": 30, "rank": 4, "standardized": False},
             "plane": {

@@ -2,7 +2,7 @@
 
     python lib/assets/make_fashion_mnist_mini.py SOURCE_FOLDER [TARGET]
 
-A seeded choice from each class, shuffled. The same numpy and zlib give the same bytes, because numpy writes a fixed
+A seeded sample of each class, shuffled. The same numpy and zlib give the same bytes, because numpy writes a fixed
 date into the zip archive. See README.md beside this file.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 from lib.data.datasets import MINI_FILE
 from lib.data.formats import read_fashion_mnist
 
-SEED = 1912_02757  # the paper's number at arXiv
+SEED = 1912_02757  # the paper's arXiv number
 TRAIN_PER_CLASS, VAL_PER_CLASS, TEST_PER_CLASS = 1000, 200, 500
 
 

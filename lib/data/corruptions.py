@@ -1,24 +1,24 @@
 """The 19 corruptions of CIFAR-10-C by name and severity, on uint8 images of any size.
 
-Constants and order of operations are those of the program that made the published files (Hendrycks & Dietterich 2019;
-`ImageNet-C/create_c/make_cifar_c.py` of hendrycks/robustness), with its peculiarities: pixels are cut off to whole
-numbers, not rounded; zoom_blur averages factors up to 1.06, 1.11, 1.15, 1.20 and 1.25; the pixels that glass_blur means
-to swap are copied; elastic_transform moves less at higher severities.
+Constants and order of operations follow the program that made the published files (Hendrycks & Dietterich 2019;
+`ImageNet-C/create_c/make_cifar_c.py` of hendrycks/robustness), including its quirks: pixels are truncated to integers,
+not rounded; zoom_blur averages factors up to 1.06, 1.11, 1.15, 1.20 and 1.25; glass_blur copies pixels instead of
+swapping them; elastic_transform moves pixels less at higher severities.
 
-The random numbers are ours, so images equal the published ones in distribution only. Given the same ones, all but frost
-and elastic_transform give the same 32×32 images as the program with scikit-image 0.23, OpenCV 4.8 and ImageMagick 6.9,
-but for single levels where a sum is rounded elsewhere. In elastic_transform SciPy interpolates in place of OpenCV, at
-the positions of OpenCV 4.8: 1.4 % of pixels differ, most by one level; those of OpenCV 5, which no longer rounds
-positions, in 12 to 18 %. frost is an imitation: five generated textures, with the mean colours, contrasts and roughness
-of the recipe's photographs of ice.
+The random numbers are our own, so images match the published ones in distribution only. Given the same random numbers,
+all but frost and elastic_transform give the same 32×32 images as the program with scikit-image 0.23, OpenCV 4.8 and
+ImageMagick 6.9, except for single grey levels where a sum is rounded differently. elastic_transform interpolates with
+SciPy instead of OpenCV, at the positions of OpenCV 4.8: 1.4 % of pixels differ, most by one level. With OpenCV 5, which
+no longer rounds positions, 12 to 18 % differ. frost is an imitation: five generated textures with the mean colours,
+contrasts and roughness of the recipe's photographs of ice.
 
-Sizes other than 32×32: the displacements and widths of elastic_transform (relative to the shorter side), the map of fog
-(the next power of two), and the factors of zoom_blur and pixelate follow the image. Lengths that the recipe gives in
-pixels stay, and are stronger on smaller images: the blurs of defocus_blur, glass_blur, motion_blur, gaussian_blur, snow
-and spatter, the shifts of glass_blur, and the crystals of frost.
+At sizes other than 32×32, the displacements and widths of elastic_transform (relative to the shorter side), the map of
+fog (the next power of two), and the factors of zoom_blur and pixelate scale with the image. Lengths that the recipe
+gives in pixels do not, and have a stronger effect on smaller images: the blurs of defocus_blur, glass_blur,
+motion_blur, gaussian_blur, snow and spatter, the shifts of glass_blur, and the crystals of frost.
 
-One channel: images become what each channel of a grey picture would become; drops, mud and ice have the grey of their
-colours. saturate leaves one channel unchanged, since a grey has no saturation; `lib.data.shift.Shift` leaves it out.
+Images with one channel get the result of any channel of a grey RGB image; drops, mud and ice have the grey level of
+their colours. saturate leaves one channel unchanged, since grey has no saturation; `lib.data.shift.Shift` omits it.
 """
 
 from collections.abc import Callable
@@ -34,16 +34,16 @@ from lib.errors import unknown
 #: Severities of the benchmark; 0 is the clean image.
 SEVERITIES = (1, 2, 3, 4, 5)
 
-#: Pixel values corrupted at a time: few enough for a processor's cache, and memory stays near that of the images.
+#: Pixel values corrupted at a time: few enough for a CPU's cache, and to need little memory beyond the images.
 CHUNK = 1 << 18
 
 
 def corrupt(images: np.ndarray, name: str, severity: int, seed: int = 0) -> np.ndarray:
-    """Return a corrupted copy of uint8 images `(n, H, W, C)`, H and W at least 8, C = 1 or 3.
+    """Return a corrupted copy of uint8 images `(n, H, W, C)`, with H and W at least 8 and C = 1 or 3.
 
-    `name` is one of CORRUPTIONS, `severity` from 1 to 5, or 0 for the images as they are. The same `seed`, at least 0,
-    gives the same bits: each (seed, name, severity) has random numbers of its own, drawn image by image, so that the
-    first k of n images become what they become alone. Raises ValueError for any other argument.
+    `name` is one of CORRUPTIONS; `severity` is from 1 to 5, or 0 for an unchanged copy. The same `seed` (at least 0)
+    gives the same bits. Each (seed, name, severity) has its own random numbers, drawn image by image, so the first k of
+    n images are the same as if they were corrupted alone. Raises ValueError for any other argument.
     """
     images = np.asarray(images)
     if name not in CORRUPTIONS:
@@ -59,21 +59,21 @@ def corrupt(images: np.ndarray, name: str, severity: int, seed: int = 0) -> np.n
     if severity == 0:
         return result
     apply, constants = CORRUPTIONS[name]
-    # Two streams, for snow: numbers drawn after those of all images would depend on how many images there are.
+    # Snow needs two streams: numbers drawn after those of all images would depend on the number of images.
     streams = np.random.default_rng([seed, int(severity), *name.encode()]).spawn(2)
     step = max(1, CHUNK // images[0].size) if len(images) else 1
     for start in range(0, len(images), step):
         part = slice(start, start + step)
         changed = apply(images[part], streams, *constants[int(severity) - 1])
         if changed.dtype != np.uint8:
-            # Cut off, not rounded, as in the published files.
+            # Truncated, not rounded, as in the published files.
             changed = (np.clip(changed, 0, 1) * 255).astype(np.uint8)
         result[part] = changed
     return result
 
 
 # Each function below takes uint8 images (n, H, W, C), random streams, and the constants of a severity in the order of
-# the table at the end; it returns uint8, or floats that are still to be clipped to [0, 1] and multiplied by 255.
+# the table at the end. It returns uint8, or floats to be clipped to [0, 1] and multiplied by 255.
 
 
 def _gaussian_noise(images: np.ndarray, streams: Streams, std: float) -> np.ndarray:
@@ -81,7 +81,7 @@ def _gaussian_noise(images: np.ndarray, streams: Streams, std: float) -> np.ndar
 
 
 def _shot_noise(images: np.ndarray, streams: Streams, rate: float) -> np.ndarray:
-    # How many numbers an image takes depends on its pixels, so this one depends on the images before it too.
+    # The number of draws per image depends on its pixels, so an image's noise also depends on the images before it.
     return streams[0].poisson(images / 255 * rate) / rate
 
 
@@ -99,8 +99,8 @@ def _gaussian_blur(images: np.ndarray, streams: Streams, sigma: float) -> np.nda
 
 
 def _defocus_blur(images: np.ndarray, streams: Streams, radius: float, alias_blur: float) -> np.ndarray:
-    # No radius is above 1.5, and the blur against aliasing reaches one pixel further. Single precision, as in the
-    # recipe: whether the weights sum to a little less than one decides between 254 and 255 in white areas.
+    # The radius is at most 1.5, and the anti-aliasing blur adds one pixel. Single precision, as in the recipe: white
+    # areas are 254 or 255 depending on whether the weights sum to slightly less than one.
     distance = np.arange(-2, 3)
     disk = (distance**2 + distance[:, np.newaxis] ** 2 <= radius**2).astype(np.float32)
     disk /= disk.sum()
@@ -112,9 +112,9 @@ def _defocus_blur(images: np.ndarray, streams: Streams, radius: float, alias_blu
 
 def _glass_blur(images: np.ndarray, streams: Streams, sigma: float, passes: int) -> np.ndarray:
     n, height, width, channels = images.shape
-    # The recipe goes from the last pixel to the first and lets each change places with itself or the one above, to the
-    # left, or both. Its exchange of two views of an array copies that pixel and no more, so no pixel is read after it
-    # was written, and a pass over all of them at once is the same.
+    # The recipe goes from the last pixel to the first and swaps each with itself or the one above, to the left, or
+    # both. Its swap of two views of an array only copies that other pixel, so no pixel is read after it was written,
+    # and a pass over all pixels at once gives the same result.
     shifts = streams[0].integers(0, 2, (n, passes, 2, height - 2, width - 2))
     pixels = (gaussian(images / 255, sigma) * 255).astype(np.uint8).reshape(n, -1, channels)
     for number in range(passes):
@@ -153,7 +153,7 @@ def _brightness(images: np.ndarray, streams: Streams, added: float) -> np.ndarra
 
 def _contrast(images: np.ndarray, streams: Streams, factor: float) -> np.ndarray:
     height, width = images.shape[1:3]
-    # Sums of whole numbers are exact, so the mean does not depend on how many images there are.
+    # Integer sums are exact, so the mean does not depend on the number of images.
     means = images.sum(axis=(1, 2), dtype=np.int64, keepdims=True) / (255 * height * width)
     return (images / 255 - means) * factor + means
 
@@ -165,7 +165,7 @@ def _saturate(images: np.ndarray, streams: Streams, factor: float, offset: float
 
 
 def _sampled(planes: np.ndarray, rows: np.ndarray, columns: np.ndarray, mode: str) -> np.ndarray:
-    """Read `planes (n, C, H, W)` at positions `(n, H, W)` by linear interpolation."""
+    """Sample `planes (n, C, H, W)` at positions `(n, H, W)` with linear interpolation."""
     n = np.broadcast_to(np.arange(len(planes), dtype=np.float64)[:, np.newaxis, np.newaxis], rows.shape)
     positions = np.stack([n, rows, columns])
     channels = [ndimage.map_coordinates(plane, positions, order=1, mode=mode) for plane in planes.swapaxes(0, 1)]
@@ -179,7 +179,7 @@ def _elastic_transform(images: np.ndarray, streams: Streams, alpha: float, sigma
     planes = images.transpose(0, 3, 1, 2).astype(np.float32) / 255
     rows, columns = np.indices((height, width), np.float64)
 
-    # Three points move, and the affine map that takes them back says where each pixel comes from.
+    # Three points are moved; the affine map that moves them back gives the origin of each pixel.
     points = [width // 2, height // 2] + size // 3 * np.array([[1, 1], [1, -1], [-1, -1]])
     moved = points + affine * size * numbers[:, :6].reshape(n, 3, 2)
     back = np.linalg.solve(
@@ -197,7 +197,7 @@ def _elastic_transform(images: np.ndarray, streams: Streams, alpha: float, sigma
 
 
 def _one_by_one(images: np.ndarray, edit: Callable[[Image.Image], Image.Image]) -> np.ndarray:
-    """Pass the images through Pillow."""
+    """Apply `edit` to each image in Pillow."""
     pictures = images[..., 0] if images.shape[3] == 1 else images
     return np.stack([np.asarray(edit(Image.fromarray(picture))) for picture in pictures]).reshape(images.shape)
 
@@ -218,8 +218,8 @@ def _jpeg_compression(images: np.ndarray, streams: Streams, quality: int) -> np.
     return _one_by_one(images, compress)
 
 
-#: How images are corrupted, and the constants of severities 1 to 5, by the names of the published files. The last four
-#: are those that the benchmark's authors keep for validation; the paper's mean over 19 includes them.
+#: The function, and its constants for severities 1 to 5, by the names of the published files. The benchmark's authors
+#: reserve the last four for validation; the paper's mean over 19 includes them.
 CORRUPTIONS: dict[str, tuple[Callable[..., np.ndarray], tuple[tuple[float, ...], ...]]] = {
     "gaussian_noise": (_gaussian_noise, ((0.04,), (0.06,), (0.08,), (0.09,), (0.10,))),
     "shot_noise": (_shot_noise, ((500,), (250,), (100,), (75,), (50,))),

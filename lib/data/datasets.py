@@ -1,7 +1,7 @@
 """Datasets by name or path: uint8 images and int64 labels, split into training, validation and test.
 
-What cannot be had is a DatasetError of one line that says where it was looked for and how to get it; no dataset ever
-stands in for another.
+A dataset that cannot be loaded raises a one-line DatasetError that says where it was looked for and how to get it; no
+other dataset is used instead.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ from lib.run.files import local_path
 if TYPE_CHECKING:
     from lib.data.streaming import StreamedImages
 
-DATASETS: dict[str, str] = {  # name → what it is, on one line
+DATASETS: dict[str, str] = {  # name → one-line description
     "digits": "8x8 grey digits of scikit-learn, 1,200 training images: for tests",
     "fashion_mnist_mini": "28x28 grey clothes, 10,000 training images of Fashion-MNIST: comes with this project",
     "fashion_mnist": "28x28 grey clothes, 60,000 training images: found on this machine or downloaded (30 MB)",
@@ -43,10 +43,10 @@ DATASETS: dict[str, str] = {  # name → what it is, on one line
 
 MINI_FILE = Path(__file__).parents[1] / "assets" / "fashion_mnist_mini.npz"
 
-#: Height and width of streamed images, unless the name of the dataset says another.
+#: Height and width of streamed images, unless the dataset's name gives another size.
 SIZE = 224
 
-#: Streamed training images in memory, from which statistics over pixels come.
+#: Number of streamed training images held in memory to compute pixel statistics.
 SAMPLE = 2000
 
 
@@ -54,13 +54,13 @@ SAMPLE = 2000
 class Split:
     """Images and labels of one split; load_dataset makes the arrays read-only."""
 
-    images: "np.ndarray | StreamedImages"  # uint8 (n, H, W, C), C-contiguous; or streamed, which stands for an array
+    images: "np.ndarray | StreamedImages"  # uint8 (n, H, W, C), C-contiguous; or streamed
     labels: np.ndarray  # int64 (n,)
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A dataset of K classes: its name (safe as the name of a folder), three splits, and the names of the classes."""
+    """A dataset of K classes: its name (safe as a folder name), three splits, and the class names."""
 
     name: str
     train: Split
@@ -75,24 +75,24 @@ class Dataset:
 
     @property
     def num_classes(self) -> int:
-        """Return K; labels are 0..K-1."""
+        """The number of classes K; labels are 0..K-1."""
         return len(self.classes)
 
     @property
     def is_streamed(self) -> bool:
-        """Whether the images are files that are read when they are wanted."""
+        """Whether the images are files that are read on demand."""
         return not isinstance(self.train.images, np.ndarray)
 
     @cached_property
     def sample(self) -> np.ndarray:
-        """Training images in memory, from which statistics over pixels come: all, or of a stream the first `SAMPLE`."""
+        """Training images in memory for pixel statistics: all of them, or the first `SAMPLE` if streamed."""
         return np.asarray(self.train.images[:SAMPLE]) if self.is_streamed else self.train.images
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 (hex) over shapes and bytes of all images and labels: the same data give the same hash anywhere.
+        """SHA-256 (hex) over shapes and bytes of all images and labels: equal on all machines for the same data.
 
-        Of streamed images it is over their size, and relative paths and file sizes of each split in its order.
+        For streamed images, over their size, and the relative paths and file sizes of each split in order.
         """
         digest = hashlib.sha256(repr(self.image_shape).encode() if self.is_streamed else b"")
         for split in (self.train, self.val, self.test):
@@ -120,12 +120,12 @@ def _read_mini() -> RawDataset:
     return read_npz(MINI_FILE)._replace(classes=FASHION_MNIST_CLASSES, sorted_by_class=False)
 
 
-#: Datasets that come with this project or with a package it needs: how they are read.
+#: Readers of the datasets that come with this project or with a package it requires.
 INCLUDED: dict[str, Callable[[], RawDataset]] = {"digits": _read_digits, "fashion_mnist_mini": _read_mini}
 
 
 def _with_validation(raw: RawDataset, size: int | None, source: str) -> tuple[Arrays, Arrays]:
-    """Return training and validation arrays by the rule that load_dataset states."""
+    """Return training and validation arrays, split as load_dataset documents."""
     images, labels = raw.train
     if raw.sorted_by_class:
         order = np.random.default_rng(0).permutation(len(labels))
@@ -139,7 +139,7 @@ def _with_validation(raw: RawDataset, size: int | None, source: str) -> tuple[Ar
         size = 2000 if count >= 20_000 else max(1, count // 10)
     if not 1 <= size < count:
         raise DatasetError(f"validation_size must be from 1 to {count - 1} for {source}, got {size}")
-    # The last ones, as the authors do with the last 500.
+    # The last ones, like the authors, who take the last 500.
     return (images[:-size], labels[:-size]), (images[-size:], labels[-size:])
 
 
@@ -153,7 +153,7 @@ def _split(images: "np.ndarray | StreamedImages", labels: np.ndarray) -> Split:
 
 
 def _modified(path: Path, pattern: str) -> tuple[int, ...]:
-    """Times of change of a path and of what lies below it, and the size of the path."""
+    """Return the size of a path, and modification times of it and of what matches `pattern` below it."""
     return path.stat().st_size, *(file.stat().st_mtime_ns for file in [path, *path.glob(pattern)] if file.exists())
 
 
@@ -166,9 +166,9 @@ def _load(
     workers: int | None = None,
     modified: tuple[int, ...] = (),
 ) -> Dataset:
-    """Read, or list where there is a `size`, check and split. `modified` tells the cache of data that changed."""
+    """Read (or list, given a `size`), check and split a dataset. `modified` makes the cache notice changed data."""
     if size:
-        from lib.data.streaming import read_stream  # needs torch, which the others do without
+        from lib.data.streaming import read_stream  # needs torch, unlike the other readers
 
         name, raw = f"{folder_name(source.name, 'images')}-{size}", read_stream(source, size, workers)
     elif isinstance(source, Path):
@@ -188,17 +188,17 @@ def _load(
 def load_dataset(
     name: str, root: str | Path | None = None, validation_size: int | None = None, workers: int | None = None
 ) -> Dataset:
-    """Return the dataset of that registry name, or the one in a folder of images or an `.npz` file.
+    """Return a dataset by name, or from a folder of images or an `.npz` file.
 
-    `root` is where published datasets are looked for and downloaded to (None: see data_root). The last
+    `root` is the folder where published datasets are looked for and downloaded to (None: see data_root). The last
     `validation_size` training images become the validation split; None means the source's own validation images, else
-    2,000 of at least 20,000 training images, else a tenth. Images that may be sorted by class are shuffled before, with
-    a fixed seed. A name of DATASETS wins over a path; paths may be anything read_image_folder or read_npz takes.
-    `imagefolder:PATH` is streamed by `workers` processes (None: one a core) as images of 224 by 224, and
-    `imagefolder@SIZE:PATH` of SIZE by SIZE, see lib.data.streaming.read_stream. Data that changed on the disk are read
-    again; of streamed ones it is noticed in the same process when files were added, renamed or removed.
-    Raises DatasetError or ConfigError, one line, for an unknown name, for data that are missing or damaged, for a
-    validation_size that leaves nothing, or workers below 0.
+    2,000 images if there are at least 20,000 for training, else a tenth. Images that may be sorted by class are
+    shuffled first, with a fixed seed. A name in DATASETS takes precedence over a path; a path may be anything that
+    read_image_folder or read_npz accepts. `imagefolder:PATH` is streamed by `workers` processes (None: one per core) as
+    images of 224 by 224, `imagefolder@SIZE:PATH` as SIZE by SIZE, see lib.data.streaming.read_stream. Data that changed
+    on disk are read again; for streamed data, a process only notices if files were added, renamed or removed.
+    Raises DatasetError or ConfigError, one line each, for an unknown name, missing or damaged data, a validation_size
+    that leaves nothing, or negative workers.
     """
     root = data_root(root)
     if name in DATASETS:
@@ -208,7 +208,7 @@ def load_dataset(
         if size < 8:
             raise DatasetError(f"{name}: expected images of at least 8 by 8")
         path = local_path(match[2], "dataset")
-        # Only the folders are looked at, as there may be a million files.
+        # Only folders are checked for changes, as there may be a million files.
         return _load(path, root, validation_size, size, workers, _modified(path, "*/*/") if path.is_dir() else ())
     path = local_path(name, "dataset")
     if str(name).strip() and path.exists():
@@ -218,17 +218,17 @@ def load_dataset(
 
 
 def pixel_statistics(dataset: Dataset, scaling: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return (shift, scale), float32, such that a network sees (pixels - shift) / scale, pixels being 0..255.
+    """Return (shift, scale), float32, such that a network sees (pixels - shift) / scale for pixels in 0..255.
 
-    "standardize": mean and standard deviation of the training images a channel, (1, 1, C) each (a channel without any
-    variation is only shifted). "raw": 0 and 1, as in the authors' notebook. "mean-image": pixels / 255 minus the mean
-    training image, as in Keras' ResNet example: shift (H, W, C), scale (1, 1, 1). Of streamed images those of
-    `dataset.sample` stand for all. Raises DatasetError for any other scaling.
+    "standardize": mean and standard deviation of the training images per channel, (1, 1, C) each (a constant channel is
+    only shifted). "raw": 0 and 1, as in the authors' notebook. "mean-image": pixels / 255 minus the mean training
+    image, as in Keras' ResNet example: shift (H, W, C), scale (1, 1, 1). For streamed images only `dataset.sample` is
+    used. Raises DatasetError for any other scaling.
     """
     images = dataset.sample
     channels = images.shape[3]
     if scaling == "standardize":
-        # Counts of the 256 values, block by block, are exact and need no float copy of all images.
+        # Counting the 256 values block by block is exact and needs no float copy of all images.
         blocks = np.array_split(images, -(-len(images) // 1000))
         counts = sum(
             np.array([np.bincount(block[..., channel].ravel(), minlength=256) for channel in range(channels)])

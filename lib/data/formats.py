@@ -1,4 +1,4 @@
-"""Readers of the file formats that images come in; every problem is a DatasetError of one line."""
+"""Readers for image file formats; every problem is a one-line DatasetError."""
 
 import gzip
 import hashlib
@@ -26,29 +26,29 @@ FASHION_MNIST_CLASSES = (
     *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 )
 IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-# Images and labels of one split as Keras and MedMNIST call them.
+# Names of the images and labels of one split in Keras and MedMNIST.
 NPZ_NAMES = (("x_{}", "y_{}"), ("{}_images", "{}_labels"))
-# What people call their validation images, beside `train` and `test`.
+# Common names for the validation images, next to `train` and `test`.
 VALIDATION_NAMES = ("val", "valid", "validation", "dev")
 
 
 class DatasetError(OneLineError, ValueError):
-    """A dataset that cannot be had as asked for; the message is one line that says what to do."""
+    """A dataset cannot be loaded as requested; the one-line message says what to do."""
 
 
 class RawDataset(NamedTuple):
-    """What a reader returns: arrays as the source has them, before a validation split is made."""
+    """What a reader returns: the source's arrays, before a validation split is made."""
 
     train: Arrays
-    val: Arrays | None  # None where the source has no validation images of its own
+    val: Arrays | None  # None if the source has no validation images
     test: Arrays
     classes: tuple[str, ...]
-    sorted_by_class: bool = False  # may the training images be sorted, so that the last ones are one class?
+    sorted_by_class: bool = False  # whether the last training images may all be of one class
 
 
 @contextmanager
 def reading(path: str | Path) -> Iterator[None]:
-    """Turn whatever is raised while a file is read, and parsers raise nearly any type, into a DatasetError."""
+    """Turn any exception raised while a file is read (parsers raise nearly any type) into a DatasetError."""
     try:
         yield
     except DatasetError:
@@ -59,13 +59,13 @@ def reading(path: str | Path) -> Iterator[None]:
 
 
 def folder_name(stem: str, otherwise: str) -> str:
-    """A name for folders made of a file's, which may be anything; not that of the store's folder of verdicts."""
+    """Make a safe folder name from any file name, avoiding the name of the store's verdicts folder."""
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).lstrip(".")[:100] or otherwise
     return f"{name}-data" if name.lower() == CLAIMS else name
 
 
 def validation_name(source: object, there: Callable[[str], bool]) -> str | None:
-    """The one of VALIDATION_NAMES that is there, None where none is; DatasetError for several."""
+    """Return the one of VALIDATION_NAMES that exists, or None; raises DatasetError if there are several."""
     found = [name for name in VALIDATION_NAMES if there(name)]
     if len(found) > 1:
         raise DatasetError(f"{source}: expected one set of validation images, got {' and '.join(found)}")
@@ -73,10 +73,10 @@ def validation_name(source: object, there: Callable[[str], bool]) -> str | None:
 
 
 def checked(images: np.ndarray, labels: np.ndarray, source: object, num_classes: int | None) -> Arrays:
-    """Return images as contiguous uint8 `(n, H, W, C)` and labels as int64 `(n,)`, or say which of them is wrong.
+    """Return images as contiguous uint8 `(n, H, W, C)` and labels as int64 `(n,)`, after checking both.
 
-    `num_classes` is the number K of classes that labels 0..K-1 may name; None takes it from the labels themselves,
-    which must then name each of 0..K-1. Raises DatasetError, which starts with the `source`.
+    `num_classes` is the number of classes K: labels must be in 0..K-1. With None, K is taken from the labels, which
+    must then include each of 0..K-1. Raises DatasetError, whose message starts with `source`.
     """
     channels = images.shape[3] if images.ndim == 4 else 1
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or not 1 <= channels <= 4 or images.size == 0:
@@ -101,7 +101,7 @@ def checked(images: np.ndarray, labels: np.ndarray, source: object, num_classes:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return what the file holds, unpacked where it (or the same name with `.gz`) is compressed by gzip."""
+    """Return the content of a file, or of the same name with `.gz`, decompressed if it is gzipped."""
     path = path if path.is_file() else path.with_name(f"{path.name}.gz")
     with reading(path):
         content = path.read_bytes()
@@ -136,9 +136,9 @@ CIFAR10_BATCHES = {
 
 
 def _read_cifar(folder: Path, files: Sequence[str], names: str, count: int) -> RawDataset:
-    """Read CIFAR's binary version, the last file for test: records of a label or two, and 3 × 32×32 pixels, red first.
+    """Read CIFAR's binary version; the last file is the test set, and `names` lists the `count` class names.
 
-    `names` is the file of the `count` class names.
+    A record is one or two labels followed by 3 × 32×32 pixels, red first.
     """
     classes = tuple(read_bytes(folder / names).decode("utf-8", "replace").split())
     if len(classes) != count:
@@ -163,7 +163,7 @@ def read_cifar10(folder: Path) -> RawDataset:
 
 
 def read_cifar10_holdout(folder: Path) -> RawDataset:
-    """Read four training batches of CIFAR-10, and the fifth in the place of the official test images."""
+    """Read four training batches of CIFAR-10, with the fifth in place of the official test images."""
     for file, md5 in CIFAR10_BATCHES.items():
         if hashlib.md5(read_bytes(folder / file)).hexdigest() != md5:
             raise DatasetError(f"{folder / file}: not the official file (another MD5), fetch it again")
@@ -190,24 +190,24 @@ def read_svhn(folder: Path) -> RawDataset:
 
 
 def read_image(path: str | Path) -> "Image.Image":
-    """An image file: mode L where it is grey (L or 1), otherwise RGB.
+    """Read an image file, as mode L if it is grey (L or 1), otherwise as RGB.
 
-    Raises DatasetError for a file that is no image, and for one of more than 8 bits a channel.
+    Raises DatasetError for a file that is not an image, or has more than 8 bits per channel.
     """
     from PIL import Image
 
     with reading(path), Image.open(path) as image:
-        if image.mode[0] in "IF":  # converting these would clip their values at 255 without a word
+        if image.mode[0] in "IF":  # converting these would silently clip values at 255
             raise ValueError(f"expected 8 bits a channel, got an image of mode {image.mode}")
         return image.convert("L" if image.mode in ("L", "1") else "RGB")
 
 
 def list_image_folder(folder: Path, names: Sequence[str]) -> "list[ImageFolder]":
-    """torchvision's lists of `<name>/<class>/*`, which must all have the same classes, at least two.
+    """List `<name>/<class>/*` with torchvision; all must have the same classes, at least two.
 
-    What is hidden, by a name that begins with a dot, is left out: `.ipynb_checkpoints` holds copies.
+    Names that begin with a dot are ignored: `.ipynb_checkpoints` holds copies.
     """
-    # These take more than a second, which only folders of images need.
+    # These imports take more than a second, and only image folders need them.
     from torchvision.datasets import ImageFolder
     from torchvision.datasets.folder import is_image_file
 
@@ -233,9 +233,9 @@ def list_image_folder(folder: Path, names: Sequence[str]) -> "list[ImageFolder]"
 
 
 def read_image_folder(folder: Path) -> RawDataset:
-    """Read `train/<class>/*`, `test/<class>/*` and, by one of VALIDATION_NAMES, `val/<class>/*`: images of one size.
+    """Read images of one size from `train/<class>/*`, `test/<class>/*` and, if it exists, `val/<class>/*`.
 
-    The images stay grey (C = 1) where all of them are, otherwise they become RGB (C = 3).
+    `val` may be any of VALIDATION_NAMES. Images stay grey (C = 1) if all are grey, otherwise they become RGB (C = 3).
     """
     validation = validation_name(folder, lambda name: (folder / name).is_dir())
     names = ["train", "test", *([validation] if validation else [])]
@@ -257,8 +257,8 @@ def read_image_folder(folder: Path) -> RawDataset:
 def read_npz(path: Path) -> RawDataset:
     """Read `x_train, y_train, x_test, y_test` (Keras) or `train_images, …, test_labels` (MedMNIST), never a pickle.
 
-    Images are uint8 `(n, H, W)` or `(n, H, W, C)`, labels integers 0..K-1 of shape `(n,)` or `(n, 1)`; `x_val, y_val`
-    or `val_images, val_labels` may be there too, or another of VALIDATION_NAMES.
+    Images are uint8 `(n, H, W)` or `(n, H, W, C)`, labels are integers 0..K-1 of shape `(n,)` or `(n, 1)`. Validation
+    arrays are optional: `x_val, y_val` or `val_images, val_labels`, with any of VALIDATION_NAMES.
     """
     if not zipfile.is_zipfile(path):
         raise DatasetError(f"{path}: not an .npz file (a zip archive of arrays), or a truncated one")

@@ -1,8 +1,8 @@
-"""Data unlike the training data: test images under the 19 corruptions of CIFAR-10-C, and images of another kind.
+"""Data unlike the training data: test images under the 19 corruptions of CIFAR-10-C, and images of other classes.
 
     dataset → Shift.images, foreign_images → predict
 
-Nothing here is downloaded: published files are read where they lie in the data root.
+Nothing is downloaded here: published files are read from the data root.
 """
 
 from dataclasses import dataclass
@@ -20,19 +20,19 @@ from lib.data.sources import data_root, locate
 from lib.errors import ConfigError
 from lib.run.store import RunStore
 
-#: Raise it whenever `lib.data.corruptions.corrupt` would give other images: those that a store keeps are made again.
+#: Increase it whenever `lib.data.corruptions.corrupt` gives different images, so that stored ones are made again.
 VERSION = 2
 
-#: Of the data root: where the published files of CIFAR-10-C are read from.
+#: Folder in the data root with the published files of CIFAR-10-C.
 PUBLISHED = "CIFAR-10-C"
 
 
 def read_cifar10_c(folder: Path, name: str, severity: int) -> tuple[np.ndarray, np.ndarray]:
-    """Read the images of one corruption and severity, and their labels, from the published files of CIFAR-10-C.
+    """Read the images and labels of one corruption and severity from the published files of CIFAR-10-C.
 
-    `<name>.npy` holds uint8 images `(50000, 32, 32, 3)`, five blocks of 10,000 by severity, and `labels.npy` as many
-    labels (https://zenodo.org/records/2535967). Returns images `(10000, 32, 32, 3)`, which stay on the disk until they
-    are used and cannot be written to, and labels int64 `(10000,)`. Raises DatasetError for missing or damaged files.
+    `<name>.npy` holds uint8 images `(50000, 32, 32, 3)`, five blocks of 10,000 ordered by severity, and `labels.npy`
+    the same number of labels (https://zenodo.org/records/2535967). Returns images `(10000, 32, 32, 3)`, memory-mapped
+    and read-only, and labels int64 `(10000,)`. Raises DatasetError for missing or damaged files.
     """
     arrays = []
     for path, shape in ((folder / f"{name}.npy", (32, 32, 3)), (folder / "labels.npy", ())):
@@ -49,16 +49,16 @@ def read_cifar10_c(folder: Path, name: str, severity: int) -> tuple[np.ndarray, 
 class Shift:
     """Test images of a dataset under every corruption.
 
-    Each corruption gets test images of its own, the next `count` of them, from the first on again where they run out:
-    a mean over corruptions so rests on as many different images as there are. An image meets its corruption at every
-    severity. All shapes have the corruptions first, in the order of `names`. Raises ConfigError for a `count` above the
-    number of test images, and for images that `corrupt` does not take.
+    Each corruption gets its own test images: the next `count` of them, starting over when they run out, so that a mean
+    over corruptions covers as many different images as possible. A corruption has the same images at every severity. In
+    all shapes corruptions come first, in the order of `names`. Raises ConfigError for a `count` above the number of
+    test images, and for images that `corrupt` does not accept.
     """
 
-    dataset: Dataset  # whose test images
+    dataset: Dataset  # the test images are used
     store: RunStore  # keeps the corrupted images
-    count: int | None = None  # test images under each corruption; None: all
-    data_dir: str | Path | None = None  # where the folder `PUBLISHED` may lie; None: as for datasets
+    count: int | None = None  # test images per corruption; None: all
+    data_dir: str | Path | None = None  # data root, which may contain `PUBLISHED`; None: as for datasets
     seed: int = 0  # of the corruptions
 
     severities = (0, *SEVERITIES)
@@ -74,12 +74,12 @@ class Shift:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The corruptions: of grey images all but `saturate`, which leaves them as they are."""
+        """The names of the corruptions; without `saturate` for grey images, which it leaves unchanged."""
         return tuple(name for name in CORRUPTIONS if self.dataset.image_shape[2] == 3 or name != "saturate")
 
     @cached_property
     def which(self) -> np.ndarray:
-        """Indices of the test images `(C, count)` for C corruptions, 19 or 18."""
+        """Indices of the test images, `(C, count)` for C = 19 or 18 corruptions."""
         available = len(self.dataset.test.labels)
         count = self.count or available
         return np.arange(len(self.names) * count).reshape(-1, count) % available
@@ -91,14 +91,14 @@ class Shift:
 
     @property
     def published(self) -> Path | None:
-        """The folder of the published files: for CIFAR-10, where it is there; otherwise images are corrupted here."""
+        """The folder of the published files, for CIFAR-10 if it exists; otherwise images are corrupted here."""
         folder = data_root(self.data_dir) / PUBLISHED
         return folder if self.dataset.name == "cifar10" and folder.is_dir() else None
 
     def images(self, severity: int) -> np.ndarray:
-        """Images of a severity from 0, the clean ones, to 5: uint8 `(C, count, H, W, channels)`.
+        """Images of a severity from 0 (clean) to 5: uint8 `(C, count, H, W, channels)`.
 
-        Raises `DatasetError` where published files are missing, damaged, or have other labels than the test images.
+        Raises `DatasetError` if published files are missing, damaged, or do not have the labels of the test images.
         """
 
         def made() -> np.ndarray:
@@ -118,12 +118,12 @@ class Shift:
         return self.store.cached("corrupted", recipe, lambda: {"images": made()})["images"]
 
     def of_one(self, number: int = 0) -> np.ndarray:
-        """One test image, by its number, under every corruption and severity: uint8 `(C, 6, H, W, channels)`."""
+        """One test image, given by index, under every corruption and severity: uint8 `(C, 6, H, W, channels)`."""
         rows = [[self._under(name, severity, [number])[0] for severity in self.severities] for name in self.names]
         return np.array(rows)
 
     def _under(self, name: str, severity: int, which: ArrayLike) -> np.ndarray:
-        """These test images under one corruption."""
+        """The test images with indices `which` under one corruption."""
         if severity > 0 and self.published:
             images, labels = read_cifar10_c(self.published, name, severity)
             if not np.array_equal(labels, self.dataset.test.labels):
@@ -138,12 +138,12 @@ def foreign_images(
 ) -> tuple[str, np.ndarray]:
     """Images of none of the dataset's classes, in its shape.
 
-    For CIFAR-10 and CIFAR-100 the test images of SVHN, as in the paper, where they are in the data root; for digits
-    the clothes that come with this project; for all others, and where SVHN is not there, scikit-learn's digits.
-    Nothing is downloaded. Other sizes are interpolated linearly, and grey becomes three equal channels.
+    For CIFAR-10 and CIFAR-100 the test images of SVHN, as in the paper, if they are in the data root; for digits and
+    SVHN the clothes that come with this project; for all others, or if SVHN is missing, scikit-learn's digits. Nothing
+    is downloaded. Other sizes are resized by linear interpolation, and grey is repeated in three channels.
 
-    Returns what they are, in words, and uint8 `(n, H, W, C)`: `count` of them, drawn by `seed`, or all that there are.
-    `data_dir` is the data root, None as for datasets.
+    Returns a description in words and uint8 images `(n, H, W, C)`: at most `count` of them, drawn with `seed`, or all
+    if None. `data_dir` is the data root; None as for datasets.
     """
     height, width, channels = dataset.image_shape
     root = data_root(data_dir)
@@ -159,7 +159,7 @@ def foreign_images(
     images = source[chosen]
     if images.shape[1:3] != (height, width):
         planes, linear = images.transpose(0, 3, 1, 2), Image.Resampling.BILINEAR
-        # Pillow widens its triangle where it shrinks, so that no pixel is passed over.
+        # Pillow widens its linear filter to shrink images, so that no pixel is skipped.
         resized = [[Image.fromarray(plane).resize((width, height), linear) for plane in image] for image in planes]
         images = np.array([[np.asarray(plane) for plane in image] for image in resized]).transpose(0, 2, 3, 1)
     return name, np.repeat(images, channels // images.shape[3], axis=3)

@@ -1,4 +1,4 @@
-"""Published datasets: the files they consist of, where these are looked for, and where they are downloaded from."""
+"""Published datasets: their files, where they are looked for, and where they are downloaded from."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ from lib.run.files import local_path
 class Source(NamedTuple):
     """A published dataset."""
 
-    read: Callable[[Path], RawDataset]  # makes arrays of a folder that holds all files
+    read: Callable[[Path], RawDataset]  # reads arrays from a folder that holds all files
     files: tuple[str, ...]  # each may also end in `.gz`
     folders: tuple[str, ...]  # under the data root, or absolute; downloads go into the first
     downloads: dict[str, str]  # URL → MD5 as torchvision or the dataset's own page gives it
@@ -42,7 +42,7 @@ SOURCES = {
     "fashion_mnist": Source(
         read_fashion_mnist,
         IDX_FILES,
-        # The last is that of Debian's package dataset-fashion-mnist.
+        # The last one belongs to Debian's package dataset-fashion-mnist.
         ("fashion_mnist", "FashionMNIST/raw", "/usr/share/datasets/fashion-mnist"),
         {
             f"{_FASHION_URL}/train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
@@ -72,7 +72,7 @@ SOURCES = {
 
 
 def data_root(root: str | Path | None = None) -> Path:
-    """The folder for datasets: `root`, else $DATA_DIR, else `data` in the checkout of this file, else ./data."""
+    """The folder for datasets: `root`, else $DATA_DIR, else `data` in this file's checkout, else ./data."""
     checkout = Path(__file__).parents[2]
     otherwise = (checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()) / "data"
     return local_path(root or os.environ.get("DATA_DIR") or otherwise, "data_dir")
@@ -87,9 +87,9 @@ def locate(name: str, root: Path) -> Path | None:
 
 
 def find(name: str, root: Path) -> Path:
-    """The folder that holds all files of a published dataset, after a download where there is none.
+    """The folder that holds all files of a published dataset, which is downloaded if there is none.
 
-    Raises DatasetError where the download failed; it says where the files were looked for, and how to get them.
+    Raises DatasetError if the download fails; it says where the files were looked for, and how to get them.
     """
     if folder := locate(name, root):
         return folder
@@ -97,7 +97,7 @@ def find(name: str, root: Path) -> Path:
     folders = [root / folder for folder in source.folders]
     try:
         _download(source.downloads, folders[0])
-    except Exception as error:  # of the network, the disk, an archive
+    except Exception as error:  # from the network, the disk or an archive
         looked, urls = ", ".join(map(str, folders)), " and ".join(source.downloads)
         raise DatasetError(
             f"{name} not found: {source.files[0]} and the other files it needs are not in {looked}, and the download "
@@ -114,14 +114,14 @@ def fetch(url: str, folder: Path, md5: str) -> None:
 
 
 def _download(downloads: dict[str, str], folder: Path) -> None:
-    """Put all files into `folder`, each in one step, once all are whole: an interrupted download leaves nothing."""
+    """Download all files, then move each atomically into `folder`: an interrupted download leaves nothing behind."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as staging:
         for url, md5 in downloads.items():
             fetch(url, Path(staging), md5)
             if url.endswith(".tar.gz"):
                 archive = Path(staging, url.rsplit("/", 1)[1])
-                # Not torchvision's extract_archive: it names no filter, of which Python 3.12 warns.
+                # Not torchvision's extract_archive: it sets no filter, so Python 3.12 warns.
                 shutil.unpack_archive(archive, staging, filter="data")
                 archive.unlink()
         for file in [file for file in Path(staging).rglob("*") if file.is_file()]:

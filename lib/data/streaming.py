@@ -1,8 +1,8 @@
-"""Images that do not fit in memory: folders of files that worker processes decode while a network computes.
+"""Images that do not fit in memory: files that worker processes decode while a network computes.
 
     imagefolder:PATH → read_stream → Dataset → train_ensemble, predict
 
-`StreamedImages` stands where an array of images stands: it has its shape, is cut like it, and `numpy.asarray` reads it.
+`StreamedImages` can replace an array of images: it has a shape, can be sliced, and `numpy.asarray` reads it.
 """
 
 import os
@@ -22,25 +22,25 @@ from lib.data.formats import DatasetError, RawDataset, list_image_folder, read_i
 from lib.errors import ConfigError
 from lib.run.files import local_path
 
-#: For evaluation the shorter side becomes this many times the size, of which the middle is cut out: 256 for 224.
+#: For evaluation the shorter side is resized to this times the size, then the centre is cropped: 256 for 224.
 MARGIN = 256 / 224
 
-#: Images that a worker decodes at a time where nothing else says how many.
+#: Default number of images that a worker decodes at a time.
 BATCH = 128
 
-#: Raise it whenever the same files would give other pixels in training: members trained on those keep their keys.
+#: Increase it whenever the same files give different pixels in training: it is part of the keys of members.
 VERSION = b"2"
 
 
 @dataclass(frozen=True, eq=False)
 class StreamedImages:
-    """Image files in a given order, decoded when they are wanted, as RGB of one size."""
+    """Image files in a given order, decoded on demand as RGB images of one size."""
 
-    root: Path  # the folder that the paths start from
-    paths: np.ndarray  # bytes (n,) as `os.fsencode` gives them: a million strings would be copied to every worker
+    root: Path  # the folder that the paths are relative to
+    paths: np.ndarray  # bytes (n,) from `os.fsencode`: a million strings would be copied to every worker
     size: int  # height and width of the images
-    shorter: int  # what the shorter side is resized to before the middle is cut out
-    workers: int  # processes that decode; with 0 this one does; it changes no pixel
+    shorter: int  # what the shorter side is resized to before the centre is cropped
+    workers: int  # processes that decode; 0: this one; does not affect pixels
 
     dtype = np.dtype(np.uint8)
     ndim = 4
@@ -54,7 +54,7 @@ class StreamedImages:
         return len(self.paths)
 
     def __getitem__(self, which: slice | np.ndarray) -> "StreamedImages":
-        """Those that a slice, a mask `(n,)` or indices choose; nothing is read."""
+        """The images that a slice, a mask `(n,)` or indices select; nothing is read."""
         return replace(self, paths=self.paths[which])
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
@@ -66,38 +66,38 @@ class StreamedImages:
         return array if dtype is None else array.astype(dtype)
 
     def identity(self) -> bytes:
-        """Version of what is made of the files, their relative paths and sizes in their order.
+        """`VERSION`, and the relative paths and sizes of the files in order.
 
-        Raises DatasetError where a file is not there.
+        Raises DatasetError if a file is missing.
         """
         with reading(self.root):
             lengths = [os.stat(self.root / os.fsdecode(path)).st_size for path in self.paths]
         return b"\0".join([VERSION, *self.paths.tolist(), np.array(lengths, dtype="<i8").tobytes()])
 
     def batches(self, order: Iterable[Sequence[int]], seed: int | None = None) -> Iterator[Tensor]:
-        """The images of these indices, read ahead by the workers: a uint8 tensor `(m, 3, size, size)` for each batch.
+        """Yield one uint8 tensor `(m, 3, size, size)` per batch of indices, read ahead by the workers.
 
-        With a `seed` they are random crops and flips, each drawn from (seed, index) alone; without one the middle is
-        cut out. Raises DatasetError for a file that is not an image, or a worker that died.
+        With a `seed` they are random crops and flips, each determined by (seed, index) alone; without one the centre is
+        cropped. Raises DatasetError for a file that is not an image, or a worker that died.
         """
         order = list(order)
-        # One batch is read sooner than a process is started.
+        # Reading one batch is faster than starting a process.
         workers = min(self.workers, len(order)) if len(order) > 1 else 0
         loader = DataLoader(
             order,
             batch_size=None,
             collate_fn=partial(self._read_batch, seed=seed),
             num_workers=workers,
-            # Named, as in a worker of loky the default is loky's own way, which DataLoader cannot start.
+            # Explicit, because in a loky worker the default is loky's own context, which DataLoader cannot start.
             multiprocessing_context=("fork" if sys.platform == "linux" else "spawn") if workers else None,
             pin_memory=torch.cuda.is_available(),
-            # Without one it would draw a number from the global generator.
+            # Without one, DataLoader would draw from the global generator.
             generator=torch.Generator(),
         )
         try:
             yield from loader
         except DatasetError as error:
-            # From a worker it comes with that process's traceback, which the message ends.
+            # An error from a worker contains that process's traceback, which ends with the message.
             raise DatasetError(str(error).rpartition("DatasetError: ")[2].strip()) from None
         except RuntimeError as error:
             raise DatasetError(
@@ -110,10 +110,10 @@ class StreamedImages:
         return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
     def read(self, index: int, seed: int | None = None) -> np.ndarray:
-        """One image, uint8 `(size, size, 3)`; `seed` and error as in `batches`.
+        """Read one image, uint8 `(size, size, 3)`; `seed` and errors as in `batches`.
 
-        Random crops are those of Szegedy et al. 2015 (arXiv 1409.4842), with which ImageNet is usually trained: 8 to
-        100 % of the area, 3/4 to 4/3 of width to height.
+        Random crops follow Szegedy et al. 2015 (arXiv 1409.4842), as is usual in training on ImageNet: 8 to 100 % of
+        the area, aspect ratio (width to height) 3/4 to 4/3.
         """
         from torchvision import transforms  # takes more than a second, which only streams need
 
@@ -122,7 +122,7 @@ class StreamedImages:
             steps = transforms.Compose([transforms.Resize(self.shorter), transforms.CenterCrop(self.size)])
             return np.asarray(steps(image))
         steps = transforms.Compose([transforms.RandomResizedCrop(self.size), transforms.RandomHorizontalFlip()])
-        # These draw from the global generator, which is as before afterwards.
+        # These draw from the global generator, whose state is restored afterwards.
         with torch.random.fork_rng(devices=[]):
             number = np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0]
             torch.default_generator.manual_seed(int(number))
@@ -130,11 +130,11 @@ class StreamedImages:
 
 
 def read_stream(folder: Path, size: int, workers: int | None) -> RawDataset:
-    """List `train/<class>/*` and `val/<class>/*`, as ImageNet is usually unpacked, as images of that size.
+    """List `train/<class>/*` and `val/<class>/*`, the usual layout of ImageNet, as images of the given size.
 
-    The `val` folder, or another of VALIDATION_NAMES, gives the test images, shuffled with a fixed seed, so that the
-    first ones are not all of one class. `workers` processes decode, None for one a core; it changes no pixel. Raises
-    DatasetError or ConfigError, one line.
+    The `val` folder, or another of VALIDATION_NAMES, provides the test images, shuffled with a fixed seed so that the
+    first ones are not all of one class. `workers` processes decode images (None: one per core); their number does not
+    affect the pixels. Raises DatasetError or ConfigError, one line each.
     """
     workers = cpu_count() if workers is None else workers
     if workers < 0:
@@ -151,13 +151,13 @@ def read_stream(folder: Path, size: int, workers: int | None) -> RawDataset:
 
 
 def imagenet_c(images: StreamedImages, folder: str | Path, severity: int) -> StreamedImages:
-    """The same `n` test images `(n, size, size, 3)` as ImageNet-C has them: `(15 n, size, size, 3)`.
+    """The ImageNet-C versions `(15 n, size, size, 3)` of `n` test images `(n, size, size, 3)`.
 
-    `folder` holds `<corruption>/<severity>/<class>/*`, files of the same names, of 15 corruptions and severities 1 to
-    5. The published images are cut out already, so theirs is the whole of the shorter side. Raises DatasetError for
-    images in memory, and where a corruption's first file is not there.
+    `folder` holds files of the same names in `<corruption>/<severity>/<class>/*`, for 15 corruptions and severities 1
+    to 5. The published images are already cropped, so the whole shorter side is used. Raises DatasetError for images in
+    memory, or if a corruption's first file is missing.
     """
-    from lib.data.corruptions import BENCHMARK  # workers that train need none of its imports
+    from lib.data.corruptions import BENCHMARK  # training workers do not need its imports
 
     folder = local_path(folder, "imagenet_c_dir")
     if not isinstance(images, StreamedImages):

@@ -1,7 +1,7 @@
-"""Snow, frost, fog and spatter, and what they share with the blurs of `lib.data.corruptions`.
+"""Snow, frost, fog and spatter, and helpers shared with the blurs of `lib.data.corruptions`.
 
-Each corruption takes uint8 images `(n, H, W, C)`, random streams, and the constants of a severity; it returns uint8, or
-floats that are still to be clipped to [0, 1] and multiplied by 255.
+Each corruption takes uint8 images `(n, H, W, C)`, random streams, and the constants of a severity. It returns uint8, or
+floats to be clipped to [0, 1] and multiplied by 255.
 """
 
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ def gaussian(images: np.ndarray, sigma: float) -> np.ndarray:
 def along_lines(planes: np.ndarray, radius: int, sigma: float, angles: np.ndarray) -> np.ndarray:
     """Blur along a line as ImageMagick's MotionBlurImage does.
 
-    Each pixel becomes a mean over itself and the `2 radius` next ones in the direction of its image's angle, weighted
-    by a Gaussian of their distance. `planes (n, C, H, W)` of 0..255, `angles (n,)` in degrees, clockwise from the
-    right; returns whole numbers of 0..255, as floats.
+    Each pixel becomes the mean of itself and the next `2 radius` pixels in the direction of its image's angle, weighted
+    by a Gaussian of their distance. `planes (n, C, H, W)` are in 0..255, `angles (n,)` in degrees clockwise from the
+    right. Returns whole numbers in 0..255 as floats.
     """
     n, _, height, width = planes.shape
     reach = 2 * radius
@@ -38,7 +38,7 @@ def along_lines(planes: np.ndarray, radius: int, sigma: float, angles: np.ndarra
     for distance, weight in enumerate(weights):
         down, right = np.ceil(distance * direction - 0.5).astype(int)
         blurred += weight * windows[np.arange(n), :, reach + down, reach + right]
-    # ImageMagick rounds to 16 bits and then cuts off to 8.
+    # ImageMagick rounds to 16 bits and then truncates to 8.
     return np.rint(257 * blurred) // 257
 
 
@@ -55,13 +55,13 @@ def _zoom_matrix(size: int, factor: float) -> np.ndarray:
 
 
 def zoomed(planes: np.ndarray, factor: float) -> np.ndarray:
-    """Enlarge `(..., H, W)` about the middle by linear interpolation and cut it to its old size."""
+    """Enlarge `(..., H, W)` about the centre with linear interpolation and crop it to the original size."""
     rows, columns = (_zoom_matrix(size, factor).astype(planes.dtype) for size in planes.shape[-2:])
     return rows @ planes @ columns.T
 
 
 def _grey(pixels: np.ndarray) -> np.ndarray:
-    """Return `(..., 1)` for `(..., C)`, by the weights of ITU-R BT.601, as in OpenCV and Pillow."""
+    """Convert `(..., C)` to grey `(..., 1)` with the weights of ITU-R BT.601, as OpenCV and Pillow do."""
     if pixels.shape[-1] == 1:
         return pixels
     red, green, blue = np.moveaxis(pixels * np.array([0.299, 0.587, 0.114]), -1, 0)
@@ -69,7 +69,7 @@ def _grey(pixels: np.ndarray) -> np.ndarray:
 
 
 def snow(images: np.ndarray, streams: Streams, *constants: float) -> np.ndarray:
-    """Streaks of snow, and paler colours beneath them."""
+    """Add streaks of snow, and make the colours beneath them paler."""
     mean, std, zoom, threshold, radius, sigma, mix = constants
     n, height, width, _ = images.shape
     flakes = zoomed(streams[0].normal(mean, std, (n, height, width)), zoom)
@@ -82,7 +82,7 @@ def snow(images: np.ndarray, streams: Streams, *constants: float) -> np.ndarray:
     return mix * pixels + (1 - mix) * whitened + flakes + flakes[:, ::-1, ::-1]
 
 
-#: Mean red, green and blue, and standard deviation, of the recipe's photographs of ice after its shrinking.
+#: Mean red, green and blue, and standard deviation, of the recipe's photographs of ice after downscaling.
 FROST_TEXTURES = (
     ((78, 149, 166), 18),
     ((201, 205, 215), 22),
@@ -94,11 +94,11 @@ FROST_TEXTURES = (
 
 @lru_cache(maxsize=4)
 def _frost_textures(side: int) -> np.ndarray:
-    """Return ice-like textures, float32 `(5, side, side, 3)` of 0..255, always the same ones.
+    """Return ice-like textures, float32 `(5, side, side, 3)` in 0..255, always the same ones.
 
-    The bright lines where smooth noise changes its sign make crystals, white noise makes grains, coarse noise patches.
-    They are so mixed that neighbours correlate by 0.37 within parts of 32 by 32 pixels: in the shrunken photographs it
-    is 0.24 to 0.49.
+    Crystals are the bright lines where smooth noise changes sign; white noise adds grain, coarse noise adds patches.
+    They are mixed so that neighbouring pixels correlate by 0.37 within tiles of 32 by 32 pixels; in the downscaled
+    photographs the correlation is 0.24 to 0.49.
     """
     rng = np.random.default_rng(0)
     textures = []
@@ -114,7 +114,7 @@ def _frost_textures(side: int) -> np.ndarray:
 
 
 def frost(images: np.ndarray, streams: Streams, image_weight: float, frost_weight: float) -> np.ndarray:
-    """A part of an ice-like texture over each image."""
+    """Overlay each image with a random part of an ice-like texture."""
     _, height, width, channels = images.shape
     side = max(128, 2 * height, 2 * width)
     textures = _frost_textures(side)
@@ -154,7 +154,7 @@ def _plasma(stream: np.random.Generator, n: int, size: int, decay: float) -> np.
 
 
 def fog(images: np.ndarray, streams: Streams, strength: float, decay: float) -> np.ndarray:
-    """A cloud of its own over each image; nothing gets brighter than its brightest pixel."""
+    """Add a separate cloud to each image; no pixel gets brighter than the image's brightest one."""
     n, height, width, _ = images.shape
     size = 1 << (max(height, width) - 1).bit_length()
     cloud = _plasma(streams[0], n, size, decay)[:, :height, :width, np.newaxis]
@@ -163,7 +163,7 @@ def fog(images: np.ndarray, streams: Streams, strength: float, decay: float) -> 
 
 
 def spatter(images: np.ndarray, streams: Streams, *constants: float) -> np.ndarray:
-    """Drops of water, or splashes of mud."""
+    """Add drops of water, or splashes of mud."""
     mean, std, sigma, threshold, strength, mud = constants
     pixels = images.astype(np.float32) / 255
     color = np.array([63, 42, 20] if mud else [175, 238, 238]) / 255  # brown, or pale turquoise
@@ -176,7 +176,7 @@ def spatter(images: np.ndarray, streams: Streams, *constants: float) -> np.ndarr
         cover[cover < 0.8] = 0
         cover = cover[..., np.newaxis]
         return pixels * (1 - cover) + cover * color
-    # Above white a byte starts again at black, as in the recipe.
+    # Bytes above white wrap around to black, as in the recipe.
     drops = np.floor(liquid * 255) % 256
     drops *= _relief(_outlines(drops))
     peak = drops.max(axis=(1, 2), keepdims=True)
@@ -184,7 +184,7 @@ def spatter(images: np.ndarray, streams: Streams, *constants: float) -> np.ndarr
 
 
 def _outlines(drops: np.ndarray) -> np.ndarray:
-    """Return Canny's edges, bool `(n, H, W)`, with the thresholds 50 and 150 and OpenCV's default filter and norm."""
+    """Return Canny edges, bool `(n, H, W)`, with the thresholds 50 and 150 and OpenCV's default filter and norm."""
     smooth, difference = [1, 2, 1], [-1, 0, 1]
     across, down = (
         ndimage.correlate1d(ndimage.correlate1d(drops, difference, axis, mode="nearest"), smooth, other, mode="nearest")
@@ -197,7 +197,7 @@ def _outlines(drops: np.ndarray) -> np.ndarray:
     def neighbor(y: int, x: int) -> np.ndarray:
         return padded[:, 1 + y : 1 + y + height, 1 + x : 1 + x + width]
 
-    # An edge is steepest in its own direction, which is one of four; OpenCV breaks ties along the axes only.
+    # An edge is steepest along its gradient, one of four directions; OpenCV breaks ties along the axes only.
     steepest = np.select(
         [np.abs(down) < np.tan(np.pi / 8) * np.abs(across), np.abs(down) > np.tan(3 * np.pi / 8) * np.abs(across)],
         [
@@ -211,7 +211,7 @@ def _outlines(drops: np.ndarray) -> np.ndarray:
         ),
     )
     weak = steepest & (slope > 50)
-    # A weak edge counts where it touches a strong one, at a corner at least, in its own image.
+    # A weak edge is kept if it touches a strong one in the same image, corners included.
     parts, count = ndimage.label(weak, np.stack([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))]))
     kept = np.zeros(count + 1, bool)
     kept[parts[weak & (slope > 150)]] = True
@@ -219,14 +219,14 @@ def _outlines(drops: np.ndarray) -> np.ndarray:
 
 
 def _relief(outlines: np.ndarray) -> np.ndarray:
-    """Return how bright drops with these outlines are, whole numbers of 0..255 `(n, H, W)`."""
+    """Return the brightness of drops with these outlines, whole numbers in 0..255 `(n, H, W)`."""
     _, height, width = outlines.shape
-    # Another image is further away than any pixel of the same one.
+    # Makes other images further away than any pixel of the same image.
     sampling = (height + width, 1, 1)
     nearest = ndimage.distance_transform_edt(~outlines, sampling, return_distances=False, return_indices=True)
     offset = np.abs(nearest[1:] - np.indices(outlines.shape)[1:])
     far, near = offset.max(axis=0), offset.min(axis=0)
-    # OpenCV's length of a path of steps of 1, 1.4 (diagonal) and 2.1969 (a knight's move), of which 20 is the most.
+    # OpenCV's length of a path with steps of 1, 1.4 (diagonal) and 2.1969 (a knight's move), at most 20.
     distance = np.minimum(np.maximum(far + 0.1969 * near, 0.7969 * far + 0.6031 * near), 20)
     distance[~outlines.any(axis=(1, 2))] = 20
     levels = np.stack([_equalized(image) for image in np.floor(_box(distance)).astype(np.int64)])
@@ -242,7 +242,7 @@ def _box(values: np.ndarray) -> np.ndarray:
 
 
 def _equalized(values: np.ndarray) -> np.ndarray:
-    """Spread whole numbers `(H, W)` over 0..255 such that their histogram is as flat as can be (equalizeHist)."""
+    """Spread whole numbers `(H, W)` over 0..255 so that their histogram is as flat as possible (equalizeHist)."""
     above = np.cumsum(np.bincount(values.ravel()))
     above -= above[values.min()]
     return np.rint(255 * above / above[-1])[values] if above[-1] else values

@@ -1,12 +1,11 @@
 """Dropout, 2x2 max-pooling and ReLU in one pass over memory, for CPUs.
 
-A small network spends more time moving its activations than computing with them. PyTorch makes six passes over them
-between two convolutions, and as many back; here it is one each way. In float32 the outcome is the same to the bit: the
-product with the mask, the order in which a window is searched, and which of several equal elements wins.
+A small network spends more time moving its activations than computing with them. Between two convolutions PyTorch makes
+six passes over them forward and six backward; this makes one each way. In float32 the result is bit-identical: the
+product with the mask, the order in which a window is searched, and the choice among equal elements are the same.
 
-In channels-last memory a row of an image is a run of `W * C` numbers, and most loops here go along a whole row, as
-those become vector instructions. Numba compiles the loops on their first call and keeps them in its cache for the next
-process.
+In channels-last memory a row of an image is a run of `W * C` numbers, and most loops here run along a whole row, so
+that they compile to vector instructions. Numba compiles the loops on their first call and caches them on disk.
 """
 
 from collections.abc import Callable
@@ -16,7 +15,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
-# Which element of its window won, row by row: 0 to 3. This and more: none that has a gradient.
+# Winners are positions in the window, row by row: 0 to 3. This value or more: no element gets a gradient.
 _NONE = np.uint8(4)
 _ZERO = np.float32(0)
 
@@ -25,13 +24,13 @@ def _compiled(function: Callable) -> Callable:
     options = {"nogil": True, "error_model": "numpy"}
     try:
         return njit(cache=True, **options)(function)
-    except RuntimeError:  # neither this folder nor that of the user's caches can be written
+    except RuntimeError:  # neither this folder nor the user's cache folder is writable
         return njit(**options)(function)
 
 
 @_compiled
 def _drop(row, random, threshold, scale, code, values, codes):
-    """A row after dropout, and `code` where it was kept."""
+    """Write a row after dropout to `values`, and `code` to `codes` where it was kept."""
     for k in range(len(row)):
         keep = random[k] >= threshold
         values[k] = row[k] * scale if keep else _ZERO
@@ -40,7 +39,7 @@ def _drop(row, random, threshold, scale, code, values, codes):
 
 @_compiled
 def _merge(row, random, threshold, scale, code, values, codes):
-    """The larger of the values so far and a row after dropout. A NaN wins, as in PyTorch."""
+    """Keep the larger of `values` and a row after dropout. A NaN wins, as in PyTorch."""
     for k in range(len(row)):
         keep = random[k] >= threshold
         value = row[k] * scale if keep else _ZERO
@@ -52,9 +51,9 @@ def _merge(row, random, threshold, scale, code, values, codes):
 
 @_compiled
 def _pool(activations, random, threshold, scale, rectify, pooled, winners):
-    """Pool `activations (n, H, W, C)` into `pooled (n, h, w, C)`, and write down the `winners`, uint8 of that shape.
+    """Pool `activations (n, H, W, C)` into `pooled (n, h, w, C)`, and record the `winners`, uint8 of that shape.
 
-    `random`, one byte an activation in the same order, drops those below `threshold`; it may be one row's, for all.
+    `random`, one byte per activation in the same order or one row used for all, drops those below `threshold`.
     """
     n, height, width, channels = activations.shape
     half_height, half_width = pooled.shape[1], pooled.shape[2]
@@ -81,7 +80,7 @@ def _pool(activations, random, threshold, scale, rectify, pooled, winners):
             for k in range(channels):
                 first, second = values[left + k], values[right + k]
                 code_first, code_second = codes[left + k], codes[right + k]
-                # Of equal ones the first wins, and the upper right one comes before the lower left one.
+                # Among equal elements the first wins; the upper right one comes before the lower left one.
                 better = (second > first) | (second != second) | ((second == first) & (code_second < code_first))
                 result[to + k] = second if better else first
                 marks[to + k] = code_second + np.uint8(1) if better else code_first
@@ -94,7 +93,7 @@ def _pool(activations, random, threshold, scale, rectify, pooled, winners):
 
 @_compiled
 def _pool_backward(gradient, winners, scale, to):
-    """Hand `gradient (n, h, w, C)`, times `scale`, to the winners in `to (n, H, W, C)`, and zero to the others."""
+    """Write `gradient (n, h, w, C)` times `scale` to the winners in `to (n, H, W, C)`, and zero to all others."""
     n, height, width, channels = to.shape
     half_height, half_width = gradient.shape[1], gradient.shape[2]
     row, half = width * channels, half_width * channels
@@ -121,7 +120,7 @@ def _pool_backward(gradient, winners, scale, to):
 
 @_compiled
 def _split_mix(words, seed):
-    """Fill uint64 `words` with the numbers of SplitMix64 from `seed` on (Steele, Lea and Flood 2014)."""
+    """Fill uint64 `words` with the numbers of SplitMix64 starting from `seed` (Steele, Lea and Flood 2014)."""
     for k in range(len(words)):
         state = seed + np.uint64(k + 1) * np.uint64(0x9E3779B97F4A7C15)
         state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -130,9 +129,9 @@ def _split_mix(words, seed):
 
 
 def random_bytes(count: int, generator: torch.Generator | None) -> Tensor:
-    """`count` random bytes, uint8 `(count,)`, from one draw of a CPU generator that seeds SplitMix64.
+    """Return `count` random bytes, uint8 `(count,)`, from SplitMix64 seeded by one draw of a CPU generator.
 
-    Ten times as fast as the generator itself, whose numbers depend on each other and come one after the other.
+    Ten times as fast as the generator itself, which must compute each number from the previous one.
     """
     seed = torch.empty((), dtype=torch.int64).random_(-(2**63), None, generator=generator)
     words = np.empty((count + 7) // 8, np.uint64)
@@ -141,17 +140,17 @@ def random_bytes(count: int, generator: torch.Generator | None) -> Tensor:
 
 
 def _array(tensor: Tensor) -> np.ndarray:
-    """`(n, C, H, W)` in channels-last memory as an array `(n, H, W, C)`."""
+    """Convert a tensor `(n, C, H, W)` in channels-last memory to an array `(n, H, W, C)`."""
     return tensor.detach().permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def dropout_pool(activations: Tensor, random: Tensor | None, threshold: int, rectify: bool) -> Tensor:
-    """Dropout, 2x2 max-pooling in which a last odd row and column count, and ReLU, unless `rectify` is false.
+    """Apply dropout, 2x2 max-pooling (a last odd row or column counts), and ReLU if `rectify`.
 
-    From `activations (n, C, H, W)` on the CPU, channels last in memory, to `(n, C, ceil(H / 2), ceil(W / 2))` of the
-    same type, which can be differentiated once. `random`, uint8 `(n * H * W * C,)` in the order of memory, says what is
-    dropped: an activation whose byte is below `threshold` (0 to 255) becomes 0, the others are scaled by
-    256 / (256 - threshold). With None all stay as they are. bfloat16 is rounded at the end alone.
+    Takes `activations (n, C, H, W)` on the CPU, channels last in memory, and returns `(n, C, ceil(H / 2), ceil(W / 2))`
+    of the same type, which can be differentiated once. `random`, uint8 `(n * H * W * C,)` in the order of memory,
+    decides what is dropped: an activation whose byte is below `threshold` (0 to 255) becomes 0, the others are scaled
+    by 256 / (256 - threshold). With None nothing is dropped or scaled. bfloat16 is only rounded at the end.
     """
     return _DropoutPool.apply(activations.float(), random, threshold, rectify).to(activations.dtype)
 

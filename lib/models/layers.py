@@ -1,4 +1,4 @@
-"""Layers of the paper's networks: a dropout with its own generator, and the blocks of the two families."""
+"""Layers of the paper's networks: dropout with its own generator, and the blocks of CNNs and ResNets."""
 
 from collections.abc import Callable
 
@@ -9,11 +9,11 @@ from lib.models.kernels import dropout_pool, random_bytes
 
 
 class Dropout(nn.Module):
-    """Dropout whose mask comes from its own generator, one random byte an element.
+    """Dropout whose mask comes from its own generator, one random byte per element.
 
     The probability is therefore rounded to a multiple of 1/256 (0.1 becomes 26/256 = 0.1016), and kept activations are
-    scaled by the inverse of the rounded keep probability. On a CPU the bytes are SplitMix64's, seeded by the generator:
-    the draws of `torch.nn.Dropout` would be nearly half of a training step of a small network.
+    scaled by the inverse of the rounded keep probability. On a CPU the bytes come from SplitMix64, seeded by the
+    generator: drawing as `torch.nn.Dropout` does would take nearly half of a training step of a small network.
     """
 
     def __init__(self, probability: float):
@@ -22,16 +22,16 @@ class Dropout(nn.Module):
         self.generator: torch.Generator | None = None
 
     def draw(self, activations: Tensor) -> Tensor | None:
-        """A random byte for each activation, in the order `(n, H, W, C)`; those below `threshold` drop it.
+        """Draw one random byte per activation, in the order `(n, H, W, C)`; a byte below `threshold` drops it.
 
-        None where nothing is dropped: outside training, or with probability 0.
+        None if nothing is dropped: outside training, or with probability 0.
         """
         if not self.training or self.threshold == 0:
             return None
         if activations.device.type == "cpu":
             return random_bytes(activations.numel(), self.generator)
         words = torch.empty((activations.numel() + 7) // 8, dtype=torch.int64, device=activations.device)
-        # All 64 bits: without the bounds `random_` leaves the sign bit alone, and every eighth byte would be biased.
+        # All 64 bits: without bounds `random_` never sets the sign bit, which would bias every eighth byte.
         words.random_(-(2**63), None, generator=self.generator)
         return words.view(torch.uint8)[: activations.numel()]
 
@@ -40,11 +40,11 @@ class Dropout(nn.Module):
         random = self.draw(activations)
         if random is None:
             return activations
-        # Compared as floating-point numbers, in place: as bytes, and then converted, takes ten times as long.
+        # Comparing floats in place is ten times as fast as comparing bytes and converting the result.
         mask = random.to(activations.dtype).ge_(self.threshold).mul_(256 / (256 - self.threshold))
         if activations.ndim != 4:
             return activations * mask.view(activations.shape)
-        # Channels last, as the activations are in memory: a product of unlike orders is several times slower.
+        # Channels last, like the activations: a product of different memory orders is several times slower.
         n, c, h, w = activations.shape
         return activations * mask.view(n, h, w, c).permute(0, 3, 1, 2)
 
@@ -52,8 +52,8 @@ class Dropout(nn.Module):
 class Block(nn.Sequential):
     """3x3 convolution, dropout, 2x2 max-pooling and ReLU (left out with `rectify=False`).
 
-    The order and the pooling (TensorFlow's SAME: a last odd row or column counts) are those of the authors' notebook.
-    On a CPU all that follows the convolution is one pass over memory, with the same outcome.
+    The order and the pooling (TensorFlow's SAME: a last odd row or column counts) follow the authors' notebook. On a
+    CPU everything after the convolution is one pass over memory, with the same result.
     """
 
     def __init__(self, incoming: int, outgoing: int, dropout: float, rectify: bool):
@@ -68,7 +68,7 @@ class Block(nn.Sequential):
     def forward(self, inputs: Tensor) -> Tensor:
         """`(n, incoming, H, W)` to `(n, outgoing, ceil(H / 2), ceil(W / 2))`."""
         convolution, dropout, *_ = self
-        # Members in lockstep have another kind of dropout; they are for GPUs.
+        # Members in lockstep, which are for GPUs, have another class of dropout.
         if inputs.device.type != "cpu" or not isinstance(dropout, Dropout):
             return super().forward(inputs)
         activations = convolution(inputs)

@@ -1,8 +1,8 @@
-"""Members in lockstep: M networks of one architecture as one network of M times the channels, for a GPU.
+"""Members in lockstep: M networks of one architecture as one network with M times the channels, for a GPU.
 
 A small network leaves a GPU idle between its kernels; M of them side by side in the channels keep it busy. Convolutions
-become grouped ones, so that no member sees another; every parameter and buffer is the members' own, joined along its
-first axis. What a member computes is what it computes alone, to rounding.
+become grouped convolutions, so members do not affect each other; every parameter and buffer concatenates those of the
+members along the first axis. Up to rounding, each member computes the same as it would alone.
 """
 
 import copy
@@ -16,7 +16,7 @@ from lib.models.networks import Network
 
 
 class CannotStack(TypeError):
-    """A network has a layer that does not exist for several members side by side."""
+    """Members cannot be trained in lockstep, for example because a layer cannot be stacked."""
 
 
 class _Linear(nn.Module):
@@ -52,7 +52,7 @@ def _join(modules: Sequence[nn.Module], attribute: str) -> Tensor | None:
 
 
 def _stack(modules: Sequence[nn.Module]) -> nn.Module:
-    """One module that does what M modules of one shape do side by side."""
+    """One module that is equivalent to M modules of the same shape side by side."""
     first, members = modules[0], len(modules)
     if type(first) is nn.Linear:
         return _Linear(members, _join(modules, "weight"), _join(modules, "bias"))
@@ -70,7 +70,7 @@ def _stack(modules: Sequence[nn.Module]) -> nn.Module:
     for name, parameter in first._parameters.items():
         stacked._parameters[name] = None if parameter is None else nn.Parameter(_join(modules, name))
     for name, buffer in first._buffers.items():
-        # What has no channels, as BatchNorm's count of batches, is the same for all.
+        # Buffers without channels, such as BatchNorm's batch count, are the same for all members.
         stacked._buffers[name] = _join(modules, name) if buffer.ndim else buffer.clone()
     for name, _ in first.named_children():
         stacked._modules[name] = _stack([getattr(module, name) for module in modules])
@@ -80,8 +80,8 @@ def _stack(modules: Sequence[nn.Module]) -> nn.Module:
 class Lockstep(nn.Module):
     """M networks as one: normalised pixels `(n, M * C, H, W)` to logits `(n, M * K)`, member after member.
 
-    The networks are of one architecture, and their weights are copied. Raises `CannotStack` for a layer with parameters
-    that is none of convolution, BatchNorm and linear.
+    The networks have the same architecture, and their weights are copied. Raises `CannotStack` for a layer with
+    parameters other than convolution, BatchNorm or linear.
     """
 
     def __init__(self, networks: Sequence[Network]):
@@ -100,5 +100,5 @@ class Lockstep(nn.Module):
 
 
 def part(tensor: Tensor, number: int, members: int) -> Tensor:
-    """One member's part of a joined parameter, buffer or optimiser state; what has no axis is shared."""
+    """One member's part of a joined parameter, buffer or optimiser state; scalars are shared."""
     return tensor.chunk(members)[number] if tensor.ndim and members > 1 else tensor

@@ -1,4 +1,4 @@
-"""The paper's networks: pixels in, logits out; every weight drawn from a generator that the caller gives."""
+"""The paper's networks, from pixels to logits; all weights are drawn from a given generator."""
 
 import math
 from collections.abc import Callable
@@ -12,9 +12,9 @@ from lib.models.layers import BasicBlock, Block
 
 
 class Network(nn.Module):
-    """A network that takes raw pixels of images `(H, W, C)`, and normalises them on its own device.
+    """A network that takes raw pixels of images `(H, W, C)` and normalises them on its own device.
 
-    Its layers make logits `(n, K)` of normalised pixels `(n, C, H, W)`.
+    Its `layers` map normalised pixels `(n, C, H, W)` to logits `(n, K)`.
     """
 
     def __init__(self, layers: nn.Module, image_shape: tuple[int, int, int], num_classes: int):
@@ -26,7 +26,7 @@ class Network(nn.Module):
         self.register_buffer("scale", torch.ones(1, 1, 1), persistent=False)
 
     def set_pixel_statistics(self, shift, scale) -> "Network":
-        """Normalise pixels as `(pixels - shift) / scale`; arrays that broadcast to `(H, W, C)`."""
+        """Normalise pixels as `(pixels - shift) / scale`; both must broadcast to `(H, W, C)`."""
         for name, values in (("shift", shift), ("scale", scale)):
             values = torch.as_tensor(values, dtype=torch.float32).permute(2, 0, 1)
             setattr(self, name, values.to(getattr(self, name).device))
@@ -60,7 +60,7 @@ def _resnet(
     norm: Callable[[int], nn.Module],
     shortcut: Callable[[int, int], nn.Module],
 ) -> nn.Module:
-    """So many basic blocks of each width with the CIFAR stem; the first of each further width halves the image."""
+    """A CIFAR stem, then `blocks` basic blocks per width; the first block of each later width halves the image."""
     incoming = widths[0]
     layers: list[nn.Module] = [conv(image_shape[2], incoming, 3, padding=1), norm(incoming), nn.ReLU(inplace=True)]
     for outgoing in widths:
@@ -98,7 +98,7 @@ def _resnet50_v2(image_shape: tuple[int, int, int], num_classes: int) -> nn.Modu
     return timm.create_model("resnetv2_50", in_chans=image_shape[2], num_classes=num_classes)
 
 
-#: Name to builder of the layers: `(image_shape, num_classes, dropout) -> nn.Module`.
+#: Builders of the layers, by name: `(image_shape, num_classes, dropout) -> nn.Module`.
 ARCHITECTURES: dict[str, Callable[[tuple[int, int, int], int, float], nn.Module]] = {
     "small_cnn": lambda shape, classes, dropout: _cnn(shape, classes, dropout, (16, 32, 32)),
     "medium_cnn": lambda shape, classes, dropout: _cnn(shape, classes, dropout, (64, 128, 256, 256)),
@@ -111,10 +111,10 @@ ARCHITECTURES: dict[str, Callable[[tuple[int, int, int], int, float], nn.Module]
 
 @torch.no_grad()
 def initialize(model: nn.Module, generator: torch.Generator) -> None:
-    """Draw all weights anew, in place, in the order of `model.modules()`.
+    """Reinitialise all weights in place, in the order of `model.modules()`.
 
-    Networks without BatchNorm get Xavier-uniform weights *and biases*, as in the authors' notebook (a bias counts as
-    a 1 x c matrix there). Networks with BatchNorm get He-normal weights truncated at two standard deviations and zero
+    Networks without BatchNorm get Xavier-uniform weights *and biases*, as in the authors' notebook (which treats a bias
+    as a 1 x c matrix). Networks with BatchNorm get He-normal weights truncated at two standard deviations and zero
     biases, as in the Keras example.
     """
     normalized = any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
@@ -144,14 +144,14 @@ def build_model(
     dropout: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> Network:
-    """A network of `ARCHITECTURES` for images `(H, W, C)`, freshly initialised, on the CPU, channels last in memory.
+    """Build a network of `ARCHITECTURES` for images `(H, W, C)`, initialised, on the CPU, channels last in memory.
 
-    `dropout` is the probability after each convolution of the CNNs; the ResNets have none. The weights come from the
-    generator, or from one with seed 0. Raises `ConfigError` for an unknown architecture, or where timm is missing.
+    `dropout` is the probability after each convolution of the CNNs; the ResNets have none. Weights are drawn from
+    `generator` (default: seed 0). Raises `ConfigError` for an unknown architecture, or if timm is needed and missing.
     """
     if architecture not in ARCHITECTURES:
         raise ConfigError(unknown("architecture", architecture, ARCHITECTURES))
-    # PyTorch fills new layers from its global generator; what it draws is replaced, and its state given back.
+    # PyTorch initialises new layers from its global generator, whose state is restored; the values are replaced.
     with torch.random.fork_rng(devices=[]):
         layers = ARCHITECTURES[architecture](tuple(image_shape), num_classes, dropout)
     network = Network(layers, image_shape, num_classes)

@@ -1,4 +1,4 @@
-"""The bridge between the two spaces: what flat weights predict, and the BatchNorm statistics that they need."""
+"""From weights to predictions: evaluate networks given as flat weights, and compute their BatchNorm statistics."""
 
 import copy
 import itertools
@@ -15,23 +15,23 @@ from lib.models.networks import Network
 from lib.models.weights import batch_norms, flatten_statistics, load
 from lib.run.progress import PATIENCE, progress
 
-#: Images in one forward pass: on a CPU small enough for the activations to stay in its cache.
+#: Images per forward pass: on a CPU, few enough for the activations to stay in its cache.
 BATCH_SIZE = {"cpu": 128, "cuda": 4096}
 
-#: Pixels of an image up to which these batches are meant; larger images come in smaller ones.
+#: Pixels per image up to which these batch sizes apply; larger images come in smaller batches.
 IMAGE_PIXELS = 32 * 32
 
-#: Raise it whenever `fresh_statistics` would give something else: what a store keeps of them is computed again.
+#: Increase it whenever `fresh_statistics` gives different values, so that stored ones are computed again.
 STATISTICS_VERSION = 1
 
-#: Bytes of pixels on the device at a time, at most: what is more is read piece by piece.
+#: Maximum bytes of pixels on the device at a time; more images are read in pieces.
 CHUNK_BYTES = 2**30
 
 
 def as_pixels(images: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     """Images `(n, H, W, C)` as a tensor `(n, C, H, W)` of the same type on a device, channels last in memory.
 
-    Streamed images are all read.
+    Streamed images are all read into memory.
     """
     if images.ndim != 4:
         raise ValueError(f"images must have the shape (n, H, W, C), got {images.shape}")
@@ -39,10 +39,10 @@ def as_pixels(images: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
 
 
 def _for_each_row(model: nn.Module, count: int, evaluate: Callable[[nn.Module, int], None]) -> None:
-    """Call `evaluate(model, row)` for each row, on a CPU on as many threads as PyTorch has, each with its own model.
+    """Call `evaluate(model, row)` for each row; on a CPU, in as many threads as PyTorch has, each with its own model.
 
-    Networks side by side keep the cores busy, where those that share out one network wait for one another. So each has
-    one thread, however many rows there are: a network predicts the same to the bit alone and among others.
+    Networks evaluated side by side keep the cores busy, while threads that share one network wait for each other. Each
+    network always has one thread, so its predictions are bit-identical whether it is evaluated alone or among others.
     """
     before = torch.get_num_threads()
     threads = max(1, min(before, count)) if next(model.parameters()).device.type == "cpu" else 1
@@ -53,7 +53,7 @@ def _for_each_row(model: nn.Module, count: int, evaluate: Callable[[nn.Module, i
             evaluate(own, row)
             tell(next(finished))
 
-    last = (count - 1) % threads  # the model itself ends with the last row
+    last = (count - 1) % threads  # the model itself must end up with the last row
     models = [model if first == last else copy.deepcopy(model) for first in range(threads)]
     with progress("evaluating", count, "network", delay=PATIENCE) as tell:
         try:
@@ -70,18 +70,18 @@ def predict(
     statistics: np.ndarray | None = None,
     batch_size: int | None = None,
 ) -> np.ndarray:
-    """Probabilities `(N, n, K)`, float32, that N networks predict: the only place where this project evaluates one.
+    """Return the probabilities `(N, n, K)`, float32, that N networks predict. All evaluation goes through here.
 
     Args:
         model: the architecture, with its pixel normalisation; its own weights are overwritten, and dropout is off.
-        weights: `(N, P)`; for `(P,)`, one network, the result is `(n, K)`.
-        images: uint8 `(n, H, W, C)`, an array or streamed; of a stream no more than `CHUNK_BYTES` are in memory.
-        statistics: BatchNorm statistics `(N, S)` or `(S,)`; needed exactly by networks with BatchNorm:
-            `fresh_statistics` for networks that are compared, all from the same images.
-        batch_size: images in one pass; a good one for the device when left out.
+        weights: `(N, P)`, or `(P,)` for one network, with the result `(n, K)`.
+        images: uint8 `(n, H, W, C)`, an array or streamed; at most `CHUNK_BYTES` of a stream are in memory.
+        statistics: BatchNorm statistics `(N, S)` or `(S,)`, needed only by networks with BatchNorm:
+            `fresh_statistics`, from the same images for all networks that are compared.
+        batch_size: images per forward pass; by default a good number for the device.
 
     Raises:
-        ValueError: shapes that do not fit the model, or missing statistics.
+        ValueError: shapes do not fit the model, or statistics are missing.
     """
     weights = np.asarray(weights, dtype=np.float32)
     if weights.ndim == 1:
@@ -116,12 +116,12 @@ def predict(
 
 
 def fresh_statistics(model: Network, weights: np.ndarray, images: np.ndarray, batch_size: int = 500) -> np.ndarray:
-    """BatchNorm statistics `(N, S)` of any weights, `(S,)` for weights `(P,)`: those of the same images for all.
+    """Compute the BatchNorm statistics `(N, S)` of weights `(N, P)`, or `(S,)` of `(P,)`, from the same images for all.
 
     They are averages over training images, uint8 `(n, H, W, C)`, without augmentation, all of which are in memory at
-    once. Each layer has the mean of what its batches have, so the batches are as nearly equal as can be and at most of
-    `batch_size`. S is 0 without BatchNorm, and no image is read. The model's own weights and statistics are
-    overwritten.
+    once. Each layer averages the statistics of its batches with equal weight, so the batches are as nearly equal in
+    size as possible, and at most `batch_size`. Without BatchNorm S is 0 and no image is read. The model's own weights
+    and statistics are overwritten.
     """
     weights = np.asarray(weights, dtype=np.float32)
     if weights.ndim == 1:

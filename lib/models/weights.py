@@ -1,4 +1,4 @@
-"""Networks as flat vectors, and vectors as networks."""
+"""Conversion of networks to flat vectors of weights and back."""
 
 import numpy as np
 import torch
@@ -44,17 +44,17 @@ def _split_into(tensors: list[Tensor], vector: np.ndarray, name: str) -> None:
 
 
 def batch_norm_parameters(model: nn.Module) -> np.ndarray:
-    """Which entries of the flat weights `(P,)` are scales and shifts of BatchNorm: bool `(P,)`."""
+    """A mask of the flat weights that are scales and shifts of BatchNorm: bool `(P,)`."""
     norms = {id(parameter) for norm in batch_norms(model) for parameter in norm.parameters()}
     flags = [np.full(parameter.numel(), id(parameter) in norms) for parameter in model.parameters()]
     return np.concatenate(flags)
 
 
 def load(model: nn.Module, weights: np.ndarray, statistics: np.ndarray | None = None) -> None:
-    """Set the parameters `(P,)` of a model, and its BatchNorm statistics `(S,)` where they are given.
+    """Set the parameters `(P,)` of a model, and its BatchNorm statistics `(S,)` if given.
 
     Raises:
-        ValueError: a vector whose length is not the model's.
+        ValueError: the length of a vector does not fit the model.
     """
     _split_into(list(model.parameters()), weights, "weights")
     if statistics is not None:

@@ -1,6 +1,6 @@
-"""The engine dask: an executor on a scheduler that runs, on jobs of Slurm, or on worker processes of this machine.
+"""The dask engine: an executor on a running scheduler, on Slurm jobs, or on worker processes of this machine.
 
-dask is imported only where it is used, as that takes a while and it is an extra.
+dask is imported only where it is used, because it is slow to import and an optional extra.
 """
 
 import asyncio
@@ -21,29 +21,29 @@ from unittest.mock import patch
 from lib.errors import ConfigError, OneLineError
 from lib.run.files import StoreError, appears, write_atomically
 
-#: Has glibc keep what a step frees for the next one: giving it back and fetching it again took a third of the time of a
-#: step of a small network. Other C libraries do not know these names.
+#: Makes glibc keep memory that a training step frees for the next one: returning and requesting it again took a third
+#: of the time of a step of a small network. Other C libraries ignore these variables.
 WORKER_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
 
 #: Seconds to wait for a scheduler's answer.
 CONNECT_TIMEOUT = 5
 
-#: Seconds without any worker after which this is said.
+#: Seconds without any worker before a message is printed.
 SAY_AFTER = 10.0
 
-#: Seconds that a worker waits for a file which this process has just written to the folder that they share.
+#: Seconds that a worker waits for a file that this process has just written to their shared folder.
 SHARED_WITHIN = 5.0
 
 
 class TrainingError(OneLineError):
-    """Work stopped for a reason that is not in its settings."""
+    """Work stopped for a reason other than its settings."""
 
 
 @contextmanager
 def open_cluster(scheduler: str, jobs: int | None, tasks: int, shared: str | Path | None) -> Iterator[Executor]:
-    """The executor of `lib.run.engines.open_engine` for a scheduler; begins when there is a worker.
+    """Open the executor of `lib.run.engines.open_engine` for a scheduler, once there is a worker.
 
-    `jobs` are worker processes of the scheduler `local`, and jobs of `slurm`, `None` for one worker a task.
+    `jobs` is the number of worker processes for `local`, or of jobs for `slurm` (`None`: one worker per task).
     """
     with ExitStack() as stack:
         address: Any = scheduler
@@ -58,14 +58,14 @@ def open_cluster(scheduler: str, jobs: int | None, tasks: int, shared: str | Pat
             except TimeoutError:
                 print(f"no worker at scheduler {scheduler} yet; waiting for one", file=sys.stderr, flush=True)
                 client.wait_for_workers(1)
-            client.get_versions(check=True, packages=["ensemble-landscapes", "torch"])  # warns of others
+            client.get_versions(check=True, packages=["ensemble-landscapes", "torch"])  # warns of other versions
             if shared is not None:
                 _check_shared(client, Path(shared).expanduser().resolve())
         except OSError:
             raise _lost(scheduler) from None
-        # Not pure: a call with equal arguments is another call, and not the result, or the error, of the one before.
+        # Not pure: a call with equal arguments runs again instead of returning the earlier result or error.
         executor = client.get_executor(pure=False)
-        stack.callback(executor.shutdown, wait=False)  # cancels what is not done
+        stack.callback(executor.shutdown, wait=False)  # cancels unfinished tasks
         yield _OneLineExecutor(executor, scheduler)
 
 
@@ -84,7 +84,7 @@ def _connect(address: Any) -> Iterator[Any]:
 
     try:
         if isinstance(address, str):
-            # A client would wait for ever for whoever else listens there. In a thread, as a notebook has its own loop.
+            # A client would wait forever if something else listens there. In a thread, as a notebook has its own loop.
             LoopRunner(asynchronous=False).run_sync(ask)
         client = Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
     except (OSError, ValueError, TypeError, OverflowError) as error:
@@ -95,11 +95,11 @@ def _connect(address: Any) -> Iterator[Any]:
 
 
 def _check_shared(client: Any, folder: Path) -> None:
-    """Raise unless all workers that are there see a file that this process writes to a folder."""
+    """Raise unless all current workers see a file that this process writes to the folder."""
     token = folder / f".token-{uuid.uuid4().hex}"
     write_atomically(token, b"")
     try:
-        client.run_on_scheduler(appears, str(token), 0)  # it reads what it passes on, and needs the package for it
+        client.run_on_scheduler(appears, str(token), 0)  # it deserialises tasks, so it needs the package
         seen = client.run(appears, str(token), SHARED_WITHIN)
     except OSError:
         raise
@@ -117,27 +117,27 @@ def _check_shared(client: Any, folder: Path) -> None:
 
 @contextmanager
 def _local_cluster(workers: int | None) -> Iterator[Any]:
-    """Worker processes of one thread each on this machine."""
+    """Start single-threaded worker processes on this machine."""
     import dask
     from distributed import LocalCluster
 
     settings = {
         "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT | {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1},
-        # Processes that decode images are children of a worker, which daemons may not have.
+        # Processes that decode images are children of a worker, and daemons may not have children.
         "distributed.worker.daemon": False,
     }
-    # The environment of this process is restored, where dask leaves what it sets for its workers.
+    # Restores the environment of this process, in which dask leaves the variables it sets for its workers.
     with patch.dict(os.environ), dask.config.set(settings):
-        # Without a limit of its own to memory, as loky has none.
+        # No memory limit, as with loky.
         options = {"threads_per_worker": 1, "processes": True, "memory_limit": 0, "silence_logs": "CRITICAL"}
-        # Without a dashboard, which it would still want a fixed port for.
+        # No dashboard; without this address dask would still need a fixed port for it.
         options |= {"dashboard_address": "127.0.0.1:0", "scheduler_kwargs": {"dashboard": False}}
         with LocalCluster(n_workers=workers, host="127.0.0.1", **options) as cluster:
             yield cluster
 
 
 def check_slurm() -> None:
-    """Raise a `ConfigError` where Slurm, or its part of dask's configuration, is missing."""
+    """Raise a `ConfigError` if Slurm, or its section of dask's configuration, is missing."""
     import dask
     import dask_jobqueue  # noqa: F401  (adds its defaults to dask's configuration)
 
@@ -153,7 +153,7 @@ def check_slurm() -> None:
 
 @contextmanager
 def _slurm_cluster(jobs: int | None, tasks: int) -> Iterator[Any]:
-    """Jobs of Slurm as dask's configuration describes them, with one worker a process and one thread a worker."""
+    """Start Slurm jobs as configured in dask, with one worker per process and one thread per worker."""
     import dask
     from dask_jobqueue import SLURMCluster
 
@@ -163,7 +163,7 @@ def _slurm_cluster(jobs: int | None, tasks: int) -> Iterator[Any]:
     cluster = SLURMCluster(
         processes=processes,
         job_script_prologue=[*given["job-script-prologue"], *(f"export {n}={v}" for n, v in environment.items())],
-        # The last one counts: cores that are left are for processes that decode images.
+        # The last --nthreads counts; the remaining cores are for processes that decode images.
         worker_extra_args=[*given["worker-extra-args"], "--nthreads", "1"],
         scheduler_options={"dashboard": False, "dashboard_address": ":0"} | given["scheduler-options"],
     )
@@ -171,7 +171,7 @@ def _slurm_cluster(jobs: int | None, tasks: int) -> Iterator[Any]:
         with tempfile.NamedTemporaryFile("w", suffix=".sh") as file:
             file.write(cluster.job_script())
             file.flush()
-            # Once a job is submitted, its refusal is not heard.
+            # Tested first, because a refusal is not reported once jobs are submitted.
             done = subprocess.run(["sbatch", "--test-only", file.name], capture_output=True, text=True)
         if done.returncode != 0:
             raise ConfigError(f"Slurm refuses the job of jobqueue.slurm: {' '.join(done.stderr.split())}")
@@ -180,13 +180,13 @@ def _slurm_cluster(jobs: int | None, tasks: int) -> Iterator[Any]:
 
 
 class _OneLineExecutor(Executor):
-    """dask's executor, whose errors are one line."""
+    """dask's executor with one-line errors."""
 
     def __init__(self, executor: Executor, scheduler: str):
         self._executor, self._scheduler = executor, scheduler
 
     def submit(self, function, /, *args) -> Future:
-        """A function that workers import by its name, and plain values."""
+        """Submit a function that workers import by its name, with plain values as arguments."""
         outer: Future = Future()
         inner = self._executor.submit(call_by_name, function.__module__, function.__qualname__, *args)
 
@@ -198,14 +198,14 @@ class _OneLineExecutor(Executor):
             else:
                 outer.set_result(done.result())
 
-        # Held until then: dask makes anew what dies with its worker only for whoever still wants it.
+        # Keep a reference until then: dask reruns what dies with its worker only if its future still exists.
         outer.inner = inner
         inner.add_done_callback(pass_on)
         return outer
 
 
 def call_by_name(module: str, name: str, *args) -> Any:
-    """Call a function in a worker, which imports it here: where dask reads messages a failure would end the worker."""
+    """Import a function in a worker and call it; a failed import while dask reads messages would end the worker."""
     return getattr(importlib.import_module(module), name)(*args)
 
 

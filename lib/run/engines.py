@@ -1,6 +1,6 @@
-"""Who does the work: an executor of `concurrent.futures` in this process, on this machine's cores, or on a cluster.
+"""Engines: executors of `concurrent.futures` in this process, on this machine's cores, or on a cluster.
 
-A call names what is to be done, by names, seeds and paths; results go to a folder that both sides see.
+Tasks are described by names, seeds and paths; results go to a shared folder.
 """
 
 import importlib.util
@@ -18,24 +18,24 @@ from lib.run.cluster import WORKER_ENVIRONMENT, TrainingError, check_slurm, open
 
 ENGINES = ("loky", "sequential", "dask")
 
-#: What the engine dask can start by itself; anything else is the address of a scheduler that runs.
+#: Schedulers that the dask engine can start itself; anything else is the address of a running scheduler.
 SCHEDULERS = ("local", "slurm")
 
 
 def usable_cores() -> int:
-    """The cores that this process may use: fewer than the machine has in a container, or by `LOKY_MAX_CPU_COUNT`."""
+    """The number of cores that this process may use, which a container or `LOKY_MAX_CPU_COUNT` may limit."""
     return cpu_count()
 
 
 def default_device() -> torch.device:
-    """The first CUDA device where there is one, otherwise the CPU."""
+    """The first CUDA device if there is one, otherwise the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether a device computes in bfloat16, which others imitate, several times slower than they compute in float32.
+    """Whether a device has native bfloat16.
 
-    Also where nobody knows.
+    Other devices emulate it, several times slower than float32. True if unknown.
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -44,7 +44,7 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 class _InProcess(Executor):
-    """Runs each call at once where it is submitted."""
+    """Runs each call immediately when it is submitted."""
 
     def submit(self, function, /, *args, **kwargs) -> Future:
         future: Future = Future()
@@ -53,14 +53,14 @@ class _InProcess(Executor):
 
 
 def engine_name(engine: str | None, scheduler: str | None) -> str | None:
-    """The engine that is meant: a scheduler without an engine is one of dask."""
+    """The engine to use: "dask" if only a scheduler is given."""
     return "dask" if engine is None and scheduler is not None else engine
 
 
 def check_engine(engine: str | None, jobs: int | None, scheduler: str | None = None) -> None:
-    """Raise a `ConfigError` for an engine, number of jobs or scheduler that is not allowed, or lacks what it needs.
+    """Raise a `ConfigError` for an engine, number of jobs or scheduler that is not allowed or lacks a requirement.
 
-    Whether a scheduler answers at its address is found when work begins.
+    Whether a scheduler answers at its address is only checked when work begins.
     """
     if engine is not None and engine not in ENGINES:
         raise ConfigError(unknown("engine", engine, ENGINES))
@@ -88,23 +88,23 @@ def open_engine(
     scheduler: str | None = None,
     shared: str | Path | None = None,
 ) -> Iterator[Executor]:
-    """An executor of `concurrent.futures` for a number of tasks; no more processes than that are started.
+    """Open an executor of `concurrent.futures`; at most one process is started per task.
 
     Args:
-        engine: `loky`, one single-threaded process a job on this machine; `sequential`, in this process; `dask`, on a
-            cluster; `None` for `dask` where a scheduler is given, else `loky` on a CPU with more than one job and
-            `sequential` otherwise.
-        jobs: processes side by side; `None` for one a core, or one where there is a GPU. Of the scheduler `slurm` the
-            jobs that it is asked for; a scheduler with an address has the workers that it has.
-        tasks: how many calls will be submitted.
-        scheduler: of the engine dask: the address of one that runs, as `tcp://host:8786`; `slurm`; or `local`, as when
-            left out, which starts worker processes on this machine.
-        shared: a folder that workers of dask must have in common with this process, which is checked first.
+        engine: `loky`, single-threaded processes on this machine, one per job; `sequential`, this process; `dask`, a
+            cluster; `None` for `dask` if a scheduler is given, else `loky` on a CPU with more than one job, else
+            `sequential`.
+        jobs: number of parallel processes; `None` for one per core, or a single one if there is a GPU. For the
+            scheduler `slurm`, the number of jobs to request; a scheduler with an address uses the workers that it has.
+        tasks: number of calls that will be submitted.
+        scheduler: for the engine dask: the address of a running scheduler, such as `tcp://host:8786`; `slurm`; or
+            `local`, the default, which starts worker processes on this machine.
+        shared: a folder that dask workers must share with this process; checked first.
 
     Raises:
-        ConfigError, StoreError, TrainingError: one line each; also from the futures of the engine dask. Whoever leaves
-            with an exception, Ctrl-C say, stops the processes that were started here, and cancels what a cluster has
-            not begun.
+        ConfigError, StoreError, TrainingError: one line each; also from the futures of the engine dask. Leaving with an
+            exception, such as Ctrl-C, stops the processes that were started here and cancels what a cluster has not
+            begun.
     """
     check_engine(engine, jobs, scheduler)
     engine = engine_name(engine, scheduler)
@@ -120,7 +120,7 @@ def open_engine(
     try:
         yield executor
     except BaseException as error:
-        # Whoever stops waiting, by Ctrl-C say, wants the training to stop too; finished epochs are in the store.
+        # If the wait is interrupted, for example by Ctrl-C, training must stop too; finished epochs are in the store.
         executor.shutdown(wait=True, kill_workers=True)
         if isinstance(error, BrokenExecutor):
             raise TrainingError(

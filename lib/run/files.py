@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and that are noticed when they are not what was written."""
+"""Files that are written atomically, and checked for damage when they are read."""
 
 import hashlib
 import json
@@ -17,15 +17,15 @@ from safetensors.numpy import load, save
 from lib.config import canonical_json
 from lib.errors import ConfigError, OneLineError
 
-#: Layout of the run store's files.
+#: Version of the layout of the run store's files.
 FORMAT = 1
 
-#: What the reader of safetensors raises for any other file, or for a type of number that NumPy lacks.
+#: What the safetensors reader raises for any other file, or for a number type that NumPy lacks.
 _UNREADABLE = (SafetensorError, OSError, AttributeError, KeyError, TypeError, ValueError)
 
 
 class StoreError(OneLineError):
-    """The store cannot be used as asked; the message is one line."""
+    """The store cannot be used as requested; the message is one line."""
 
 
 class DamagedRun(StoreError):
@@ -33,9 +33,9 @@ class DamagedRun(StoreError):
 
 
 def local_path(path: str | Path, name: str) -> Path:
-    """The absolute path of a file or folder that a setting of that name gives, `~` being the user's home.
+    """The absolute path of a file or folder given by the setting `name`; `~` is the user's home.
 
-    Raises `ConfigError` for an address: `s3://bucket` would make a folder `s3:`.
+    Raises `ConfigError` for an unknown home or an address: `s3://bucket` would make a folder `s3:`.
     """
     if re.match(r"[\w+.-]{2,}:/", str(path)):
         raise ConfigError(f"{name} must be a path on this machine, got the address {path}")
@@ -46,18 +46,18 @@ def local_path(path: str | Path, name: str) -> Path:
 
 
 def check_writable(folder: Path, name: str) -> None:
-    """Raise `ConfigError` where a folder cannot be written to, or be made; nothing is written."""
+    """Raise `ConfigError` if a folder cannot be written to or created; nothing is written."""
     there = next(one for one in (folder, *folder.parents) if os.path.exists(one))
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise ConfigError(f"{name} must be a folder that can be written to, got {folder}")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a crash at any moment, sees the old content or the new one, never a mixture."""
+    """Write a file atomically: readers see the old or the new content, never a mixture, even after a crash."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as file:  # with the permissions of any new file, as others may share the store
+        with temporary.open("xb") as file:  # with default permissions, as others may share the store
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -70,7 +70,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def read_file(path: Path) -> bytes:
-    """The content of a file; raises `DamagedRun` where it cannot be read."""
+    """The content of a file; raises `DamagedRun` if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -78,7 +78,7 @@ def read_file(path: Path) -> bytes:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds; raises `DamagedRun` for any other."""
+    """The content of a JSON file; raises `DamagedRun` for any other file."""
     try:
         return json.loads(read_file(path))
     except ValueError as error:
@@ -86,14 +86,14 @@ def read_json(path: Path) -> Any:
 
 
 def appears(path: Path | str, within: float) -> bool:
-    """Whether a file is there, or comes within so many seconds: another machine may see it late on a network."""
+    """Whether a file exists or appears within `within` seconds: on a network, other machines may see it late."""
     path, deadline = Path(path), time.monotonic() + within
     while not path.exists():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.2)
         if path.parent.is_dir():
-            os.listdir(path.parent)  # has a network file system look again
+            os.listdir(path.parent)  # makes a network file system look again
     return True
 
 
@@ -108,7 +108,7 @@ def array_digest(array: np.ndarray) -> str:
 
 
 def read_arrays(content: bytes, name: str) -> dict[str, np.ndarray]:
-    """The arrays of a safetensors file of that name; raises `DamagedRun` for any other file."""
+    """The arrays in the `content` of the safetensors file `name`; raises `DamagedRun` for any other file."""
     try:
         return load(content)
     except _UNREADABLE as error:
@@ -135,7 +135,7 @@ def read_with_digest(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]
 
 
 def _digest(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> str:
-    """Checksum of everything that a safetensors file holds, its own digest left out."""
+    """Checksum of everything in a safetensors file except the digest itself."""
     digest = hashlib.sha256(canonical_json({**metadata, "digest": ""}).encode())
     for name in sorted(tensors):
         digest.update(f"{name}{tensors[name].dtype}{tensors[name].shape}".encode())

@@ -1,7 +1,7 @@
-"""How far long work is, and how long it will still take.
+"""Progress of long-running work, and the time that is left.
 
-In a terminal, and in a notebook that somebody looks at, that is one line which is written over again and again. In
-files, and in notebooks that papermill executes, there are about `LINES` lines, no more than one for each piece of work.
+In a terminal, or in a notebook that somebody is looking at, progress is one line that is overwritten. In files, and in
+notebooks that papermill executes, it is about `LINES` lines, at most one per unit of work.
 """
 
 import math
@@ -12,24 +12,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-#: Lines for all of the work, about.
+#: Approximate number of lines for all of the work.
 LINES = 50
 
-#: Seconds of evaluation before anything is said of it: most is done by then.
+#: Seconds of evaluation before progress is shown: most evaluations take less.
 PATIENCE = 10.0
 
-#: Only the outermost work of a process shows how far it is.
+#: Only the outermost work of a process shows progress.
 _outermost = threading.Lock()
 
 
 def overwrites() -> bool:
-    """Whether somebody sees what goes to stderr, as in a terminal, so that a line can be written over the last."""
+    """Whether stderr is shown live, as in a terminal, so that a line can overwrite the previous one."""
     if sys.stderr.isatty():
         return True
-    # Where nobody has imported IPython there is no notebook, and it takes long.
+    # Not imported here, which is slow: if nobody has imported IPython, there is no notebook.
     ipython = sys.modules.get("IPython")
     kernel = getattr(ipython.get_ipython(), "kernel", None) if ipython else None
-    # A front end that lets its user answer questions has a user; papermill has none.
+    # A front end that accepts input has a user; papermill does not accept any.
     return kernel is not None and bool(kernel.get_parent("shell").get("content", {}).get("allow_stdin"))
 
 
@@ -37,11 +37,11 @@ def overwrites() -> bool:
 def progress(
     description: str, total: int, unit: str = "epoch", finished: int = 0, delay: float = 0.0
 ) -> Iterator[Callable[[int], None]]:
-    """Show on stderr how far work of `total` pieces is: yields what is to be told how many of them are finished.
+    """Show the progress of `total` units of work on stderr; yields a function to call with the number finished.
 
-    The time left is estimated from the pieces finished since the beginning, where `finished` ones were there already,
-    once they are a tenth of the work. Nothing is shown within other work that shows how far it is, nor in the first
-    `delay` seconds. Any thread may tell.
+    `finished` units were done before. The time left is estimated from those done since, once they are a tenth of the
+    rest. Nothing is shown inside other work that shows progress, nor in the first `delay` seconds. The function may be
+    called from any thread.
     """
     if not _outermost.acquire(blocking=False):
         yield lambda finished: None
@@ -79,7 +79,7 @@ def progress(
 
 @contextmanager
 def every_second(look: Callable[[], None]) -> Iterator[None]:
-    """Look at something once a second, in a thread, until the block ends."""
+    """Call `look` once a second, in a thread, until the block ends."""
 
     def watch() -> None:
         while not stop.wait(1.0):

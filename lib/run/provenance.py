@@ -1,4 +1,4 @@
-"""Which commit computed what: the one that this package is of, and those of what the run store had already."""
+"""Which commit computed what: the commit of this package, and those of results already in the run store."""
 
 import json
 import subprocess
@@ -8,16 +8,16 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-#: Digits of a commit's name that are shown and compared.
+#: Digits of a commit hash that are shown and compared.
 DIGITS = 12
 
 
 @cache
 def commit() -> str:
-    """The first `DIGITS` digits of the commit that this package is of; empty where nobody knows.
+    """The first `DIGITS` digits of the commit of this package; empty if unknown.
 
-    In a checkout git says it, and `+changes` follows where a file of the package differs from it. An installed package,
-    as in Colab, has it from pip where it came from a repository's address.
+    In a checkout it comes from git, followed by `+changes` if a file of the package differs from the commit. For an
+    installed package, as in Colab, it comes from pip, if pip installed it from a repository's address.
     """
     checkout = Path(__file__).resolve().parents[2]
     return _of_checkout(checkout) if (checkout / ".git").exists() else _of_installation()
@@ -43,9 +43,9 @@ def _of_installation() -> str:
 
 
 def others(commits: Sequence[str], things: str) -> str:
-    """How many of the things that these commits made are not of this package's commit, and of which; or nothing.
+    """Summarise how many things were made by commits other than this package's, and by which; empty if none.
 
-    As in `4 of 6 runs by commit 0123456789ab, 1 of 6 runs by a commit that is not known`, the most frequent first.
+    For example `4 of 6 runs by commit 0123456789ab, 1 of 6 runs by a commit that is not known`, most frequent first.
     """
     foreign = Counter(
         f"commit {name}" if name else "a commit that is not known" for name in commits if name != commit()

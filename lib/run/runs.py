@@ -1,4 +1,4 @@
-"""One member on disk: written atomically, locked, checksummed, resumable; it knows no model."""
+"""One member on disk: written atomically, locked, checksummed, resumable; independent of any model."""
 
 import errno
 import io
@@ -32,7 +32,7 @@ from lib.run.files import (
 
 
 class ResumePoint(NamedTuple):
-    """Where an interrupted training goes on: after `epoch` epochs, with that checkpoint and optimiser state."""
+    """Where interrupted training resumes: after `epoch` epochs, with this checkpoint and optimiser state."""
 
     epoch: int
     checkpoint: dict[str, np.ndarray]
@@ -40,11 +40,11 @@ class ResumePoint(NamedTuple):
 
 
 class Run:
-    """One member's folder: `config.json`, `epoch_NNN.safetensors`, `history.csv`, and last of all `manifest.json`.
+    """One member's folder: `config.json`, `epoch_NNN.safetensors`, `history.csv`, and finally `manifest.json`.
 
-    While it is trained there is `resume.safetensors` instead of the last two: the optimiser's state after the last
-    finished epoch, with that epoch's number, the history and the checksums of all files so far. It is replaced in one
-    step, so whatever it names is whole.
+    During training there is `resume.safetensors` instead of the last two: the optimiser's state after the last finished
+    epoch, with that epoch's number, the history and the checksums of all files so far. It is replaced atomically, so
+    every file that it lists is complete.
     """
 
     def __init__(self, folder: Path, config: MemberConfig):
@@ -54,21 +54,21 @@ class Run:
         self._history: list[dict] = []
 
     def is_complete(self) -> bool:
-        """Whether its manifest, which is written last, is there."""
+        """Whether its manifest, which is written last, exists."""
         return (self.folder / "manifest.json").exists()
 
     def finished_epochs(self) -> int:
-        """How many epochs have a checkpoint, by file names alone: for progress bars."""
+        """The number of epochs with a checkpoint, by file names alone: for progress bars."""
         return max(0, len(list(self.folder.glob("epoch_*.safetensors"))) - 1)
 
     def lock(self) -> AbstractContextManager[None]:
-        """Hold the run; a second holder waits. A lock dies with its process, so none is ever left behind."""
+        """Lock the run; a second process waits. A lock ends with its process, so none is ever left behind."""
         return locked(self.folder)
 
     def write_epoch(
         self, epoch: int, checkpoint: dict[str, np.ndarray], optimizer: dict[str, np.ndarray], row: dict | None
     ) -> None:
-        """Store what an epoch left: its checkpoint, its row of the history, then the state to go on from."""
+        """Store an epoch's checkpoint, its row of the history, and then the state to resume from."""
         if epoch == 0:
             self._write("config.json", json.dumps(asdict(self.config), indent=2, sort_keys=True).encode())
         self._write(f"epoch_{epoch:03d}.safetensors", save(checkpoint))
@@ -83,7 +83,7 @@ class Run:
         write_with_digest(self.folder / "resume.safetensors", state, metadata)
 
     def finish(self, environment: dict[str, str]) -> None:
-        """Declare the run complete, with where it was made; the resume state goes."""
+        """Mark the run as complete, record its environment, and remove the resume state."""
         self._write("history.csv", pd.DataFrame(self._history).to_csv(index=False).encode())
         manifest = {"format": FORMAT, "checksums": self._checksums, "environment": environment, "finished": time.time()}
         manifest["digest"] = sha256(canonical_json(manifest).encode())
@@ -91,7 +91,7 @@ class Run:
         (self.folder / "resume.safetensors").unlink(missing_ok=True)
 
     def resume(self) -> ResumePoint | None:
-        """The point to go on from, or `None` to begin. What is damaged or half written is set aside first."""
+        """The point to resume from, or `None` to start anew. A damaged or half-written run is set aside first."""
         for leftover in self.folder.glob(".*.tmp"):
             leftover.unlink(missing_ok=True)
         try:
@@ -102,10 +102,10 @@ class Run:
             return None
 
     def open(self) -> dict[str, str]:
-        """Read the manifest of a complete run, and check `config.json`; returns where the run was made.
+        """Read the manifest of a complete run, and check `config.json`; returns the environment of its training.
 
         Raises:
-            DamagedRun: a file is missing, or is not what was written; so do the other methods that read.
+            DamagedRun: a file is missing, or is not what was written; the other methods that read raise it too.
         """
         manifest = read_json(self.folder / "manifest.json")
         if not isinstance(manifest, dict) or manifest.pop("digest", None) != sha256(canonical_json(manifest).encode()):
@@ -115,18 +115,18 @@ class Run:
         return manifest.get("environment", {})
 
     def read_epoch(self, epoch: int) -> dict[str, np.ndarray]:
-        """The checkpoint after an epoch (0: the first weights), checked against its checksum."""
+        """The checkpoint after an epoch (0: the initial weights), verified by its checksum."""
         name = f"epoch_{epoch:03d}.safetensors"
         return read_arrays(self._read(name), name)
 
     def read_history(self) -> pd.DataFrame:
-        """One row an epoch."""
-        # Read as text, as pandas reads numbers exactly only with an option that newer versions warn of.
+        """The history, one row per epoch."""
+        # Read as text, as pandas parses numbers exactly only with an option that newer versions warn about.
         table = pd.read_csv(io.BytesIO(self._read("history.csv")), dtype=str)
         return table.astype(float).astype({"epoch": int})
 
     def verify(self) -> None:
-        """Compare every file, of an unfinished run too, with its checksum; changes nothing."""
+        """Verify every file by its checksum, also in an unfinished run; changes nothing."""
         if self.is_complete():
             self.open()
             for name in self._checksums:
@@ -162,23 +162,23 @@ class Run:
         return content
 
 
-# What holds for the folder of a run, and for a file of derived arrays.
+# Shared by folders of runs and files of derived arrays.
 
 
 def file_lock(path: Path) -> FileLock:
-    """The lock of a run's folder, or of a file of derived arrays; it lies beside them, so that they can be deleted."""
+    """The lock of a run's folder or a file of derived arrays; it is in another folder, so that they can be deleted."""
     return FileLock(path.parents[2] / ".locks" / f"{path.name}.lock")
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold that lock; raises `StoreError`."""
+    """Hold the lock of a path; raises `StoreError` if that is impossible."""
     lock = file_lock(path)
     try:
         Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
         if isinstance(lock, SoftFileLock):
-            # It would be left behind by a process that dies, and waited for for ever.
+            # A process that dies would leave it behind, and others would wait for it forever.
             lock.release()
             raise OSError(errno.ENOSYS, "its file system has no flock")
     except (OSError, NotImplementedError) as error:
@@ -191,7 +191,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def set_aside(path: Path, what: str, reason: str, remedy: str) -> Path:
-    """Rename what is damaged to a name ending in `.damaged` that is free, with one warning."""
+    """Rename a damaged file or folder to an unused name ending in `.damaged`, with one warning."""
     target, number = path.with_name(f"{path.name}.damaged"), 1
     while target.exists():
         number += 1

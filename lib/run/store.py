@@ -1,4 +1,4 @@
-"""The run store: all members below one folder, and arrays that can be computed again, `RunStore.cached`."""
+"""The run store: all members below one folder, and a cache of derived arrays, `RunStore.cached`."""
 
 import os
 import shutil
@@ -16,10 +16,10 @@ from lib.run.files import DamagedRun, StoreError, local_path, read_json, read_wi
 from lib.run.provenance import commit
 from lib.run.runs import Run, file_lock, locked, set_aside
 
-#: Folders of the derived arrays and of the verdicts; no dataset has one of these names, see `lib.data.formats`.
+#: Folders of derived arrays and of verdicts; no dataset may have one of these names, see `lib.data.formats`.
 DERIVED, CLAIMS = ".derived", "claims"
 
-#: Pattern of a key, which runs and files of derived arrays have as their names.
+#: Pattern of the keys that name runs and files of derived arrays.
 _KEY = "[0-9a-f]" * 64
 
 
@@ -34,8 +34,8 @@ def default_runs_dir() -> Path:
 class RunStore:
     """All runs below one folder, `<root>/<dataset>/<architecture>/<key>/`, and arrays derived from them.
 
-    The folder is `default_runs_dir()` when left out, and is made when something is written. `commits` has the commit
-    that computed each file of derived arrays which `cached` returned; empty if not known.
+    The folder is `default_runs_dir()` by default, and is created when something is written. `commits` maps each file of
+    derived arrays that `cached` returned to the commit that computed it, empty if unknown.
     """
 
     def __init__(self, root: str | Path | None = None):
@@ -43,17 +43,17 @@ class RunStore:
         self.commits: dict[Path, str] = {}
 
     def run(self, config: MemberConfig) -> Run:
-        """The run of a member, whether or not it is there."""
+        """The run of a member, whether or not it exists."""
         return Run(self.root / config.dataset / config.architecture / config.key, config)
 
     def runs(self) -> Iterator[Run]:
-        """Every run that is there, complete or not, in the order of its path; see `unreadable` for the others."""
+        """Every existing run, complete or not, ordered by path; see `unreadable` for the others."""
         for folder in self._folders():
             if (config := _read_config(folder)) is not None:
                 yield Run(folder, config)
 
     def unreadable(self) -> list[Path]:
-        """Folders named like a run whose `config.json` is missing, or not of that name; `runs` leaves them out."""
+        """Folders named like a run whose `config.json` is missing or does not match the name; `runs` omits them."""
         return [folder for folder in self._folders() if _read_config(folder) is None]
 
     def damaged(self) -> list[Path]:
@@ -61,11 +61,11 @@ class RunStore:
         return sorted(self.root.glob("*/*/*.damaged"))
 
     def derived(self) -> list[Path]:
-        """Files of arrays that `cached` keeps, in the order of their paths."""
+        """Files of arrays that `cached` keeps, ordered by path."""
         return sorted(self.root.glob(f"{DERIVED}/*/{_KEY}.safetensors"))
 
     def verify(self) -> dict[Path, str]:
-        """What is wrong with which run, or file of `derived`: nothing where all are whole; changes nothing."""
+        """Problems by path, of runs and files of `derived`; empty if all are intact. Changes nothing."""
         problems = dict.fromkeys(self.unreadable(), "config.json is missing or cannot be read")
         checks = {run.folder: run.verify for run in self.runs()}
         checks |= {path: partial(_read_derived, path) for path in self.derived()}
@@ -77,9 +77,9 @@ class RunStore:
         return problems
 
     def remove(self, path: Path) -> bool:
-        """Delete a run's folder, or what `damaged`, `unreadable` or `derived` names; returns whether it went.
+        """Delete a run's folder, or a path of `damaged`, `unreadable` or `derived`; returns whether it was deleted.
 
-        What is in use, as a run in training is, stays; raises `StoreError` for what cannot be deleted.
+        Anything in use, such as a run in training, is kept. Raises `StoreError` if it cannot be deleted.
         """
         try:
             # The lock's file stays: deleting it would let two later holders lock two different files.
@@ -92,26 +92,26 @@ class RunStore:
         return True
 
     def cached(self, kind: str, recipe: dict, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        """Arrays that can be computed again: read from `<root>/.derived/<kind>/`, or computed and kept there.
+        """Return derived arrays, read from `<root>/.derived/<kind>/`, or computed and stored there.
 
-        Of several processes that want the same arrays at once, one computes them and the others wait. A damaged file
-        is set aside with one warning, and its arrays are computed again.
+        If several processes need the same arrays at once, one computes them and the others wait. A damaged file is set
+        aside with one warning, and its arrays are computed again.
 
         Args:
             kind: what the arrays are; lower-case letters, digits, `-` and `_`.
-            recipe: everything that decides the arrays, as JSON values: keys of members, settings, and a version number
-                that is raised whenever `compute` would give something else.
-            compute: makes the arrays of numbers, by name, from nothing but the recipe.
+            recipe: everything that determines the arrays, as JSON values: keys of members, settings, and a version
+                number that is increased whenever `compute` would give something else.
+            compute: returns numeric arrays, by name, that depend on nothing but the recipe.
 
         Raises:
-            StoreError: the store cannot be written; arrays that it has are read nevertheless.
+            StoreError: the store cannot be written to; arrays that it already has are still read.
         """
         content = canonical_json({"kind": kind, "recipe": recipe})
         path = self.root / DERIVED / kind / f"{sha256(content.encode())}.safetensors"
         with suppress(DamagedRun):  # or missing
             return self._use_derived(path)
         with locked(path):
-            # Again, as another process may have written it while this one waited.
+            # Check again, as another process may have written it while this one waited.
             if path.exists():
                 try:
                     return self._use_derived(path)
@@ -119,7 +119,7 @@ class RunStore:
                     set_aside(path, "arrays", str(damage), "they are computed again")
             for leftover in path.parent.glob(f".{path.name}.*.tmp"):
                 leftover.unlink(missing_ok=True)
-            # In the order of memory that a file has: safetensors writes memory as it is.
+            # In C order: safetensors writes memory as it is.
             arrays = {name: np.asarray(value, order="C") for name, value in compute().items()}
             write_with_digest(path, arrays, {"recipe": content, "commit": commit()})
             return self._use_derived(path)
@@ -134,14 +134,14 @@ class RunStore:
 
 
 def _read_config(folder: Path) -> MemberConfig | None:
-    """The configuration that a run's folder is named after, if there is one."""
+    """The configuration in a run's folder, or `None` if there is none or it does not match the folder's name."""
     try:
         content = read_json(folder / "config.json")
         config = MemberConfig(**content)
     except DamagedRun:
         return None
     except TypeError:
-        # What a newer version wrote must not pass for rubbish that can be cleaned away.
+        # Runs of a newer version must not be mistaken for leftovers that can be removed.
         known = {field.name for field in fields(MemberConfig)}
         if isinstance(content, dict) and known < set(content):
             unknown = ", ".join(sorted(set(content) - known))
@@ -160,7 +160,7 @@ def _read_derived(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 
 def last_written(folder: Path) -> float:
-    """When a file, or the last one below a folder, was written, in seconds since the epoch."""
+    """Time of the last write to a file, or to any file below a folder, in seconds since the epoch."""
     return max((found.st_mtime for found in _below(folder)), default=0.0)
 
 
@@ -171,6 +171,6 @@ def folder_size(folder: Path) -> int:
 
 def _below(folder: Path) -> Iterator[os.stat_result]:
     for path in [folder, *folder.rglob("*")]:
-        with suppress(OSError):  # gone meanwhile, as the store may be in use
+        with suppress(OSError):  # deleted meanwhile, as the store may be in use
             if path.is_file():
                 yield path.stat()

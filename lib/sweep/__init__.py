@@ -1,1 +1,1 @@
-"""A notebook over a grid of parameters: plan and execution."""
+"""Notebooks over a grid of parameters: planning and execution."""

@@ -1,4 +1,4 @@
-"""The cells of a sweep executed: papermill in the workers of an engine, past those that fail.
+"""Execute the cells of a sweep with papermill in the workers of an engine; cells that fail do not stop the others.
 
 Sweep → run → executed notebooks, verdicts, results.csv and scoreboard in the sweep's folder
 """
@@ -19,16 +19,16 @@ from lib.errors import OneLineError
 from lib.run.files import write_atomically
 from lib.run.progress import progress
 
-if TYPE_CHECKING:  # workers import this module, and have no need of what a plan imports, PyTorch above all
+if TYPE_CHECKING:  # workers import this module but do not need a plan's imports, above all PyTorch
     from lib.sweep.plan import Cell, Sweep
 
-#: Options of papermill: without its bar, and with kernels that say nothing of how they talk to it, or are stopped.
+#: Options of papermill: no progress bar, and kernels that log nothing about connections or being stopped.
 QUIET = {"progress_bar": False, "extra_arguments": ["--log-level=CRITICAL"]}
 
-#: Why a cell failed whose kernel was killed, which may be chance.
+#: The reason given if a cell's kernel was killed, which may be by chance.
 KILLED = "its kernel was killed, for want of memory perhaps"
 
-#: Of one sweep at a time, and the sign that a folder is one of a sweep.
+#: Lock file: admits one sweep at a time, and marks a folder as that of a sweep.
 LOCK = ".sweep.lock"
 
 #: The notebook that shows all verdicts.
@@ -36,7 +36,7 @@ SCOREBOARD = "12_scoreboard.ipynb"
 
 
 class SweepError(OneLineError):
-    """A sweep cannot begin or go on; the message is one line."""
+    """A sweep cannot start or continue; the message is one line."""
 
 
 def execute_cell(text: str, parameters: dict[str, Any], output: str, records: str, working: str) -> str:
@@ -44,20 +44,20 @@ def execute_cell(text: str, parameters: dict[str, Any], output: str, records: st
 
     Args:
         text: the notebook.
-        parameters: that papermill passes.
-        output: where the executed notebook goes; it is there, empty, as soon as the execution begins.
-        records: folder of its verdicts, which is emptied.
+        parameters: the parameters that papermill passes.
+        output: path of the executed notebook; it exists, empty, as soon as execution starts.
+        records: folder for its verdicts, which is emptied first.
         working: the working directory of its kernel.
 
     Returns:
-        The one line why it failed, empty where it did not.
+        Why it failed, in one line; empty if it succeeded.
     """
     import nbformat
     import papermill
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-    # Cells are executed side by side; and the same result needs the same number of threads.
+    # Cells run side by side, and identical results need the same number of threads.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # why a cell failed is returned
     try:
@@ -70,7 +70,7 @@ def execute_cell(text: str, parameters: dict[str, Any], output: str, records: st
         return _one_line(f"{error.ename}: {error.evalue}")
     except DeadKernelError:
         return KILLED
-    except Exception as error:  # whatever papermill, the kernel or the disk say: the other cells go on
+    except Exception as error:  # from papermill, the kernel or the disk: the other cells continue
         return _one_line(f"{type(error).__name__}: {error}")
     return ""
 
@@ -81,10 +81,10 @@ def _one_line(message: str) -> str:
 
 @contextmanager
 def open_folder(folder: Path) -> Iterator[None]:
-    """Hold the folder of a sweep, which is made where it does not exist.
+    """Lock the folder of a sweep, which is created if it does not exist.
 
     Raises:
-        SweepError: it cannot be written, belongs to something else, or another sweep holds it.
+        SweepError: it cannot be written to, belongs to something else, or is locked by another sweep.
     """
     from filelock import FileLock, Timeout
 
@@ -104,16 +104,16 @@ def open_folder(folder: Path) -> Iterator[None]:
 
 
 def run(sweep: "Sweep") -> dict[str, str]:
-    """Execute the cells that are not complete, each in a worker, and gather the results of all.
+    """Execute the cells that are not complete, each in a worker, and collect the results of all cells.
 
-    A cell whose kernel was killed is executed once more, by itself. Being stopped (Ctrl-C, SIGTERM) stops the workers
-    too.
+    A cell whose kernel was killed is executed once more, by itself. Interrupting (Ctrl-C, SIGTERM) also stops the
+    workers.
 
     Returns:
-        By the names of cells that failed, why.
+        Why cells failed, by the names of those that did.
 
     Raises:
-        SweepError, TrainingError: the folder cannot be used, or a worker died; what is complete is kept.
+        SweepError, TrainingError: the folder cannot be used, or a worker died; complete cells are kept.
     """
     with open_folder(sweep.folder), _sigterm_stops():
         _remove_unfinished(sweep)
@@ -131,7 +131,7 @@ def run(sweep: "Sweep") -> dict[str, str]:
 
 @contextmanager
 def _sigterm_stops() -> Iterator[None]:
-    """Have SIGTERM, which schedulers send, do what Ctrl-C does."""
+    """Make SIGTERM, which schedulers send, act like Ctrl-C."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
@@ -140,13 +140,13 @@ def _sigterm_stops() -> Iterator[None]:
 
 
 def _remove_unfinished(sweep: "Sweep") -> None:
-    """Remove the notebooks that were being executed, those of a sweep that was killed too."""
+    """Remove notebooks whose execution did not finish, including those of a sweep that was killed."""
     for path in (sweep.folder / "notebooks").glob(".*.running.ipynb"):
         path.unlink(missing_ok=True)
 
 
 def _execute(sweep: "Sweep", cells: list["Cell"], jobs: int | None) -> dict["Cell", str]:
-    """Execute cells; returns why each failed, empty where it did not."""
+    """Execute cells; returns why each one failed, empty if it succeeded."""
     from lib.run.engines import open_engine
 
     if not cells:
@@ -163,7 +163,7 @@ def _execute(sweep: "Sweep", cells: list["Cell"], jobs: int | None) -> dict["Cel
                 sweep.complete(cell)
         except BrokenExecutor:
             raise
-        except Exception as error:  # of the engine or the disk: the other cells go on
+        except Exception as error:  # from the engine or the disk: the other cells continue
             why = _one_line(f"{type(error).__name__}: {error}")
         if why:
             with suppress(OSError):
@@ -177,7 +177,7 @@ def _execute(sweep: "Sweep", cells: list["Cell"], jobs: int | None) -> dict["Cel
     ):
         for cell in cells:
             futures[future := executor.submit(execute_cell, *_task(sweep, cell))] = cell
-            if future.done():  # at once where the engine is this process
+            if future.done():  # immediately, if the engine is this process
                 finish(future)
         for future in as_completed(list(futures)):
             finish(future)
@@ -186,17 +186,17 @@ def _execute(sweep: "Sweep", cells: list["Cell"], jobs: int | None) -> dict["Cel
 
 def _task(sweep: "Sweep", cell: "Cell") -> tuple[str, dict[str, Any], str, str, str]:
     """The arguments of `execute_cell`."""
-    # Workers may run elsewhere, where a folder that is left out would be another one.
+    # Workers may run elsewhere, where default folders would be different ones.
     folders = {"results_dir": str(sweep.records(cell)), "runs_dir": str(cell.store.root)}
     passed = cell.parameters | {name: path for name, path in folders.items() if name in cell.given}
-    # Cells are side by side already.
+    # Cells already run side by side.
     if cell.given.get("engine", "") is None and cell.given.get("scheduler") is None:
         passed["engine"] = "sequential"
     return cell.source.text, passed, str(sweep.unfinished(cell)), str(sweep.records(cell)), os.getcwd()
 
 
 def scoreboard(sweep: "Sweep") -> None:
-    """Execute notebook 12 of the checkout over all verdicts in a sweep's folder, into it; says why where it fails."""
+    """Execute notebook 12 for all verdicts of a sweep and save it in the sweep's folder; prints why if it fails."""
     import papermill
 
     source = Path(lib.__file__).parents[1] / "notebooks" / SCOREBOARD
@@ -210,5 +210,5 @@ def scoreboard(sweep: "Sweep") -> None:
 
 
 def _plain(path: str | Path) -> str:
-    """A path for papermill, which formats paths."""
+    """Escape a path for papermill, which applies `str.format` to paths."""
     return str(path).replace("{", "{{").replace("}", "}}")

@@ -1,4 +1,4 @@
-"""A grid file as cells: the values of its lists are multiplied.
+"""Read a grid file and combine the values of its lists.
 
 read_grid → combinations, each one set of a notebook's parameters
 """
@@ -13,12 +13,12 @@ import yaml
 
 from lib.errors import ConfigError
 
-#: What PyYAML raises for text that is not what it seems, besides errors of its own.
+#: What PyYAML raises for malformed text: its own errors and built-in ones.
 _NOT_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError)
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values; a key that comes twice would lose one of its values, and is an error."""
+    """Loads plain values; a duplicate key, which would lose one of its values, is an error."""
 
     def construct_mapping(self, node, deep=False):
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
@@ -28,14 +28,14 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# In YAML 1.1 a float has a dot, and 1e-2 is text.
+# In YAML 1.1 a float needs a dot, and 1e-2 is text.
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )
 
 
 def read_yaml(path: str | Path) -> Any:
-    """What a YAML file holds; raises a `ConfigError` of one line where it cannot be read."""
+    """The content of a YAML file; raises a one-line `ConfigError` if it cannot be read."""
     try:
         # A subclass of SafeLoader, so it makes plain values only.
         return yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
@@ -48,10 +48,10 @@ def read_yaml(path: str | Path) -> Any:
 
 
 def read_grid(path: str | Path) -> list[dict[str, Any]]:
-    """The mappings of a grid file: one, or the items of a list.
+    """The mappings in a grid file, which holds a single one or a list of them.
 
     Raises:
-        ConfigError: a file that cannot be read or holds anything else; one line.
+        ConfigError: the file cannot be read or holds anything else; one line.
     """
     content = read_yaml(path)
     mappings = content if isinstance(content, list) else [content]
@@ -61,13 +61,13 @@ def read_grid(path: str | Path) -> list[dict[str, Any]]:
 
 
 def combinations(mapping: Mapping[str, Any], annotations: Mapping[str, str]) -> list[dict[str, Any]]:
-    """All combinations of what a mapping says of the parameters of a notebook; names of others are left out.
+    """All combinations of a mapping's values for the parameters of a notebook; other names are ignored.
 
-    A parameter that is a list itself varies over a list of lists, as `[[a, b], [c]]`; a flat list is one value of it.
+    A parameter that is itself a list varies over a list of lists, as `[[a, b], [c]]`; a flat list is a single value.
 
     Args:
-        mapping: by parameter a value, or a list of values.
-        annotations: of the notebook's parameters.
+        mapping: a value or a list of values per parameter.
+        annotations: types of the notebook's parameters, by name.
 
     Raises:
         ConfigError: a list without values.

@@ -29,10 +29,10 @@ from lib.run.files import DamagedRun, local_path, read_file, sha256, write_atomi
 from lib.run.store import RunStore
 from lib.sweep.grid import combinations
 
-#: Parameters that say where or how something is computed, and are left out of the cells' names.
+#: Parameters that say where or how something is computed; they are omitted from the names of cells.
 UNNAMED = ("runs_dir", "data_dir", "engine", "scheduler", "jobs", "batch_workers")
 
-#: Characters of a cell's name before its key, and of the key.
+#: Maximum length of a cell's name before its key, and length of the key.
 NAME_LENGTH, KEY_LENGTH = 100, 12
 
 
@@ -41,11 +41,11 @@ class Cell:
     """One run of a notebook.
 
     Attributes:
-        name: of its files: the notebook, its parameters, and a key of all that decides whether it is complete.
+        name: name of its files: the notebook, its parameters, and a key of everything that determines its results.
         source: the notebook.
-        parameters: what the grid says, by name.
-        given: all parameters of the notebook.
-        experiments: what it trains, where that is known.
+        parameters: the values from the grid, by name.
+        given: all parameters of the notebook, including defaults.
+        experiments: what it trains; empty if unknown.
     """
 
     name: str
@@ -62,12 +62,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Sweep:
-    """The cells of a sweep and its folder, which has `notebooks/<cell>.ipynb` and `claims/<cell>/`.
+    """The cells of a sweep and its folder, which contains `notebooks/<cell>.ipynb` and `claims/<cell>/`.
 
     Attributes:
-        cells: each once.
-        folder: of all results.
-        engine, jobs, scheduler: of `lib.run.engines.open_engine`.
+        cells: the cells, without duplicates.
+        folder: the folder of all results.
+        engine, jobs, scheduler: see `lib.run.engines.open_engine`.
     """
 
     cells: list[Cell]
@@ -77,17 +77,17 @@ class Sweep:
     scheduler: str | None = None
 
     def notebook(self, cell: Cell) -> Path:
-        """Where the executed notebook of a cell is when it is complete."""
+        """Path of the executed notebook of a complete cell."""
         return self.folder / "notebooks" / f"{cell.name}.ipynb"
 
     def failed(self, cell: Cell) -> Path:
-        """Where the notebook of a cell is that failed."""
+        """Path of the notebook of a failed cell."""
         return self.folder / "notebooks" / f"{cell.name}.failed.ipynb"
 
     def unfinished(self, cell: Cell) -> Path:
-        """Where the notebook of a cell is while this process has it executed.
+        """Path of a cell's notebook while this process has it executed.
 
-        A worker that outlived another process's sweep may still write to a name of that process.
+        The name is this process's own: a worker that outlived another process's sweep may still write to its notebook.
         """
         return self.folder / "notebooks" / f".{cell.name}.{os.getpid()}.running.ipynb"
 
@@ -96,10 +96,10 @@ class Sweep:
         return self.folder / "claims" / cell.name
 
     def complete(self, cell: Cell) -> None:
-        """Put the executed notebook of a cell in its place, with checksums of itself and of the verdicts.
+        """Move a cell's executed notebook to its final path, with checksums of itself and of the verdicts.
 
         Raises:
-            OSError, ValueError, OneLineError: it cannot be read here, or not be written.
+            OSError, ValueError, OneLineError: it cannot be read or written here.
         """
         content = json.loads(self.unfinished(cell).read_bytes())
         content["metadata"]["checksums"] = self._checksums(cell, content)
@@ -108,7 +108,7 @@ class Sweep:
         self.failed(cell).unlink(missing_ok=True)
 
     def results(self, cell: Cell) -> list[Result] | None:
-        """The verdicts of a cell that is complete; `None` for one that is not, or whose files are damaged."""
+        """The verdicts of a complete cell; `None` if it is not complete or its files are damaged."""
         try:
             content = json.loads(read_file(self.notebook(cell)))
             written = content["metadata"].pop("checksums")
@@ -117,13 +117,13 @@ class Sweep:
             return None
 
     def missing(self, cell: Cell) -> str:
-        """How many members of a cell's experiments its store lacks, as "1 of 5"; "complete", or "not known"."""
+        """How many members of a cell's experiments its store lacks, such as "1 of 5"; or "complete" or "not known"."""
         if self.results(cell) is not None:
             return "complete"
         lacking, root = 0, data_root(cell.given.get("data_dir"))
         for experiment in cell.experiments:
             if experiment.dataset in SOURCES and not locate(experiment.dataset, root):
-                lacking += experiment.num_members  # what is not here to train on was not trained on here
+                lacking += experiment.num_members  # nothing was trained here if the data are not here
                 continue
             dataset = load_dataset(experiment.dataset, root, experiment.validation_size)
             members = experiment.members(dataset.name, dataset.content_hash)
@@ -132,7 +132,7 @@ class Sweep:
         return f"{lacking} of {total}" if total else "not known"
 
     def table(self) -> pd.DataFrame:
-        """One row a verdict: its numbers, every parameter that varies, and which run it is of."""
+        """One row per verdict: its numbers, every parameter that varies, and the run it belongs to."""
         given = [cell.given for cell in self.cells]
         names = dict.fromkeys(name for one in given for name in one)
         texts = {name: {value_text(one.get(name)) for one in given if name in {**one, **SETTINGS}} for name in names}
@@ -151,7 +151,7 @@ class Sweep:
         return pd.DataFrame(rows).map(lambda value: value_text(value) if isinstance(value, list) else value)
 
     def _checksums(self, cell: Cell, content: dict[str, Any]) -> dict[str, str]:
-        """Of an executed notebook without its checksums, and of the cell's verdicts by their names."""
+        """Checksums, by name, of the cell's verdicts and of the executed notebook without its checksums."""
         paths = sorted(self.records(cell).rglob("*.json"))
         verdicts = {str(path.relative_to(self.records(cell))): sha256(read_file(path)) for path in paths}
         return verdicts | {"notebook": sha256(json.dumps(content, sort_keys=True).encode())}
@@ -165,18 +165,18 @@ def plan(
     jobs: int | None = None,
     scheduler: str | None = None,
 ) -> Sweep:
-    """The sweep of notebooks over a grid, once everything about it is right; nothing is written.
+    """Plan a sweep of notebooks over a grid, and check everything about it; nothing is written.
 
     Args:
-        notebooks: their files; each takes the parameters of the grid that it has.
-        grid: of `lib.sweep.grid.read_grid`.
-        folder: where all results go.
-        engine, jobs, scheduler: of `lib.run.engines.open_engine`, for the cells; each trains its members in its own
-            process, one after the other, unless the grid says otherwise.
+        notebooks: their files; each takes those parameters of the grid that it accepts.
+        grid: the mappings from `lib.sweep.grid.read_grid`.
+        folder: the folder for all results.
+        engine, jobs, scheduler: see `lib.run.engines.open_engine`, for the cells; each cell trains its members in its
+            own process, one after the other, unless the grid says otherwise.
 
     Raises:
-        OneLineError: a name that no notebook has, a type or a value that is not allowed, in any cell, or data that do
-            not exist.
+        OneLineError: a parameter that no notebook accepts, a type or value that is not allowed in some cell, or missing
+            data.
     """
     check_engine(engine, jobs, scheduler)
     if find_spec("papermill") is None:
@@ -188,7 +188,7 @@ def plan(
             raise ConfigError(unknown("parameter", name, declared))
         if name == "results_dir":
             raise ConfigError(f"{name} cannot be in a grid: a sweep gives each cell its own, below its output folder")
-    content_hash = lru_cache(_content_hash)  # for this call alone, as the data may have changed before the next one
+    content_hash = lru_cache(_content_hash)  # for this call only, as the data may change before the next one
     cells: dict[str, Cell] = {}
     for source in sources:
         for mapping in grid:
@@ -200,13 +200,13 @@ def plan(
 
 def _cell(source: NotebookSource, parameters: Mapping[str, Any], content_hash: Callable[..., str | None]) -> Cell:
     check_types(parameters, accepted(source.annotations), source.defaults)
-    # A setting that is not declared is as in the preset where it is None.
+    # None for a setting that is not declared means the preset's value.
     parameters = {name: value for name, value in parameters.items() if value is not None or name in source.defaults}
     given = source.defaults | parameters
     check_engine(given.get("engine"), given.get("jobs"), given.get("scheduler"))
     finding = FINDINGS.get(re.sub(r"^\d+_", "", source.path.stem))
     experiments = experiments_of(finding, given) if finding else []
-    # 1 for 1.0 is the same cell, and so is one that says what the notebook says by itself.
+    # 1 and 1.0 are the same cell, and so are a default and the same value given explicitly.
     floats = [name for name, annotation in accepted(source.annotations).items() if annotation == "float"]
     content = given | {name: float(given[name]) for name in floats if given.get(name) is not None}
     recipe = {
@@ -218,20 +218,20 @@ def _cell(source: NotebookSource, parameters: Mapping[str, Any], content_hash: C
     key = hashlib.sha256(canonical_json(recipe).encode()).hexdigest()[:KEY_LENGTH]
     usual = {name: source.defaults.get(name) for name in content}
     said = {name: value for name, value in content.items() if value != usual[name] and name not in UNNAMED}
-    # Of a path its end: the rest says more of the machine than of the cell.
+    # Only the end of a path: the rest depends on the machine rather than the cell.
     words = [f"{name}_{value_text(value).rstrip('/').rpartition('/')[2]}" for name, value in said.items()]
-    # Nothing that a shell, an address or LaTeX's \input would have to quote.
+    # No characters that a shell, a URL or LaTeX's \input would need to quote.
     readable = re.sub(r"[^A-Za-z0-9._+-]+", "_", "-".join([source.path.stem, *words]))
     return Cell(f"{readable[:NAME_LENGTH]}-{key}", source, parameters, given, experiments)
 
 
 def _content_hash(dataset: str | None, data_dir: str | None) -> str | None:
-    """Checksum of data that are the user's files and may change; raises for data that do not exist."""
+    """Checksum of the user's own data, which may change (`None` for others); raises if they do not exist."""
     return None if dataset is None or dataset in DATASETS else load_dataset(dataset, data_dir).content_hash
 
 
 def value_text(value: Any) -> str:
-    """A parameter's value as a few words."""
+    """A parameter's value as short text."""
     if isinstance(value, list):
         return "+".join(map(value_text, value))
     return "none" if value is None else str(value)

@@ -1,1 +1,1 @@
-"""The trainer, schedules, the sampler of chains, ensembles."""
+"""The trainer, learning-rate schedules, the SG-MCMC sampler, ensembles."""

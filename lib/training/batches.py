@@ -1,4 +1,4 @@
-"""What a network sees in an epoch: the order of the images, their batches, and the augmentation of the whole batch."""
+"""The batches of an epoch: the order of the images, and their augmentation a whole batch at a time."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,10 +11,10 @@ from lib.data.streaming import StreamedImages
 
 
 def batches(config: MemberConfig, count: int, epoch: int) -> Iterator[Tensor]:
-    """The training indices of one epoch, a batch at a time; the same for the same (seed, order, epoch).
+    """Yield the training indices of one epoch, batch by batch; the same for the same (seed, order, epoch).
 
-    `permutation` visits every image once, the last batch being smaller; `replacement` draws floor(n / batch size) full
-    batches with replacement, as the authors' notebook does.
+    `permutation` visits every image once, and the last batch may be smaller; `replacement` draws floor(n / batch size)
+    full batches with replacement, as the authors' notebook does.
     """
     generator = torch.Generator().manual_seed(config.random_seed("order", epoch))
     if config.sampling == "permutation":
@@ -25,9 +25,9 @@ def batches(config: MemberConfig, count: int, epoch: int) -> Iterator[Tensor]:
 
 
 def shift_and_flip(inputs: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image moved by up to a tenth of its size each way (border repeated, bilinear) and mirrored half the time.
+    """Shift each image by up to a tenth of its size each way (border repeated, bilinear) and flip it half the time.
 
-    The augmentation of the Keras CIFAR-10 example, drawn for every image, done on the whole batch `(n, C, H, W)`.
+    The augmentation of the Keras CIFAR-10 example, drawn per image and applied to the whole batch `(n, C, H, W)`.
     """
     draws = torch.rand(3, len(inputs), generator=generator)
     theta = torch.zeros(len(inputs), 2, 3)
@@ -42,7 +42,7 @@ def shift_and_flip(inputs: Tensor, generator: torch.Generator) -> Tensor:
 def drawn(
     configs: Sequence[MemberConfig], pixels: Tensor | StreamedImages, labels: Tensor, epoch: int
 ) -> Iterator[tuple[list[Tensor], Tensor]]:
-    """The batches of an epoch: pixels `(batch, C, H, W)` of each member, and labels `(batch, M)`."""
+    """Yield the batches of an epoch: pixels `(batch, C, H, W)` of each member, and labels `(batch, M)`."""
     device = labels.device
     order = list(zip(*(batches(config, len(labels), epoch) for config in configs), strict=True))
     streams = []

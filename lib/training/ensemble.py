@@ -1,4 +1,4 @@
-"""Many members: which are missing, who trains them, and how far they are."""
+"""Training of ensembles: find the missing members, train them with an engine, and show progress."""
 
 import math
 import os
@@ -25,12 +25,12 @@ from lib.run.progress import every_second, progress
 from lib.run.store import DamagedRun, Run, RunStore, StoreError
 from lib.training.trainer import Trajectory, load_trajectory, train_members
 
-#: Seconds for the last file of a run to be seen here when a worker has written it: longer than NFS may hide it.
+#: Seconds to wait until the last file that a worker wrote for a run is visible here; NFS may hide it for less.
 SEEN_WITHIN = 90.0
 
 
 class Runs(Sequence[Trajectory]):
-    """The trajectories of M members of one experiment, in their order; a slice of them is `Runs` again."""
+    """The trajectories of M members of one experiment, in order; a slice is `Runs` again."""
 
     def __init__(self, trajectories: Iterable[Trajectory]):
         self._trajectories = tuple(trajectories)
@@ -59,19 +59,19 @@ class Runs(Sequence[Trajectory]):
 
     @cached_property
     def keys(self) -> list[str]:
-        """The members' content keys, under which the store has them."""
+        """The members' content keys, which name them in the store."""
         return [one.member.key for one in self]
 
     @cached_property
     def architecture(self) -> str:
-        """The network that all members are."""
+        """The architecture of all members."""
         return self[0].member.architecture
 
 
 def check_training(experiment: Experiment, dataset: Dataset) -> None:
-    """Raise a `ConfigError` where the experiment's network cannot be built, or not be trained, on these data.
+    """Raise a `ConfigError` if the experiment's network cannot be built for, or trained on, this dataset.
 
-    In a batch of one image whose maps shrink to 1 x 1, BatchNorm has a single value a channel, and no deviation.
+    For a batch of one image whose maps shrink to 1 x 1, BatchNorm has a single value per channel, and no deviation.
     """
     images, size = len(dataset.train.labels), experiment.batch_size
     rest = 0 if experiment.sampling == "replacement" else images % size
@@ -94,12 +94,12 @@ def _train_task(
     runs_dir: str,
     batch_workers: int | None = None,
 ) -> None:
-    """Train members, each the fields of its configuration, or wait for another process that does; runs in a worker."""
+    """Train members (given as fields of `MemberConfig`), or wait for another process that does; runs in a worker."""
     configs, store = [MemberConfig(**member) for member in members], RunStore(runs_dir)
     if any(config.training_version != TRAINING_VERSION for config in configs):
         raise ConfigError("a worker has another version of this package: install the same one on all machines")
     with ExitStack() as locks:
-        # In one order everywhere, so that two processes cannot each wait for the other.
+        # In the same order everywhere, so that two processes cannot deadlock.
         for config in sorted(configs, key=lambda config: config.key):
             locks.enter_context(store.run(config).lock())
         missing = [config for config in configs if not store.run(config).is_complete()]
@@ -111,7 +111,7 @@ def _train_task(
 
 
 def _train_as_many_as_fit(configs: list[MemberConfig], data: Dataset, store: RunStore) -> None:
-    """Train members in lockstep; halves after one another where they do not fit in memory, or have no lockstep."""
+    """Train members in lockstep; if they do not fit in memory or cannot be stacked, one half after the other."""
     try:
         train_members(configs, data, [store.run(config) for config in configs])
     except (torch.cuda.OutOfMemoryError, CannotStack):
@@ -128,7 +128,7 @@ def _load(run: Run) -> Trajectory | None:
     with suppress(DamagedRun):
         return load_trajectory(run)
     with run.lock():
-        # Again, as another process may have set it aside, and trained it anew, while this one waited.
+        # Try again, as another process may have set it aside and retrained it while this one waited.
         try:
             return load_trajectory(run)
         except DamagedRun as damage:
@@ -146,17 +146,16 @@ def train_ensemble(
     batch_workers: int | None = None,
     scheduler: str | None = None,
 ) -> Runs:
-    """The trajectories of all members of an experiment, in their order, training only those that the store lacks.
+    """Return the trajectories of all members of an experiment, in order, training only those missing in the store.
 
-    The result is the same to the bit whatever the engine and the number of jobs, on one machine's CPU.
+    On one machine's CPU the result is bit-identical whatever the engine and the number of jobs.
 
     Args:
         experiment: what to train.
         engine, jobs, scheduler: see `open_engine`.
-        store: a `RunStore` or its folder; the default store when left out.
+        store: a `RunStore` or its folder; by default, the default store.
         data_root: where datasets are looked for; see `load_dataset`.
-        batch_workers: processes that decode the images of a streamed dataset for each member in training; `None` for
-            one a core.
+        batch_workers: processes per member that decode the images of a streamed dataset; `None` for one per core.
 
     Raises:
         DatasetError, ConfigError, StoreError, TrainingError: one line each. Finished epochs are kept.
@@ -171,9 +170,9 @@ def train_ensemble(
         root = None if data_root is None else os.path.abspath(os.path.expanduser(data_root))
         task = (_absolute(experiment.dataset), root, experiment.validation_size, str(store.root), batch_workers)
         description = f"{dataset.name} / {experiment.architecture}"
-        # A core trains one member at a time, and so does a worker of a cluster, of which nothing is known here; a GPU
-        # all of its members as one network, which is for small networks: images that are streamed are large, and each
-        # member would need a stream of its own.
+        # A core trains one member at a time, and so does a cluster worker, about which nothing is known here. A GPU
+        # trains all of its members as one network. That is for small networks: those for streamed images are large, and
+        # each member would need its own stream.
         on_cluster = engine_name(engine, scheduler) == "dask"
         if experiment.precision == "bf16" and not on_cluster and not has_bfloat16(default_device()):
             print("bf16 will be slower than float32: this processor has no instructions for it", file=sys.stderr)
@@ -182,7 +181,7 @@ def train_ensemble(
         groups = [[asdict(run.config) for run in missing[i : i + together]] for i in range(0, len(missing), together)]
 
         def finished() -> int:
-            """Epochs that the store has, whoever trains them and wherever."""
+            """The number of epochs in the store, whichever process or machine trained them."""
             return sum(run.finished_epochs() for run in missing)
 
         with (
@@ -197,7 +196,7 @@ def train_ensemble(
 
 
 def _absolute(dataset: str) -> str:
-    """The name of a dataset, which may hold a path, so that it means the same in another working directory."""
+    """The name of a dataset with any path in it made absolute, so that it is valid in any working directory."""
     if dataset in DATASETS:
         return dataset
     streamed, colon, path = dataset.partition(":") if dataset.lower().startswith("imagefolder") else ("", "", dataset)

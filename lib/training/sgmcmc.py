@@ -1,10 +1,10 @@
-"""Cyclical stochastic-gradient MCMC: one long run that anneals its step again and again, and samples where it ends.
+"""Cyclical stochastic-gradient MCMC: one long run that anneals its step size in cycles and samples at their ends.
 
     cycle = large steps (explore) → small steps (settle) → small steps with Langevin noise (sample)
 
-The sampler is cSGLD: plain SGD whose rate is a half cosine in each cycle, followed step by step, with Gaussian noise on
-the weights in a cycle's last epochs. The last checkpoint of a cycle stands for it. Source: Zhang and colleagues,
-"Cyclical stochastic gradient MCMC for Bayesian deep learning", and their code.
+The sampler is cSGLD: plain SGD whose learning rate follows a half cosine in each cycle, updated every step, with
+Gaussian noise on the weights in the last epochs of a cycle. A cycle is represented by its last checkpoint. Source:
+Zhang et al., "Cyclical stochastic gradient MCMC for Bayesian deep learning", and their code.
 """
 
 import math
@@ -17,7 +17,7 @@ from lib.errors import ConfigError
 
 
 def rate_factor(step: int, cycle_steps: int) -> float:
-    """Learning rate of a step (from 0) as a factor of that at the beginning of each cycle of `cycle_steps`.
+    """Learning rate of a step (from 0) relative to the first step of a cycle of `cycle_steps`.
 
     1 at a cycle's first step, 0.5 in its middle, just above 0 at its last.
     """
@@ -33,17 +33,17 @@ def is_noisy(config: MemberConfig, epoch: int) -> bool:
 def noise_deviation(rate: float, temperature: float, count: int) -> float:
     """Standard deviation of the noise on each weight in one step: sqrt(2 rate T / n).
 
-    With gradients of the *mean* loss over n = `count` training images, steps this noisy and small sample from
-    exp(-n loss / T): at temperature T = 1 the posterior, below it one that is sharper.
+    With gradients of the *mean* loss over n = `count` training images, small steps with this noise sample from
+    exp(-n loss / T): the posterior at temperature T = 1, a sharper distribution below that.
     """
     return math.sqrt(2 * rate * temperature / count)
 
 
 class Chain:
-    """The steps of one epoch of one chain: each at its own rate, and with noise late in a cycle.
+    """The steps of one epoch of one chain: each with its own learning rate, and with noise late in a cycle.
 
-    The noise comes from a generator of its own, seeded by the member and the epoch, so that a chain that was stopped
-    between epochs goes on to the same bits. The optimiser's rate is set before every step; `count` is the number of
+    The noise comes from a separate generator, seeded by the member and the epoch, so that a chain interrupted between
+    epochs resumes bit-identically. The optimiser's learning rate is set before every step; `count` is the number of
     training images, and `epoch` counts from 0.
     """
 
@@ -59,7 +59,7 @@ class Chain:
             self.generator = torch.Generator(self.parameters[0].device).manual_seed(seed)
 
     def step(self) -> None:
-        """One step of the optimiser down the gradients that are there, and noise where the epoch has some."""
+        """Take one optimiser step with the current gradients, and add noise if the epoch is noisy."""
         rate = self.config.learning_rate * rate_factor(self.next_step, self.cycle_steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -74,9 +74,9 @@ class Chain:
 
 
 def cycle_ends(epochs: int, cycles: int) -> np.ndarray:
-    """Which checkpoints of a chain, its first weights being checkpoint 0, are ends of cycles: `(cycles,)`.
+    """Indices `(cycles,)` of a chain's checkpoints at the ends of cycles; checkpoint 0 is its initial weights.
 
-    `epochs` is a multiple of `cycles`. Raises `ConfigError` for a single cycle, whose end nothing compares with.
+    `epochs` is a multiple of `cycles`. Raises `ConfigError` for a single cycle, which cannot be compared with others.
     """
     if cycles < 2:
         raise ConfigError(f"cycles must be at least 2 to be compared with one another, got {cycles}")

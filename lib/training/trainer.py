@@ -1,4 +1,4 @@
-"""The trainer: one member, or several in lockstep, from first weights to last, a checkpoint an epoch."""
+"""The trainer: trains one member, or several in lockstep, with one checkpoint per epoch."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -31,14 +31,14 @@ from lib.training.sgmcmc import Chain
 
 @dataclass(frozen=True)
 class Trajectory:
-    """One member's way through weight space.
+    """One member's path through weight space.
 
     Attributes:
-        member: what decided it.
+        member: its configuration.
         weights: float32 `(T, P)`: the weights at initialisation and after each epoch, so T = epochs + 1.
-        statistics: float32 `(T, S)`: BatchNorm running statistics at the same moments; S is 0 without BatchNorm.
-        history: one row an epoch (from 1): learning rate (of its last step), mean training loss and accuracy (of the
-            noisy network while it learns), validation loss (nats) and accuracy, seconds.
+        statistics: float32 `(T, S)`: BatchNorm running statistics at the same times; S is 0 without BatchNorm.
+        history: one row per epoch (from 1): learning rate (of its last step), mean training loss and accuracy (in
+            training mode, while the network learns), validation loss (nats) and accuracy, seconds.
     """
 
     member: MemberConfig
@@ -53,7 +53,7 @@ class Trajectory:
 
 
 def load_trajectory(run: Run) -> Trajectory:
-    """Read a complete run; raises `DamagedRun` where a file is not what was written."""
+    """Read a complete run; raises `DamagedRun` if a file is not what was written."""
     run.open()
     checkpoints = [run.read_epoch(epoch) for epoch in range(run.config.epochs + 1)]
     weights, statistics = (np.stack([point[name] for point in checkpoints]) for name in ("weights", "statistics"))
@@ -61,7 +61,7 @@ def load_trajectory(run: Run) -> Trajectory:
 
 
 def build_member_model(config: MemberConfig, dataset: Dataset) -> Network:
-    """The member's network at its first weights, with the pixel normalisation of its training images."""
+    """Build the member's network with its initial weights and the pixel normalisation of its training images."""
     generator = torch.Generator().manual_seed(config.random_seed("initialization"))
     model = build_model(config.architecture, dataset.image_shape, dataset.num_classes, config.dropout, generator)
     return model.set_pixel_statistics(*pixel_statistics(dataset, config.pixel_scaling))
@@ -81,7 +81,7 @@ def build_optimizer(config: MemberConfig, model: nn.Module) -> torch.optim.Optim
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One intra-op thread, so that sums are made in the same order whatever the machine; members use the cores."""
+    """Use one intra-op thread, so that sums have the same order on any machine; members use the other cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -98,11 +98,11 @@ def train_epoch(
     labels: Tensor,
     epoch: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Train M members that differ in their seeds only for one epoch (from 0), each on its own batches.
+    """Train M members that differ only in their seeds, each on its own batches, for one epoch (from 0).
 
     The model is the network of one member, or of M in `Lockstep`; pixels `(n, C, H, W)`, 0..255, and labels `(n,)` are
-    on its device. The augmentation `shift-flip` of streamed images is done before they are resized: a random crop,
-    flipped half the time. Returns the mean loss (nats) and accuracy over the batches of the epoch, `(M,)` each.
+    on its device. For streamed images the augmentation `shift-flip` is a random crop before resizing, flipped half the
+    time. Returns the mean loss (nats) and accuracy over the batches of the epoch, `(M,)` each.
     """
     first, members, device = configs[0], len(configs), labels.device
     shift_here = first.augmentation == "shift-flip" and isinstance(pixels, Tensor)
@@ -158,7 +158,7 @@ def _load_optimizer(
         parameter = parameters[name]
         tensors = [torch.tensor(state[entry], device=parameter.device) for state in states]
         tensor = torch.cat(tensors) if tensors[0].ndim else tensors[0]
-        # Adam's moments have the memory order of their parameter; another order would round otherwise.
+        # Adam's moments have the memory order of their parameter; another order would round differently.
         if tensor.shape == parameter.shape:
             tensor = torch.empty_like(parameter).copy_(tensor)
         optimizer.state[parameter][key] = tensor
@@ -167,15 +167,15 @@ def _load_optimizer(
 def train_members(
     configs: Sequence[MemberConfig], dataset: Dataset, runs: Sequence[Run], device: torch.device | None = None
 ) -> None:
-    """Train members that differ in their seeds only into their runs, each from where an earlier call stopped.
+    """Train members that differ only in their seeds and store their runs, resuming where an earlier call stopped.
 
-    Those that stand at the same epoch are trained in lockstep, as one network: that is for a GPU. A single member on a
-    CPU is the same to the bit wherever and in however many pieces it was trained. The caller holds the runs' locks.
+    Members at the same epoch are trained in lockstep, as one network, which is for a GPU. A single member on a CPU is
+    bit-identical wherever it was trained and however often it was interrupted. The caller holds the runs' locks.
 
     Raises:
-        StoreError: a run cannot be written; finished epochs stay.
-        ConfigError: the weights left the finite numbers.
-        CannotStack: several members of a network that has no lockstep, or several chains; nothing was written.
+        StoreError: a run cannot be written; finished epochs are kept.
+        ConfigError: training diverged: predictions are not finite.
+        CannotStack: several members whose network cannot be stacked, or several chains; nothing was written.
     """
     if len(configs) > 1 and configs[0].cycles:
         raise CannotStack("chains are trained one by one, as each has noise of its own")
@@ -196,7 +196,7 @@ def _train_from(
     dataset: Dataset,
     device: torch.device,
 ) -> None:
-    """Train members that have all finished `first` epochs to their end."""
+    """Train members that have all finished `first` epochs until their last epoch."""
     environment = {"device": str(device), "torch": torch.__version__, "commit": commit()}
     networks = [build_member_model(config, dataset).to(device) for config in configs]
     for network, point in zip(networks, points, strict=True):
