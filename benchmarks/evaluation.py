@@ -65,12 +65,12 @@ def floor_seconds(model: Network, pixels: np.ndarray, cores: int) -> float:
 
 
 def main(
-    vectors: Annotated[int, typer.Option(help="Of small_cnn; other networks get fewer.")] = 200,
-    images: Annotated[int, typer.Option(help="The first ones of the test images.")] = 2000,
+    vectors: Annotated[int, typer.Option(help="Weight vectors of small_cnn; other networks get fewer.")] = 200,
+    images: Annotated[int, typer.Option(help="Number of test images.")] = 2000,
     dataset: Annotated[str, typer.Option(help="A name of lib.data.datasets.DATASETS.")] = "fashion_mnist_mini",
-    architecture: Annotated[list[str], typer.Option(help="Several times.")] = list(SHARES),  # noqa: B006
-    rounds: Annotated[int, typer.Option(help="How often each way is measured.")] = 5,
-    output: Annotated[Path | None, typer.Option(help="Instead of results/evaluation.json.")] = None,
+    architecture: Annotated[list[str], typer.Option(help="May be given several times.")] = list(SHARES),  # noqa: B006
+    rounds: Annotated[int, typer.Option(help="Number of rounds.")] = 5,
+    output: Annotated[Path | None, typer.Option(help="File of the results; default: results/evaluation.json.")] = None,
 ) -> None:
     """Weight vectors evaluated per second: `predict` against a loop as most people write it."""
     torch.set_num_threads(usable_cores())

@@ -284,15 +284,15 @@ def count(soak: Soak, report: Report) -> None:
 
 
 def main(
-    kills: Annotated[int, typer.Option(help="How often something is killed.")] = 100,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
-    seeds: Annotated[int, typer.Option(help="Cells for each number of epochs.")] = 2,
-    epochs: Annotated[list[int], typer.Option(help="Epochs of the members, one number for each cell.")] = (4, 6),
-    members: Annotated[int, typer.Option(help="Members of a cell.")] = 2,
-    gap: Annotated[float, typer.Option(help="Mean seconds to a kill at a random moment.")] = 3.0,
-    minutes: Annotated[float, typer.Option(help="After which nothing more is killed.")] = 30,
-    disks: Annotated[bool, typer.Option(help="Then a store that cannot be written, and for root a full disk.")] = True,
-    output: Annotated[Path | None, typer.Option(help="Instead of results/faults.json.")] = None,
+    kills: Annotated[int, typer.Option(help="Number of kills.")] = 100,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    seeds: Annotated[int, typer.Option(help="Seeds: cells per number of epochs.")] = 2,
+    epochs: Annotated[list[int], typer.Option(help="Epochs of the members, one number per cell.")] = (4, 6),
+    members: Annotated[int, typer.Option(help="Members per cell.")] = 2,
+    gap: Annotated[float, typer.Option(help="Mean seconds between kills at random moments.")] = 3.0,
+    minutes: Annotated[float, typer.Option(help="Minutes after which the kills stop.")] = 30,
+    disks: Annotated[bool, typer.Option(help="Also a read-only store and, as root, a full disk.")] = True,
+    output: Annotated[Path | None, typer.Option(help="File of the results; default: results/faults.json.")] = None,
 ) -> None:
     """Kill, damage and starve a sweep, and compare its results with those of an undisturbed one."""
     # Clean up mounts and processes on SIGTERM as after Ctrl-C.

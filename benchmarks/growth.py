@@ -129,14 +129,14 @@ def slope(small: tuple[int, float], large: tuple[int, float]) -> float:
 
 def main(
     dataset: Annotated[str, typer.Option(help="A name of lib.data.datasets.DATASETS.")] = "fashion_mnist_mini",
-    members: Annotated[int, typer.Option(help="The largest ensemble.")] = 8,
-    epochs: Annotated[int, typer.Option(help="The longest training.")] = 8,
-    vectors: Annotated[int, typer.Option(help="The most sampled vectors.")] = 200,
-    checkpoints: Annotated[int, typer.Option(help="The largest matrices.")] = 1000,
-    points: Annotated[int, typer.Option(help="The largest t-SNE.")] = 500,
-    images: Annotated[int, typer.Option(help="The first ones of the test images.")] = 2000,
-    rounds: Annotated[int, typer.Option(help="How often each size is measured.")] = 3,
-    output: Annotated[Path | None, typer.Option(help="Instead of results/growth.json.")] = None,
+    members: Annotated[int, typer.Option(help="Members of the largest ensemble.")] = 8,
+    epochs: Annotated[int, typer.Option(help="Epochs of the longest training.")] = 8,
+    vectors: Annotated[int, typer.Option(help="Largest number of sampled vectors.")] = 200,
+    checkpoints: Annotated[int, typer.Option(help="Checkpoints in the largest matrices.")] = 1000,
+    points: Annotated[int, typer.Option(help="Points in the largest t-SNE.")] = 500,
+    images: Annotated[int, typer.Option(help="Number of test images.")] = 2000,
+    rounds: Annotated[int, typer.Option(help="Number of rounds.")] = 3,
+    output: Annotated[Path | None, typer.Option(help="File of the results; default: results/growth.json.")] = None,
 ) -> None:
     """Growth of cost with size, step by step, and which step becomes superlinear first."""
     torch.set_num_threads(usable_cores())

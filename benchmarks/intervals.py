@@ -382,11 +382,11 @@ def table(rows: list[dict]) -> tuple[list[str], list[list[str]]]:
 
 
 def main(
-    members: Annotated[list[int], typer.Option(help="runs that an interval is made of")] = [3, 4, 6, 10],  # noqa: B006
-    rounds: Annotated[int, typer.Option(help="data sets by claim and number of runs")] = 200,
-    resamples: Annotated[int, typer.Option(help="of the percentile bootstrap")] = 200,
-    quick: Annotated[bool, typer.Option("--quick", help="a few data sets, for tests")] = False,
-    output: Annotated[Path | None, typer.Option(help="file of the results")] = None,
+    members: Annotated[list[int], typer.Option(help="Numbers of runs per interval.")] = [3, 4, 6, 10],  # noqa: B006
+    rounds: Annotated[int, typer.Option(help="Data sets per claim and number of runs.")] = 200,
+    resamples: Annotated[int, typer.Option(help="Resamples of the percentile bootstrap.")] = 200,
+    quick: Annotated[bool, typer.Option("--quick", help="Only a few data sets, for tests.")] = False,
+    output: Annotated[Path | None, typer.Option(help="File of the results.")] = None,
 ):
     """Print the table of coverage and write the results."""
     if quick:

@@ -238,12 +238,12 @@ def add_steps(report: Report, experiment: Experiment, data: Dataset, precision: 
 def main(
     architecture: Annotated[str, typer.Option(help="small_cnn or medium_cnn.")] = "small_cnn",
     dataset: Annotated[str, typer.Option(help="A name of lib.data.datasets.DATASETS.")] = "fashion_mnist_mini",
-    epochs: Annotated[int, typer.Option(help="Of every training.")] = 10,
-    rounds: Annotated[int, typer.Option(help="How often each contender trains; round r has seed r.")] = 5,
-    precision: Annotated[list[str], typer.Option(help="Several times: float32, bf16.")] = PRECISIONS,
-    loader_workers: Annotated[int, typer.Option(help="DataLoader processes; 0 is its default.")] = 0,
-    steps: Annotated[int, typer.Option(help="Steps of a round of the floor, at most an epoch.")] = 78,
-    output: Annotated[Path | None, typer.Option(help="Instead of results/training_ARCHITECTURE.json.")] = None,
+    epochs: Annotated[int, typer.Option(help="Epochs per training.")] = 10,
+    rounds: Annotated[int, typer.Option(help="Number of rounds; round r uses seed r.")] = 5,
+    precision: Annotated[list[str], typer.Option(help="float32 or bf16; may be given several times.")] = PRECISIONS,
+    loader_workers: Annotated[int, typer.Option(help="DataLoader processes; 0 is PyTorch's default.")] = 0,
+    steps: Annotated[int, typer.Option(help="Steps per round of the floor; at most one epoch.")] = 78,
+    output: Annotated[Path | None, typer.Option(help="Default: results/training_ARCHITECTURE.json.")] = None,
 ) -> None:
     """Seconds per member and epoch: our trainer, a plain loop, torch-uncertainty; a training step and its floor."""
     if architecture not in plain.CNN_CHANNELS:

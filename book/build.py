@@ -189,7 +189,7 @@ def build(root: Path, build_dir: Path, repository: str = "") -> Path:
 def main(
     build_dir: Annotated[Path, typer.Option(help="Holds notebooks/ (executed) and claims/; gets html/.")],
     root: Annotated[Path, typer.Option(help="The repository.")] = ROOT,
-    repository: Annotated[str, typer.Option(help="Its address, for Colab; empty: that of git's remote origin.")] = "",
+    repository: Annotated[str, typer.Option(help="Its address, for Colab; default: git's remote origin.")] = "",
 ) -> None:
     """Build the book from executed notebooks and their verdicts."""
     try:

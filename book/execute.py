@@ -46,8 +46,8 @@ def _accepted(notebook: Path) -> set[str]:
 def execute(
     source: Path,
     target: Path,
-    preset: Annotated[str, typer.Option(help="size of everything")] = "quick",
-    params: Annotated[Path | None, typer.Option(help="YAML file of parameters, as of papermill -f")] = None,
+    preset: Annotated[str, typer.Option(help="Size of everything.")] = "quick",
+    params: Annotated[Path | None, typer.Option(help="YAML file of parameters, as for papermill -f.")] = None,
 ) -> None:
     """Execute the notebook SOURCE into TARGET, and write its verdicts to claims/ beside TARGET's folder.
 

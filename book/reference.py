@@ -199,8 +199,8 @@ def official(store: RunStore, trained: bool) -> None:
 
 
 def main(
-    only: Annotated[str, typer.Option(help='numbers of pages, as in "01 02"; all when left out')] = "",
-    trained: Annotated[bool, typer.Option(help="train nothing: pages and networks that the run store has")] = False,
+    only: Annotated[str, typer.Option(help='Numbers of pages, such as "01 02"; default: all.')] = "",
+    trained: Annotated[bool, typer.Option(help="Train nothing; make pages of the networks in the run store.")] = False,
 ) -> None:
     """Make the missing parts of the reference run, in this checkout, with the run store of $RUNS_DIR."""
     done, store, todo, hours = read_run(), RunStore(), {}, {}

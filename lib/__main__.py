@@ -19,7 +19,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
 runs_app = typer.Typer(rich_markup_mode=None, help="The trained members.")
 app.add_typer(runs_app, name="runs")
 
-RunsDir = Annotated[Path | None, typer.Option(help="The run store; `runs` in the checkout when left out.")]
+RunsDir = Annotated[Path | None, typer.Option(help="The run store; default: `runs` in the checkout.")]
 FOLDER_COLUMNS = ("dataset", "architecture", "member", "key", "state", "size", "written")
 
 
@@ -59,7 +59,7 @@ def open_store(runs_dir: Path | None) -> tuple[RunStore, list[Run], list[Path]]:
 
 @runs_app.command("list")
 def list_runs(
-    runs_dir: RunsDir = None, keys: Annotated[bool, typer.Option("--keys", help="One row a member.")] = False
+    runs_dir: RunsDir = None, keys: Annotated[bool, typer.Option("--keys", help="One row per member.")] = False
 ) -> None:
     """List the trained members, one row for all that have the same settings."""
     store, runs, leftovers = open_store(runs_dir)
@@ -97,9 +97,9 @@ def verify(runs_dir: RunsDir = None) -> None:
 @runs_app.command()
 def prune(
     runs_dir: RunsDir = None,
-    everything: Annotated[bool, typer.Option("--all", help="Complete runs too.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show it and remove nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Remove complete runs too.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
     """Free space: remove incomplete runs and damaged folders, and with --all also complete runs.
 
@@ -125,11 +125,11 @@ def prune(
 @app.command()
 def sweep(
     notebooks: Annotated[list[Path], typer.Argument(help="The notebooks to execute.")],
-    grid: Annotated[Path, typer.Argument(help="YAML: `name: [first, second]` to vary, `name: value` for all.")],
+    grid: Annotated[Path, typer.Argument(help="YAML: `name: [a, b]` varies a parameter, `name: value` fixes it.")],
     output: Annotated[Path, typer.Option(help="Folder for the executed notebooks, results.csv and the scoreboard.")],
-    engine: Annotated[str | None, typer.Option(help="What executes cells: loky, dask or sequential.")] = None,
+    engine: Annotated[str | None, typer.Option(help="Engine for the cells: loky, dask or sequential.")] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a dask scheduler, `local` or `slurm`.")] = None,
-    jobs: Annotated[int | None, typer.Option(help="Cells executed side by side; one a core when left out.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Cells executed in parallel; default: one per core.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be executed, and write nothing.")] = False,
 ) -> None:
     """Execute notebooks for all cells of a grid that are not complete, and collect the results."""

@@ -65,8 +65,8 @@ def smoke(**overrides):
     return Experiment.from_preset("smoke", **overrides)
 
 
-def members(count=5, name="digits", digest="0" * 64, **overrides):
-    return smoke(num_members=count, **overrides).members(name, digest)
+def members(count=5, **overrides):
+    return smoke(num_members=count, **overrides).members("digits", "0" * 64)
 
 
 # Presets
