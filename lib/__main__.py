@@ -91,7 +91,7 @@ def verify(runs_dir: RunsDir = None) -> None:
         typer.echo(f"{folder}: {reason}")
     if problems:
         raise StoreError(f"{len(problems)} of {len(runs)} runs are damaged or cannot be read")
-    typer.echo(f"{len(runs)} runs are whole")
+    typer.echo(f"{len(runs)} runs are intact")
 
 
 @runs_app.command()
@@ -119,7 +119,7 @@ def prune(
     if not yes:
         typer.confirm(f"remove {amount}?", abort=True)
     stay = sum(not store.remove(folder) for folder in chosen)
-    typer.echo(f"removed {len(chosen) - stay} folders" + (f"; {stay} stay, being trained just now" if stay else ""))
+    typer.echo(f"removed {len(chosen) - stay} folders" + (f"; {stay} kept: in training" if stay else ""))
 
 
 @app.command()
@@ -145,7 +145,7 @@ def sweep(
     try:
         failures = execute.run(planned)
     except KeyboardInterrupt:
-        typer.echo("error: stopped; the same command goes on where it was", err=True)
+        typer.echo("error: stopped; the same command resumes", err=True)
         raise typer.Exit(130) from None
     complete = len(planned.cells) - len(failures)
     typer.echo(f"{complete} of {len(planned.cells)} cells are complete: {planned.folder / 'results.csv'}")

@@ -156,11 +156,11 @@ class Experiment:
         if self.preset is not None:
             _check_choice("preset", self.preset, PRESETS)
         if self.varied == "none" and self.num_members > 1:
-            raise ConfigError(f"num_members must be 1 where varied is 'none', got {self.num_members} of the same")
+            raise ConfigError(f"num_members must be 1 if varied is 'none', got {self.num_members}")
         if self.cycles and self.epochs % self.cycles:
             raise ConfigError(f"epochs must be a multiple of the {self.cycles} cycles, got {self.epochs}")
         if self.cycles and self.schedule != "cosine":
-            raise ConfigError(f"schedule must be 'cosine' where there are cycles, got {self.schedule!r}")
+            raise ConfigError(f"schedule must be 'cosine' if there are cycles, got {self.schedule!r}")
         _check_number("noise_epochs", self.noise_epochs, int, 0, self.epochs // self.cycles if self.cycles else 0)
         # 1 for 1.0, or a NumPy number, is the same setting and must give the same key.
         for name, kind in kinds.items():

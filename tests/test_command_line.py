@@ -100,7 +100,7 @@ def test_runs_folder_missing_is_no_error(tmp_path, lib, command):
 
 def test_verify_whole_store_changes_nothing(filled, lib):
     before = snapshot(filled[0].root)
-    assert lib("runs", "verify", "--runs-dir", filled[0].root) == (0, "4 runs are whole\n", "")
+    assert lib("runs", "verify", "--runs-dir", filled[0].root) == (0, "4 runs are intact\n", "")
     assert snapshot(filled[0].root) == before
 
 
@@ -111,7 +111,7 @@ def test_verify_names_the_damaged_file_and_exits_with_one(filled, lib):
     before = snapshot(store.root)
     code, out, err = lib("runs", "verify", "--runs-dir", store.root)
     assert code == 1
-    assert out == f"{folder}: history.csv has another checksum\n"
+    assert out == f"{folder}: history.csv does not match its checksum\n"
     assert err.startswith("error: 1 of ")
     assert err.count("\n") == 1
     assert snapshot(store.root) == before
@@ -163,7 +163,7 @@ def test_prune_leaves_a_run_in_training(filled, lib):
     store, _, run = filled
     with run.lock():
         code, out, _ = lib("runs", "prune", "--all", "--yes", "--runs-dir", store.root)
-    assert (code, out.splitlines()[-1]) == (0, "removed 3 folders; 1 stay, being trained just now")
+    assert (code, out.splitlines()[-1]) == (0, "removed 3 folders; 1 kept: in training")
     assert [one.folder for one in store.runs()] == [run.folder]
 
 

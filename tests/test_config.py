@@ -157,7 +157,7 @@ def test_preset_override_wins():
         ({"varied": "none", "num_members": 2}, "num_members must be 1 where varied is 'none', got 2 of the same"),
         ({"cycles": -1}, "cycles must be an integer at least 0, got -1"),
         ({"cycles": 3, "epochs": 4}, "epochs must be a multiple of the 3 cycles, got 4"),
-        ({"cycles": 2, "epochs": 4}, "schedule must be 'cosine' where there are cycles, got 'halving'"),
+        ({"cycles": 2, "epochs": 4}, "schedule must be 'cosine' if there are cycles, got 'halving'"),
         ({"noise_epochs": 1}, "noise_epochs must be an integer at most 0, got 1"),
         ({"temperature": -1.0}, "temperature must be a number at least 0, got -1.0"),
     ],

@@ -55,7 +55,7 @@ def reading(path: str | Path) -> Iterator[None]:
         raise
     except Exception as error:
         problem = " ".join(f"{type(error).__name__}: {error}".split())
-        raise DatasetError(f"{path}: cannot be read, is it damaged or another format? ({problem})") from error
+        raise DatasetError(f"{path}: cannot be read; is it damaged, or in another format? ({problem})") from error
 
 
 def folder_name(stem: str, otherwise: str) -> str:
@@ -166,7 +166,7 @@ def read_cifar10_holdout(folder: Path) -> RawDataset:
     """Read four training batches of CIFAR-10, with the fifth in place of the official test images."""
     for file, md5 in CIFAR10_BATCHES.items():
         if hashlib.md5(read_bytes(folder / file)).hexdigest() != md5:
-            raise DatasetError(f"{folder / file}: not the official file (another MD5), fetch it again")
+            raise DatasetError(f"{folder / file}: not the official file (wrong MD5): download it again")
     return _read_cifar(folder, list(CIFAR10_BATCHES), "batches.meta.txt", 10)
 
 
@@ -198,7 +198,7 @@ def read_image(path: str | Path) -> "Image.Image":
 
     with reading(path), Image.open(path) as image:
         if image.mode[0] in "IF":  # converting these would silently clip values at 255
-            raise ValueError(f"expected 8 bits a channel, got an image of mode {image.mode}")
+            raise ValueError(f"expected 8 bits per channel, got an image of mode {image.mode}")
         return image.convert("L" if image.mode in ("L", "1") else "RGB")
 
 

@@ -70,7 +70,7 @@ class Shift:
         height, width, channels = self.dataset.image_shape
         if min(height, width) < 8 or channels not in (1, 3):
             size = f"{height} by {width} pixels with {channels} channels"
-            raise ConfigError(f"corruptions are of grey or RGB images of at least 8 by 8 pixels, got {size}")
+            raise ConfigError(f"corruptions need grey or RGB images of at least 8 by 8 pixels, got {size}")
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -101,7 +101,7 @@ class StreamedImages:
             raise DatasetError(str(error).rpartition("DatasetError: ")[2].strip()) from None
         except RuntimeError as error:
             raise DatasetError(
-                f"{self.root}: a process that reads images died, of too little memory perhaps: choose fewer "
+                f"{self.root}: a process that reads images died, perhaps out of memory: use fewer "
                 f"batch_workers ({' '.join(str(error).split())})"
             ) from error
 

@@ -41,7 +41,7 @@ def disjoint_pairs(count: int | None, num_members: int) -> list[tuple[int, int]]
     most = num_members // 2
     count = min(2, most) if count is None else count
     if not 1 <= count <= most:
-        raise ConfigError(f"num_pairs must be from 1 to {most} for {num_members} runs, two a pair, got {count}")
+        raise ConfigError(f"num_pairs must be from 1 to {most} for {num_members} runs, two per pair, got {count}")
     return [(2 * pair, 2 * pair + 1) for pair in range(count)]
 
 

@@ -15,7 +15,7 @@ def positions(num_points: int) -> np.ndarray:
     Raises `ConfigError` for an even number, which has no middle, and for fewer than three.
     """
     if num_points is None or num_points < 3 or num_points % 2 == 0:
-        raise ConfigError(f"num_points must be an odd number, at least 3, so that the middle is one, got {num_points}")
+        raise ConfigError(f"num_points must be an odd number of at least 3, to include the middle, got {num_points}")
     return np.linspace(0, 1, num_points)
 
 

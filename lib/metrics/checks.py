@@ -26,7 +26,7 @@ def valid_probabilities(probs: ArrayLike, *layouts: str) -> np.ndarray:
     probs = shaped("probs", probs, *layouts)
     off = np.abs(probs.sum(axis=-1, dtype=np.float64) - 1).max()
     if not (off <= SUM_TOLERANCE and probs.min() >= 0):  # written so that nan fails
-        raise ValueError("probs: expected numbers of at least 0 that sum to one over the classes; are these logits?")
+        raise ValueError("probs: expected non-negative numbers that sum to one over the classes; are these logits?")
     return probs
 
 

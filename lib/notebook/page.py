@@ -274,7 +274,7 @@ def open_records() -> list[Result]:
     except ValueError as error:
         raise ConfigError(str(error)) from None
     if not results:
-        raise ConfigError(f"no verdicts in {folder}: run the other notebooks first, or say where with records_dir")
+        raise ConfigError(f"no verdicts in {folder}: run the other notebooks first, or set records_dir")
     if given.get("csv"):
         write_atomically(local_path(given["csv"], "csv"), numbers(results).to_csv(index=False).encode())
     return results

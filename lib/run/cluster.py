@@ -110,8 +110,8 @@ def _check_shared(client: Any, folder: Path) -> None:
     for worker, sees in seen.items():
         if not sees:
             raise StoreError(
-                f"the worker at {worker} does not see what is written to {folder}: workers must have that folder in "
-                "common with whoever starts them"
+                f"the worker at {worker} does not see what is written to {folder}: workers and this process "
+                "must share that folder"
             )
 
 
@@ -174,7 +174,7 @@ def _slurm_cluster(jobs: int | None, tasks: int) -> Iterator[Any]:
             # Tested first, because a refusal is not reported once jobs are submitted.
             done = subprocess.run(["sbatch", "--test-only", file.name], capture_output=True, text=True)
         if done.returncode != 0:
-            raise ConfigError(f"Slurm refuses the job of jobqueue.slurm: {' '.join(done.stderr.split())}")
+            raise ConfigError(f"Slurm rejected the job described in jobqueue.slurm: {' '.join(done.stderr.split())}")
         cluster.scale(jobs=jobs or -(-tasks // processes))
         yield cluster
 
@@ -216,7 +216,7 @@ def _lost(scheduler: str) -> TrainingError:
 def _another_version(error: Exception) -> TrainingError:
     problem = " ".join(str(error).split())
     return TrainingError(
-        f"the scheduler or a worker has another version of this package, or none ({problem}): install the same for all"
+        f"the scheduler or a worker has another version of this package, or none ({problem}): install one version"
     )
 
 
@@ -227,7 +227,7 @@ def _translated(error: BaseException) -> BaseException:
         return _another_version(error)
     if isinstance(error, KilledWorker):
         return TrainingError(
-            "workers died of one and the same call, of too little memory perhaps: give them more (finished epochs are "
+            "several workers died of the same task, perhaps out of memory: give them more memory (finished epochs are "
             "kept)"
         )
     return error

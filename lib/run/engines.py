@@ -75,7 +75,7 @@ def check_engine(engine: str | None, jobs: int | None, scheduler: str | None = N
     for package in ("distributed", *(["dask_jobqueue"] if scheduler == "slurm" else [])):
         if importlib.util.find_spec(package) is None:
             name = package.replace("_", "-")
-            raise ConfigError(f"engine 'dask' needs {name}, of the extra cluster: pip install -e '.[cluster]'")
+            raise ConfigError(f"engine 'dask' needs {name}, from the extra cluster: pip install -e '.[cluster]'")
     if scheduler == "slurm":
         check_slurm()
 
@@ -124,6 +124,6 @@ def open_engine(
         executor.shutdown(wait=True, kill_workers=True)
         if isinstance(error, BrokenExecutor):
             raise TrainingError(
-                "a worker died, for want of memory perhaps: call again with fewer jobs (what was finished is kept)"
+                "a worker died, perhaps out of memory: try again with fewer jobs (finished epochs are kept)"
             ) from None
         raise

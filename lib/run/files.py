@@ -42,14 +42,14 @@ def local_path(path: str | Path, name: str) -> Path:
     try:
         return Path(path).expanduser().resolve()
     except RuntimeError:
-        raise ConfigError(f"{name} must be a path on this machine, got {path}, the home of nobody") from None
+        raise ConfigError(f"{name} must be a path on this machine, got {path}, whose home folder is unknown") from None
 
 
 def check_writable(folder: Path, name: str) -> None:
     """Raise `ConfigError` if a folder cannot be written to or created; nothing is written."""
     there = next(one for one in (folder, *folder.parents) if os.path.exists(one))
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise ConfigError(f"{name} must be a folder that can be written to, got {folder}")
+        raise ConfigError(f"{name} must be a writable folder, got {folder}")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -66,7 +66,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         with suppress(OSError):
             temporary.unlink()
         reason = error.strerror or error
-        raise StoreError(f"cannot write {path}: {reason}; choose another folder (what was finished is kept)") from None
+        raise StoreError(f"cannot write {path}: {reason}; choose another folder (finished work is kept)") from None
 
 
 def read_file(path: Path) -> bytes:
@@ -130,7 +130,7 @@ def read_with_digest(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]
     except _UNREADABLE as error:
         raise DamagedRun(f"{path.name} cannot be read ({type(error).__name__})") from None
     if metadata.get("digest") != _digest(tensors, metadata):
-        raise DamagedRun(f"{path.name} has another checksum")
+        raise DamagedRun(f"{path.name} does not match its checksum")
     return tensors, metadata
 
 

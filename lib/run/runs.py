@@ -109,7 +109,7 @@ class Run:
         """
         manifest = read_json(self.folder / "manifest.json")
         if not isinstance(manifest, dict) or manifest.pop("digest", None) != sha256(canonical_json(manifest).encode()):
-            raise DamagedRun("manifest.json has another checksum")
+            raise DamagedRun("manifest.json does not match its checksum")
         self._checksums = manifest["checksums"]
         self._read("config.json")
         return manifest.get("environment", {})
@@ -158,7 +158,7 @@ class Run:
     def _read(self, name: str) -> bytes:
         content = read_file(self.folder / name)
         if sha256(content) != self._checksums.get(name):
-            raise DamagedRun(f"{name} has another checksum")
+            raise DamagedRun(f"{name} does not match its checksum")
         return content
 
 

@@ -155,7 +155,7 @@ def _read_derived(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Arrays and metadata of a file that `RunStore.cached` wrote under this name; raises `DamagedRun` for any other."""
     arrays, metadata = read_with_digest(path)
     if sha256(metadata.get("recipe", "").encode()) != path.stem:
-        raise DamagedRun(f"{path.name} has another recipe")
+        raise DamagedRun(f"{path.name} does not match its recipe")
     return arrays, metadata
 
 

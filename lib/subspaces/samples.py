@@ -211,7 +211,7 @@ class Sampler:
 
     def _subspace(self, method: str, iterates: np.ndarray) -> Subspace:
         if method == "random-pca" and len(iterates) < 2:
-            raise ConfigError("random-pca needs two random samples that are accurate enough: give a larger margin")
+            raise ConfigError("random-pca needs two random samples that are accurate enough: use a larger margin")
         return subspace(method, iterates, min(self.rank, max(1, len(iterates) - 1)), self.standardized)
 
     def _seed(self, run: Trajectory, method: str, draw: int) -> list[int]:
@@ -247,7 +247,7 @@ def given_scales(scales: Sequence[float | None] | None) -> dict[str, float]:
     if scales is None:
         return {}
     if len(scales) != len(METHODS):
-        raise ConfigError(f"scales must be {len(METHODS)}, of {', '.join(METHODS)}, or null for one, got {scales}")
+        raise ConfigError(f"scales must have one value, or null, for each of {', '.join(METHODS)}, got {scales}")
     given = {method: scale for method, scale in zip(METHODS, scales, strict=True) if scale is not None}
     for method, scale in given.items():
         upper = SUBSPACES[method].upper

@@ -90,7 +90,7 @@ def open_folder(folder: Path) -> Iterator[None]:
 
     try:
         if folder.is_dir() and any(folder.iterdir()) and not (folder / LOCK).exists():
-            raise SweepError(f"{folder} is not empty, and of no sweep; choose another folder with --output")
+            raise SweepError(f"{folder} is not empty and holds no sweep; choose another folder with --output")
         for part in ("notebooks", "claims"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         held = FileLock(folder / LOCK, blocking=False)

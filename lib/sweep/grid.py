@@ -24,7 +24,7 @@ class _Loader(yaml.SafeLoader):
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         twice = [key for key, count in Counter(keys).items() if count > 1]
         if twice:
-            raise ConfigError(f"{twice[0]!r} is there twice")
+            raise ConfigError(f"{twice[0]!r} appears twice")
         return super().construct_mapping(node, deep)
 
 
@@ -56,7 +56,7 @@ def read_grid(path: str | Path) -> list[dict[str, Any]]:
     content = read_yaml(path)
     mappings = content if isinstance(content, list) else [content]
     if not mappings or not all(isinstance(one, dict) and one for one in mappings):
-        raise ConfigError(f"{path}: a grid has lines `name: value` or `name: [first, second]`, or is a list of such")
+        raise ConfigError(f"{path}: a grid is lines `name: value` or `name: [first, second]`, or a list of such")
     return mappings
 
 

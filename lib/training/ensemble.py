@@ -81,8 +81,8 @@ def check_training(experiment: Experiment, dataset: Dataset) -> None:
             network(as_pixels(dataset.train.images[:1]))
     except ValueError:
         raise ConfigError(
-            f"batch_size {size} leaves a batch of one image, of which {experiment.architecture} has no BatchNorm "
-            f"statistics at this size: choose one by which {images} images leave another rest"
+            f"batch_size {size} leaves a batch of one image, too few for the BatchNorm of {experiment.architecture} at "
+            f"this image size: choose a batch size that divides {images} images with another remainder"
         ) from None
 
 
@@ -97,7 +97,7 @@ def _train_task(
     """Train members (given as fields of `MemberConfig`), or wait for another process that does; runs in a worker."""
     configs, store = [MemberConfig(**member) for member in members], RunStore(runs_dir)
     if any(config.training_version != TRAINING_VERSION for config in configs):
-        raise ConfigError("a worker has another version of this package: install the same one on all machines")
+        raise ConfigError("a worker has a different version of this package: install the same version on all machines")
     with ExitStack() as locks:
         # In the same order everywhere, so that two processes cannot deadlock.
         for config in sorted(configs, key=lambda config: config.key):
@@ -106,7 +106,7 @@ def _train_task(
         if missing:
             data = load_dataset(dataset, data_root, validation_size, batch_workers)
             if any(config.dataset_hash != data.content_hash for config in missing):
-                raise DatasetError(f"{dataset} changed, or is not the same on all machines: start again")
+                raise DatasetError(f"{dataset} changed, or differs between machines: start again")
             _train_as_many_as_fit(missing, data, store)
 
 
@@ -205,8 +205,8 @@ def _absolute(dataset: str) -> str:
 
 def _reload(run: Run) -> Trajectory:
     if not appears(run.folder / "manifest.json", SEEN_WITHIN):
-        raise StoreError(f"{run.folder} was trained just now and is not seen here; do all machines share that folder?")
+        raise StoreError(f"{run.folder} was just trained but is not visible here; do all machines share this folder?")
     trajectory = _load(run)
     if trajectory is None:
-        raise StoreError(f"{run.folder} was trained just now and is damaged already; check the disk")
+        raise StoreError(f"{run.folder} was just trained and is already damaged; check the disk")
     return trajectory

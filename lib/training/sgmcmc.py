@@ -79,5 +79,5 @@ def cycle_ends(epochs: int, cycles: int) -> np.ndarray:
     `epochs` is a multiple of `cycles`. Raises `ConfigError` for a single cycle, which cannot be compared with others.
     """
     if cycles < 2:
-        raise ConfigError(f"cycles must be at least 2 to be compared with one another, got {cycles}")
+        raise ConfigError(f"cycles must be at least 2, as cycles are compared, got {cycles}")
     return np.arange(1, cycles + 1) * (epochs // cycles)

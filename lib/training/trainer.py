@@ -178,7 +178,7 @@ def train_members(
         CannotStack: several members whose network cannot be stacked, or several chains; nothing was written.
     """
     if len(configs) > 1 and configs[0].cycles:
-        raise CannotStack("chains are trained one by one, as each has noise of its own")
+        raise CannotStack("chains are trained one at a time, as each has its own noise")
     points = [run.resume() for run in runs]
     epochs = [point.epoch if point else 0 for point in points]
     with one_thread():

@@ -131,7 +131,7 @@ def test_colour_datasets(tmp_path: Path, name: str, write, folder: str, num_test
 def test_cifar10_holdout_tests_on_the_fifth_batch(tmp_path: Path, monkeypatch) -> None:
     images, labels = write_cifar10(tmp_path)
     (tmp_path / "test_batch.bin").unlink()
-    with pytest.raises(DatasetError, match=r"data_batch_1.bin: not the official file \(another MD5\)"):
+    with pytest.raises(DatasetError, match=r"data_batch_1.bin: not the official file \(wrong MD5\)"):
         load_dataset("cifar10_holdout", tmp_path, validation_size=2)
     for file in formats.CIFAR10_BATCHES:
         digest = hashlib.md5((tmp_path / file).read_bytes()).hexdigest()
@@ -246,7 +246,7 @@ def test_image_folder_damage(tmp_path: Path) -> None:
         odd.write_bytes(content)
         assert fails(str(tmp_path)).startswith(f"{odd}: cannot be read")
     Image.fromarray(np.full((6, 4), 1000, np.uint16)).save(odd)
-    assert "expected 8 bits a channel, got an image of mode I;16" in fails(str(tmp_path))
+    assert "expected 8 bits per channel, got an image of mode I;16" in fails(str(tmp_path))
     odd.unlink()
     (tmp_path / "test" / "bird").mkdir()
     assert "bird" in fails(str(tmp_path))  # without an image

@@ -50,7 +50,7 @@ def write_svhn(root, count=12):
 
 @pytest.mark.parametrize("shape", [(8, 7, 3), (8, 8, 4), (8, 8, 2)])
 def test_images_that_no_corruption_takes_are_told_at_once(tmp_path, shape):
-    with pytest.raises(ConfigError, match=r"^corruptions are of grey or RGB images of at least 8 by 8 pixels, got "):
+    with pytest.raises(ConfigError, match=r"^corruptions need grey or RGB images of at least 8 by 8 pixels, got "):
         Shift(made("own", shape=shape), RunStore(tmp_path))
     with pytest.raises(ValueError, match="H and W at least 8 and C = 1 or 3"):
         corrupt(made("own", shape=shape).test.images, "fog", 1)

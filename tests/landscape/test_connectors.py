@@ -61,7 +61,9 @@ def test_disjoint_pairs_share_no_run():
     assert disjoint_pairs(None, 2) == disjoint_pairs(None, 3) == disjoint_pairs(1, 9) == [(0, 1)]
     assert disjoint_pairs(None, 9) == disjoint_pairs(2, 4) == [(0, 1), (2, 3)]
     for count in (0, 2, -1):
-        with pytest.raises(ConfigError, match=rf"^num_pairs must be from 1 to 1 for 3 runs, two a pair, got {count}$"):
+        with pytest.raises(
+            ConfigError, match=rf"^num_pairs must be from 1 to 1 for 3 runs, two per pair, got {count}$"
+        ):
             disjoint_pairs(count, 3)
 
 

@@ -14,7 +14,7 @@ def vectors(count):
 def test_positions_have_the_ends_and_the_middle():
     np.testing.assert_array_equal(positions(5), [0, 0.25, 0.5, 0.75, 1])
     for count in (4, 1, -3, None):
-        with pytest.raises(ConfigError, match=rf"^num_points must be an odd number, at least 3, .*, got {count}$"):
+        with pytest.raises(ConfigError, match=rf"^num_points must be an odd number of at least 3, .*, got {count}$"):
             positions(count)
 
 

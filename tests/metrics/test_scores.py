@@ -156,7 +156,7 @@ def test_auroc_without_both_kinds_is_nan():
         (lambda: metrics.accuracy(np.full((1, 2), 0.5), [0.0]), "labels: expected whole numbers .* of type float64"),
         (lambda: metrics.accuracy(np.full((1, 2), 0.5), [-1]), "labels: expected whole numbers .* received -1"),
         (lambda: metrics.brier_score(np.full((1, 2), 0.6), [0]), "probs: .*sum to one"),
-        (lambda: metrics.brier_score([[1.5, -0.5]], [0]), "probs: .*at least 0"),
+        (lambda: metrics.brier_score([[1.5, -0.5]], [0]), "probs: .*non-negative"),
         (lambda: metrics.brier_score([[np.nan, 0.5]], [0]), "probs: "),
     ],
 )

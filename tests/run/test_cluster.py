@@ -240,7 +240,7 @@ def test_local_workers_have_one_thread_and_a_worker_that_always_dies_is_one_line
     with dask.config.set({"distributed.scheduler.allowed-failures": 0}), open_engine("dask", 1, 2) as executor:
         found = executor.submit(of_worker).result(timeout=120)
         assert found == (1, False, module.WORKER_ENVIRONMENT | {"OMP_NUM_THREADS": "1"})
-        with pytest.raises(TrainingError, match=r"^workers died of one and the same call, of too little") as caught:
+        with pytest.raises(TrainingError, match=r"^several workers died of the same task") as caught:
             executor.submit(os._exit, 1).result(timeout=60)
         one_line(caught)
         assert executor.submit(sum, [1, 2]).result(timeout=120) == 3
@@ -279,7 +279,7 @@ def test_slurm_that_is_not_there_or_not_configured_is_one_line(tmp_path, monkeyp
 def test_job_that_slurm_refuses_is_one_line(tmp_path, monkeypatch):
     write_program(tmp_path / "sbatch", "#!/bin/sh\necho sbatch: error: invalid partition >&2\nexit 1\n")
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    message = r"^Slurm refuses the job of jobqueue.slurm: sbatch: error: invalid partition$"
+    message = r"^Slurm rejected the job described in jobqueue.slurm: sbatch: error: invalid partition$"
     settings = {"jobqueue.slurm.cores": 1, "jobqueue.slurm.memory": "1GB", "jobqueue.slurm.interface": "lo"}
     with dask.config.set(settings), pytest.raises(ConfigError, match=message), open_engine("dask", 1, 1, "slurm"):
         pass

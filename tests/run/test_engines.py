@@ -43,7 +43,7 @@ def test_scheduler_that_may_be_there_is_allowed(scheduler):
 
 def test_engine_without_its_packages_says_what_to_install(monkeypatch):
     monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"^engine 'dask' needs distributed, of the extra cluster: pip install -e "):
+    with pytest.raises(ConfigError, match=r"^engine 'dask' needs distributed, from the extra cluster: pip install -e "):
         check_engine(None, None, "tcp://host:8786")
     check_engine("loky", None)
 

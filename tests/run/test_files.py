@@ -45,7 +45,7 @@ def test_paths_are_those_of_this_machine(tmp_path, monkeypatch):
 def test_folder_that_cannot_be_written_is_told_before_it_is_needed(tmp_path):
     check_writable(tmp_path / "new" / "folder", "results_dir")
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match=r"^results_dir must be a folder that can be written to, got .*folder$"):
+    with pytest.raises(ConfigError, match=r"^results_dir must be a writable folder, got .*folder$"):
         check_writable(tmp_path / "file" / "folder", "results_dir")
     assert os.listdir(tmp_path) == ["file"]
 

@@ -55,7 +55,7 @@ def test_store_verify_names_what_is_damaged_and_changes_nothing(tmp_path):
     before = times(tmp_path)
     assert RunStore(tmp_path).verify() == {
         one: "config.json is missing or cannot be read",
-        other: "epoch_001.safetensors has another checksum",
+        other: "epoch_001.safetensors does not match its checksum",
         unfinished: "manifest.json is missing",
     }
     assert times(tmp_path) == before

@@ -147,7 +147,7 @@ def test_stopped_sweep_keeps_what_is_complete_and_leaves_nothing_else(tmp_path):
     os.killpg(process.pid, signal.SIGINT)  # like Ctrl-C, which goes to all processes of a terminal
     out, err = process.communicate(timeout=300)
     assert process.returncode == 130
-    assert err.splitlines()[-1] == "error: stopped; the same command goes on where it was"
+    assert err.splitlines()[-1] == "error: stopped; the same command resumes"
     assert "Traceback" not in err
     assert out == ""
     assert len(pd.read_csv(tmp_path / "out" / "results.csv")) == 1
@@ -171,7 +171,7 @@ def test_worker_that_dies_stops_the_sweep_with_one_line(tmp_path, monkeypatch):
         os.kill(os.getpid(), signal.SIGKILL)
 
     monkeypatch.setattr(execute, "execute_cell", die)
-    with pytest.raises(TrainingError, match=r"^a worker died, .*: call again"):
+    with pytest.raises(TrainingError, match=r"^a worker died, .*: try again"):
         perform(Victims(tmp_path).plan(None, None, engine="loky"))
 
 
@@ -184,7 +184,7 @@ def test_cell_whose_kernel_is_killed_twice_says_so(tmp_path, monkeypatch):
 
 def test_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "mine").write_text("mine")
-    with pytest.raises(execute.SweepError, match="is not empty, and of no sweep"), execute.open_folder(tmp_path):
+    with pytest.raises(execute.SweepError, match="is not empty and holds no sweep"), execute.open_folder(tmp_path):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
     for folder in (tmp_path / "mine", tmp_path / "mine" / "out"):

@@ -59,10 +59,10 @@ def test_numbers_without_a_dot_are_numbers(read):
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("", "a grid has lines `name: value`"),
-        ("[]", "a grid has lines `name: value`"),
-        ("- 1", "a grid has lines `name: value`"),
-        ("num_members", "a grid has lines `name: value`"),
+        ("", "a grid is lines `name: value`"),
+        ("[]", "a grid is lines `name: value`"),
+        ("- 1", "a grid is lines `name: value`"),
+        ("num_members", "a grid is lines `name: value`"),
         ("num_members: [2", "is not YAML"),
         ("a: 1\n\tb: 2", "is not YAML"),
         (b"a: \xc3\x28", "is not YAML"),
@@ -70,8 +70,8 @@ def test_numbers_without_a_dot_are_numbers(read):
         ("[" * 500, "is not YAML"),
         (f"a: {'9' * 5000}", "is not YAML"),
         ("a: !!python/object/apply:os.system [ls]", "is not YAML"),
-        ("a: 1\na: 2", "'a' is there twice"),
-        ("- {a: 1, a: 2}", "'a' is there twice"),
+        ("a: 1\na: 2", "'a' appears twice"),
+        ("- {a: 1, a: 2}", "'a' appears twice"),
     ],
 )
 def test_file_that_is_no_grid_is_one_line(read, text, part):

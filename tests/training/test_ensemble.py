@@ -58,7 +58,7 @@ def test_batch_of_which_batch_norm_has_no_deviation_is_told_before_anything_is_w
     data = {"dataset": str(tmp_path / "own.npz"), "validation_size": 2, "batch_size": 19}
     begun = []
     monkeypatch.setattr(ensemble, "open_engine", lambda *_: begun.append(_))  # None is no context manager
-    with pytest.raises(ConfigError, match=r"^batch_size 19 leaves a batch of one image, of which resnet8_v1 has no"):
+    with pytest.raises(ConfigError, match=r"^batch_size 19 leaves a batch of one image, too few for the BatchNorm"):
         train(tmp_path / "runs", architecture="resnet8_v1", **data)
     assert begun == []
     for other in ({"sampling": "replacement"}, {"batch_size": 18}, {"architecture": "small_cnn"}):
@@ -283,7 +283,7 @@ def test_ensemble_data_that_changed_meanwhile_is_one_line(tmp_path, monkeypatch)
     """A worker that finds other data than the caller does not train on it under the caller's key."""
     loads = iter([load_dataset("digits"), subset(100)])
     monkeypatch.setattr(ensemble, "load_dataset", lambda *_: next(loads))
-    with pytest.raises(DatasetError, match=r"^digits changed, or is not the same on all machines: start again$"):
+    with pytest.raises(DatasetError, match=r"^digits changed, or differs between machines: start again$"):
         train(tmp_path)
     assert not list(tmp_path.rglob("epoch_*"))
 
@@ -317,7 +317,7 @@ def test_members_that_do_not_fit_together_are_trained_in_halves(tmp_path, monkey
 def test_run_that_is_not_seen_after_training_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(ensemble, "SEEN_WITHIN", 0.3)
     monkeypatch.setattr(ensemble, "_train_task", lambda *_: None)
-    with pytest.raises(StoreError, match=r"was trained just now and is not seen here; [^\n]*$"):
+    with pytest.raises(StoreError, match=r"was just trained but is not visible here; [^\n]*$"):
         train(tmp_path)
 
 

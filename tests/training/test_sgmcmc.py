@@ -62,7 +62,7 @@ def test_cycle_ends_are_the_last_checkpoints(epochs, cycles, ends):
 
 @pytest.mark.parametrize("cycles", [0, 1])
 def test_cycle_ends_of_nothing_to_compare_are_one_line(cycles):
-    with pytest.raises(ConfigError, match=f"^cycles must be at least 2 to be compared with one another, got {cycles}$"):
+    with pytest.raises(ConfigError, match=f"^cycles must be at least 2, as cycles are compared, got {cycles}$"):
         cycle_ends(4, cycles)
 
 
@@ -173,7 +173,7 @@ def test_chain_interrupted_goes_on_to_the_same_bits(tmp_path, monkeypatch, stop)
 
 def test_chains_are_not_trained_in_lockstep(tmp_path):
     configs, store = [chain(number) for number in range(2)], RunStore(tmp_path)
-    with pytest.raises(CannotStack, match="chains are trained one by one"):
+    with pytest.raises(CannotStack, match="chains are trained one at a time"):
         train_members(configs, DATA, [store.run(config) for config in configs])
     assert list(tmp_path.iterdir()) == []
 
