@@ -215,8 +215,9 @@ def main(
         elif not (todo or only) if source.stem == SCOREBOARD else fresh:
             said = "is there"
         else:
-            todo[source], hours = parameters, hours | ({} if trained else lacking)
-            said = f"to be made, {len(lacking)} members to train; last time {last.get('minutes', '?')} minutes"
+            members = {} if trained else lacking
+            todo[source], hours = parameters, hours | members
+            said = f"to be made, {len(members)} members to train; last time {last.get('minutes', '?')} minutes"
         print(f"{source.stem}: {said}")
     cores, work = usable_cores(), sum(hours.values())
     print(f"{len(hours)} members to train, about {work / cores:.1f} hours on {cores} cores; then the pages", flush=True)

@@ -36,7 +36,7 @@ DATASETS: dict[str, str] = {  # name → one-line description
     "fashion_mnist_mini": "28x28 grey clothes, 10,000 training images of Fashion-MNIST: comes with this project",
     "fashion_mnist": "28x28 grey clothes, 60,000 training images: found on this machine or downloaded (30 MB)",
     "cifar10": "32x32 colour photographs of 10 classes, 50,000 training images: downloaded (170 MB)",
-    "cifar10_holdout": "images of CIFAR-10, a fifth fewer to train on: they are for test, not the official ones",
+    "cifar10_holdout": "CIFAR-10 without its test images: 40,000 training images, the other 10,000 are for test",
     "cifar100": "32x32 colour photographs of 100 classes, 50,000 training images: downloaded (170 MB)",
     "svhn": "32x32 colour house numbers, 73,257 training images: downloaded (250 MB)",
 }
