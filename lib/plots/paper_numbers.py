@@ -1,4 +1,4 @@
-"""The paper's numbers beside ours: hollow marks, or bars, are the paper's; filled marks with intervals are ours."""
+"""The paper's numbers beside ours: small markers or bars are the paper's; markers with intervals are ours."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -44,14 +44,12 @@ def by_severity(table: pd.DataFrame) -> Figure:
             if number != "divergence" and what not in VARIANTS:
                 continue
             color, marker = VARIANTS.get(what, (METHOD_COLORS[method], METHOD_MARKERS[method]))
-            severity, look = line["severity"].astype(int), {"color": color, "marker": marker, "markersize": 8}
-            axes.plot(severity, line["low"], linestyle=":", markerfacecolor="none", **look)
-            axes.errorbar(severity, line["value"], _bars(line), label=what, capsize=3, **look)
+            severity, look = line["severity"].astype(int), {"color": color, "marker": marker}
+            axes.plot(severity, line["low"], linestyle=":", markersize=4, **look)
+            axes.errorbar(severity, line["value"], _bars(line), label=what, capsize=3, markersize=8, **look)
         axes.set_ylabel(label)
     panels[-1].set_xlabel("severity of the corruption")
-    legend_below(
-        figure, 2, [Line2D([], [], color=INK, linestyle=":", marker="o", markerfacecolor="none", label="the paper's")]
-    )
+    legend_below(figure, 2, [Line2D([], [], color=INK, linestyle=":", marker="o", markersize=4, label="the paper's")])
     sns.despine(figure)
     return with_data(figure, shown)
 
