@@ -154,7 +154,7 @@ def test_preset_override_wins():
         ({"seed": 2**32}, "seed must be an integer at most 4,294,967,295, got 4294967296"),
         ({"seed": 0.0}, "seed must be an integer"),
         ({"varied": "initialisation"}, "unknown varied 'initialisation'; did you mean 'initialization'"),
-        ({"varied": "none", "num_members": 2}, "num_members must be 1 where varied is 'none', got 2 of the same"),
+        ({"varied": "none", "num_members": 2}, "num_members must be 1 if varied is 'none', got 2"),
         ({"cycles": -1}, "cycles must be an integer at least 0, got -1"),
         ({"cycles": 3, "epochs": 4}, "epochs must be a multiple of the 3 cycles, got 4"),
         ({"cycles": 2, "epochs": 4}, "schedule must be 'cosine' if there are cycles, got 'halving'"),
