@@ -26,7 +26,7 @@ def fragments(root: Path, verdicts: dict[Path, list[Result]]) -> dict[str, str]:
     results = [result for mine in verdicts.values() for result in mine]
     pages = {result.claim.id: notebook for notebook, mine in verdicts.items() for result in mine}
     return {
-        "scoreboard.md": scoreboard(results, pages, set(by_seed["claim"][fragile(by_seed)])),
+        "scoreboard.md": scoreboard(results, pages, set(fragile(by_seed)["claim"])),
         "fragile.md": fragile_table(by_seed),
         "scoreboard.csv": numbers(results).to_csv(index=False),
         "claims.md": claims_list(results, pages),
@@ -135,15 +135,18 @@ def scoreboard(results: Sequence[Result], pages: dict[str, Path], fragile: Colle
 
 def fragile_table(by_seed: pd.DataFrame) -> str:
     """How many verdicts are the same with every seed, and a table of the others; `by_seed` is from `over_seeds`."""
-    others = by_seed[fragile(by_seed)]
-    rows = [[code(claim), code(network), *own] for claim, _, network, _, _, _, *own in others.to_numpy()]
+    others = fragile(by_seed)
     told = f"{len(by_seed) - len(others)} of {len(by_seed)} verdicts are the same with every seed. The others:"
-    return f"{told}\n\n{markdown_table(['claim', 'network', *others.columns[6:]], rows)}"
+    table = others.drop(columns=["dataset", "preset", "parameters", "seeds"]).rename(
+        columns={"architecture": "network"}
+    )
+    table[["claim", "network"]] = table[["claim", "network"]].map(code)
+    return f"{told}\n\n{markdown_table(table.columns, table.to_numpy())}"
 
 
-def fragile(by_seed: pd.DataFrame) -> pd.Series:
-    """Which verdicts differ between seeds: bool, one per row of `over_seeds`."""
-    return by_seed[""].str.startswith("flips")
+def fragile(by_seed: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `over_seeds` whose verdict differs between seeds."""
+    return by_seed[by_seed[""].str.startswith("flips")]
 
 
 def claims_list(results: Sequence[Result], pages: dict[str, Path]) -> str:
