@@ -246,6 +246,11 @@ def test_members_that_coincide_are_shared():
     assert len({one.key for one in [*ordinary, *starts, *orders]}) == 7
 
 
+def test_members_of_other_data_differ():
+    (other,) = smoke(num_members=1).members("digits", "1" * 64)
+    assert other.key != members(1)[0].key
+
+
 # Seeds
 
 

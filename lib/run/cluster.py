@@ -216,7 +216,8 @@ def _lost(scheduler: str) -> TrainingError:
 def _another_version(error: Exception) -> TrainingError:
     problem = " ".join(str(error).split())
     return TrainingError(
-        f"the scheduler or a worker has another version of this package, or none ({problem}): install one version"
+        f"the scheduler or a worker has another version of this package, or none ({problem}): "
+        "install the same version everywhere"
     )
 
 

@@ -247,7 +247,9 @@ def given_scales(scales: Sequence[float | None] | None) -> dict[str, float]:
     if scales is None:
         return {}
     if len(scales) != len(METHODS):
-        raise ConfigError(f"scales must have one value, or null, for each of {', '.join(METHODS)}, got {scales}")
+        raise ConfigError(
+            f"scales must be {len(METHODS)}, a number or null for each of {', '.join(METHODS)}, got {scales}"
+        )
     given = {method: scale for method, scale in zip(METHODS, scales, strict=True) if scale is not None}
     for method, scale in given.items():
         upper = SUBSPACES[method].upper

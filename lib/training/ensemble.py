@@ -82,7 +82,7 @@ def check_training(experiment: Experiment, dataset: Dataset) -> None:
     except ValueError:
         raise ConfigError(
             f"batch_size {size} leaves a batch of one image, too few for the BatchNorm of {experiment.architecture} at "
-            f"this image size: choose a batch size that divides {images} images with another remainder"
+            f"this image size: choose a batch size that does not leave one of {images} images over"
         ) from None
 
 

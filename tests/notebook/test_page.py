@@ -177,7 +177,7 @@ def test_page_counts_samples_and_images_by_preset_or_parameter(open_with):
         ({"num_images": 398}, "num_images must be from 1 to 397 for digits, got 398"),
         ({"rank": 4}, "rank must be from 1 to 3, got 4"),
         ({"rank": 0}, "rank must be from 1 to 3"),
-        ({"scales": [1, 2]}, f"scales must have one value, or null, for each of {', '.join(METHODS)}"),
+        ({"scales": [1, 2]}, f"scales must be {len(METHODS)}, a number or null for each of {', '.join(METHODS)}"),
         (
             {"scales": [1, 2, *[None] * (len(METHODS) - 2)]},
             "the scale of dropout must be a number above 0 and at most 0.99, got 2",

@@ -240,7 +240,9 @@ def test_local_workers_have_one_thread_and_a_worker_that_always_dies_is_one_line
     with dask.config.set({"distributed.scheduler.allowed-failures": 0}), open_engine("dask", 1, 2) as executor:
         found = executor.submit(of_worker).result(timeout=120)
         assert found == (1, False, module.WORKER_ENVIRONMENT | {"OMP_NUM_THREADS": "1"})
-        with pytest.raises(TrainingError, match=r"^several workers died of the same task") as caught:
+        with pytest.raises(
+            TrainingError, match=r"^several workers died of the same task, perhaps out of memory"
+        ) as caught:
             executor.submit(os._exit, 1).result(timeout=60)
         one_line(caught)
         assert executor.submit(sum, [1, 2]).result(timeout=120) == 3

@@ -177,7 +177,7 @@ def test_given_scales_are_in_the_order_of_the_methods():
 
 @pytest.mark.parametrize("scales", [[], [1.0] * (len(METHODS) - 1), [1.0] * (len(METHODS) + 1)])
 def test_given_scales_of_another_length_are_one_line(scales):
-    message = r"^scales must have one value, or null, for each of random, dropout, .*, got \["
+    message = rf"^scales must be {len(METHODS)}, a number or null for each of random, dropout, .*, got \["
     with pytest.raises(ConfigError, match=message) as caught:
         given_scales(scales)
     assert "\n" not in str(caught.value)

@@ -58,7 +58,9 @@ def test_batch_of_which_batch_norm_has_no_deviation_is_told_before_anything_is_w
     data = {"dataset": str(tmp_path / "own.npz"), "validation_size": 2, "batch_size": 19}
     begun = []
     monkeypatch.setattr(ensemble, "open_engine", lambda *_: begun.append(_))  # None is no context manager
-    with pytest.raises(ConfigError, match=r"^batch_size 19 leaves a batch of one image, too few for the BatchNorm"):
+    with pytest.raises(
+        ConfigError, match=r"^batch_size 19 leaves a batch of one image, too few for the BatchNorm of resnet8_v1"
+    ):
         train(tmp_path / "runs", architecture="resnet8_v1", **data)
     assert begun == []
     for other in ({"sampling": "replacement"}, {"batch_size": 18}, {"architecture": "small_cnn"}):
