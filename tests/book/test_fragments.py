@@ -9,6 +9,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import report
 from book import fragments
+from lib import subspaces
 from lib.config import Experiment
 from lib.presets import PRESETS, PROTOCOLS
 
@@ -53,7 +54,7 @@ def test_api_has_every_folder_with_its_line_and_every_module_once():
     folders = [path.name for path in fragments.folders(ROOT)]
     assert folders[:3] == ["errors.py", "presets.py", "config.py"]
     assert set(folders) >= {path.name for path in (ROOT / "lib").iterdir() if (path / "__init__.py").exists()}
-    assert "| [`subspaces`](#lib-subspaces) | Subspaces around the end of a training run" in text
+    assert f"| [`subspaces`](#lib-subspaces) | {subspaces.__doc__.splitlines()[0]} |" in text
     modules = re.findall(r"automodule:: (\S+)", text)
     assert len(modules) == len(set(modules))
     assert {"lib.config", "lib.metrics", "lib.run.engines", "lib.plots.style"} <= set(modules)
