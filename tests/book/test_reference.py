@@ -30,7 +30,7 @@ CONTEXT = {"dataset": "cifar10_holdout", "architecture": "small_cnn", "preset": 
 SHAPES = {
     ("trajectories", None): ("small_cnn", 10, 40),
     ("subspaces", None): ("small_cnn", 10, 40),
-    ("independent", "resnet20_v1"): ("resnet20_v1", 4, 10),
+    ("independent", "resnet20_v1"): ("resnet20_v1", 4, 20),
     ("diversity", "medium_cnn"): ("medium_cnn", 5, 20),
     ("radial", None): ("medium_cnn", 5, 20),
     ("tunnel", None): ("medium_cnn", 5, 20),
