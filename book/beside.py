@@ -40,7 +40,8 @@ def page(root: Path, source: Path, executed: NotebookNode) -> NotebookNode:
             mine.source, mine.outputs, mine.execution_count = theirs.source, theirs.outputs, theirs.execution_count
     own = ", ".join(f"`{name}: {value}`" for name, value in how["parameters"].items())
     made = f"**Reference run**, preset `reference`{' with ' + own if own else ''}, made on {how['finished']} in "
-    made += f"{how['minutes']:.0f} minutes"
+    minutes = max(1, round(how["minutes"]))
+    made += f"{minutes} minute{'s' * (minutes > 1)}"
     given = executed.metadata.get("papermill", {}).get("parameters", {}).get("preset")
     preset = f", preset `{given}`" if given else ""
     anchor = f"{TAG}-{source.stem}"

@@ -17,15 +17,15 @@ TAG = "thumbnail"
 
 #: Sentences of the first paragraph about claims, with their values.
 HEADLINES = {
-    "trajectories/functions-stay": "Late checkpoints of one run differ {} times as much as two runs do",
-    "independent/orthogonal-mean": "The weights of two runs have a cosine of {} on average, without its sign",
-    "independent/disagree": "Two runs give different labels to {} times as many images as one of them gets wrong",
+    "trajectories/functions-stay": "Late checkpoints of one run differ less than two runs do, by a factor of {}",
+    "independent/orthogonal-mean": "The absolute value of the cosine between the weights of two runs is on average {}",
+    "independent/disagree": "The number of images to which two runs give different labels, divided by the number that "
+    "one of them gets wrong, is {}",
     "subspaces/random/closer": "Steps from a solution in random directions that lose at most two points of accuracy "
-    "change {} times as many labels as another run does",
-    "diversity/random": "At equal accuracy, the normalised diversity of independent runs is higher than that of such "
-    "steps by {}",
+    "change fewer labels than another run does, by a factor of {}",
+    "diversity/random": "At equal accuracy, independent runs have a higher normalised diversity than such steps, by {}",
     "ensemble/brier-gain": "Averaging runs lowers the Brier score of one by a share of {}",
-    "shift/ensemble": "Under corruptions the average is ahead of one run by at least {} in accuracy",
+    "shift/ensemble": "Under corruptions the average is more accurate than one run by at least {}",
 }
 
 #: Size of a thumbnail in pixels: about twice its size on most screens.
@@ -68,10 +68,16 @@ def conclusion(verdicts: dict[Path, list[Result]]) -> str:
 
 
 def _numbers(results: Sequence[Result], claim: str) -> str:
-    """The values of a claim, by network if there are several."""
-    own = [result for result in results if result.claim.id == claim]
-    several = len({result.context["architecture"] for result in results}) > 1
-    return ", ".join(found(one) + f" for {code(one.context['architecture'])}" * several for one in own)
+    """The values of a claim, with network if there are several, and dataset if it is not that of the first result."""
+    contexts = [result.context for result in results]
+    several = len({context["architecture"] for context in contexts}) > 1
+    values = []
+    for one in results:
+        if one.claim.id == claim:
+            network = f" for {code(one.context['architecture'])}" if several else ""
+            data = one.context["dataset"]
+            values.append(found(one) + network + (f" on {code(data)}" if data != contexts[0]["dataset"] else ""))
+    return ", ".join(values)
 
 
 def thumbnail(notebook: Path) -> tuple[Image.Image, str]:

@@ -59,6 +59,7 @@ def pair_distances(values: Mapping[str, np.ndarray], label: str) -> Figure:
         own = {"pair": range(1, len(pairs) + 1), label: pairs, "mean of the row": mean}
         tables[" ".join(name.split())] = pd.DataFrame(own)
     axes.set_yticks(range(len(values)), values)
-    axes.set(xlabel=label, xlim=(0, None), ylim=(len(values) - 0.4, -0.6))
+    farthest = max(np.max(pairs) for pairs in values.values())
+    axes.set(xlabel=label, xlim=(0, 1.05 * farthest), ylim=(len(values) - 0.4, -0.6))
     sns.despine(figure)
     return with_data(figure, stacked(tables, "row"))

@@ -4,6 +4,7 @@ import base64
 import io
 import re
 import sys
+from dataclasses import replace
 
 import nbformat
 import numpy as np
@@ -233,13 +234,12 @@ def test_the_first_page_begins_with_what_the_reference_run_found():
     ours = Result(
         CLAIMS["trajectories/functions-stay"], Estimate(2, 1.5, 2.5), CONTEXT | {"dataset": "digits", "preset": "quick"}
     )
-    pages = {
-        ROOT / "notebooks" / f"{name}.ipynb": [one]
-        for name, one in (("01_trajectories", ours), ("02_independent", kept))
-    }
+    harder = replace(kept, context=CONTEXT | {"dataset": "harder", "architecture": "medium_cnn"})
+    named = (("01_trajectories", [ours]), ("02_independent", [kept]), ("09_harder", [harder]))
+    pages = {ROOT / "notebooks" / f"{name}.ipynb": results for name, results in named}
     text = landing.conclusion(pages)
     assert "`small_cnn` on `cifar10_holdout`: 1 [✓ reproduced]" in text
-    assert "different labels to 0.990 (0.970 to 1.010) times as many images as one of them gets wrong." in text
+    assert "0.990 (0.970 to 1.010) for `small_cnn`, 0.990 (0.970 to 1.010) for `medium_cnn` on `harder`." in text
     assert "digits" not in text
     assert "What does not hold is on these pages: [" in landing.conclusion({page: [ours] for page in pages})
     told = verdicts.counts([kept, ours])
