@@ -115,7 +115,8 @@ def _span(low: float, high: float) -> str:
 
 
 def _with_interval(value: float, low: float, high: float) -> str:
-    return number_text(value) + (f" ({_span(low, high)})" if math.isfinite(low + high) else "")
+    interval = f" ({_span(low, high)})".replace(" to ", "&nbsp;to&nbsp;")  # one line of a narrow column
+    return number_text(value) + (interval if math.isfinite(low + high) else "")
 
 
 def divergence_fits(table: pd.DataFrame) -> str:

@@ -43,6 +43,17 @@ SIDEWAYS = """() => document.scrollingElement.scrollWidth <= innerWidth ? [] :
   [...document.querySelectorAll("body *")].filter(part => part.getBoundingClientRect().right > innerWidth + 1)
   .slice(0, 3).map(part => `${part.tagName}.${part.className}`).concat(`${document.scrollingElement.scrollWidth} px`)"""
 
+#: The first lines of code cells, folded ones too, that have a line wider than the column.
+WRAPPED = """() => [...document.querySelectorAll(".cell_input pre")].filter(pre => {
+  const fold = pre.closest("details"), closed = fold && !fold.open;
+  if (closed) fold.open = true;
+  pre.style.whiteSpace = "pre";
+  const wide = pre.scrollWidth > pre.clientWidth;
+  pre.style.whiteSpace = "";
+  if (closed) fold.open = false;
+  return wide;
+}).map(pre => pre.textContent.trim().split("\\n")[0])"""
+
 SETTLED = "async () => { await window.MathJax?.startup?.promise; await document.fonts.ready; }"
 
 
@@ -107,6 +118,8 @@ def look(browser: Browser, address: str, pages: list[str], html: Path, theme: st
         for width in (first, WIDE + PHONE - first):
             page.set_viewport_size({"width": width, "height": 900})
             found += [("sideways", what) for what in page.evaluate(SIDEWAYS)] + image_faults(page, html)
+            if width == WIDE:
+                found += [("wrapped", what) for what in page.evaluate(WRAPPED)]
             if width == first:
                 found += [("accessibility", what) for what in accessibility(page, RULES[theme])]
             yield from (Fault(kind, name, theme, width, what) for kind, what in found)
@@ -152,6 +165,7 @@ def image_faults(page: Page, html: Path) -> list[tuple[str, str]]:
         pytest.param("host", id="no request to another host"),
         pytest.param("theme", id="the theme of the system"),
         pytest.param("sideways", id="no sideways scrolling"),
+        pytest.param("wrapped", id="no wrapped line of code at desktop width"),
         pytest.param("alt", id="images with a text alternative"),
         pytest.param("type", id="figures with legible type"),
         pytest.param("accessibility", id="no serious fault of accessibility"),

@@ -41,7 +41,7 @@ def test_numbers_agree_in_size_where_the_widened_interval_holds_the_papers(root)
     assert list(found["difference"][:3].round(3)) == [0.05, 0.04, 0]
     text = paper_numbers.section("Figure 9", found[:3])
     assert "**1 of 2 agree in size.**" in text
-    assert "| independent, severity 0 | 0.500 | 0.550 (0.505 to 0.600) | +0.050 | ✓ yes |" in text
+    assert "| independent, severity 0 | 0.500 | 0.550 (0.505&nbsp;to&nbsp;0.600) | +0.050 | ✓ yes |" in text
     assert "not run yet" in paper_numbers.section("Text", found[3:])
 
 
