@@ -1,6 +1,7 @@
 """Verdicts in the book: the scoreboard, the list of claims, the summary."""
 
 import json
+import re
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,12 @@ from typing import Any
 import pandas as pd
 
 from lib.findings import CLAIMS, FINDINGS
+from lib.findings.claim import KINDS, Claim
 from lib.findings.judging import FAILS, HOLDS, INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, VERDICTS, Result, sentences
 from lib.findings.records import numbers, read_results
 from lib.notebook.scoreboard import over_seeds
 from lib.notebook.tables import SETTINGS, SIGNS, interval_text, number_text
+from lib.subspaces.methods import METHOD_NAMES
 
 __all__ = ["FINDINGS", "VERDICTS", "Result", "read_results"]
 
@@ -24,12 +27,11 @@ def fragments(root: Path, verdicts: dict[Path, list[Result]]) -> dict[str, str]:
     """The parts of pages about verdicts, by file; `verdicts` are those of each notebook in the book's order."""
     by_seed = over_seeds(read_results(root / SEEDS))
     results = [result for mine in verdicts.values() for result in mine]
-    pages = {result.claim.id: notebook for notebook, mine in verdicts.items() for result in mine}
     return {
-        "scoreboard.md": scoreboard(results, pages, set(fragile(by_seed)["claim"])),
+        "scoreboard.md": scoreboard(verdicts, set(fragile(by_seed)["claim"])),
         "fragile.md": fragile_table(by_seed),
         "scoreboard.csv": numbers(results).to_csv(index=False),
-        "claims.md": claims_list(results, pages),
+        "claims.md": claims_list(),
         "reproduced.md": summary(verdicts, REPRODUCED, HOLDS),
         "not_reproduced.md": summary(verdicts, NOT_REPRODUCED, FAILS),
         "inconclusive.md": summary(verdicts, INCONCLUSIVE),
@@ -73,9 +75,9 @@ def page_link(notebook: Path, text: str = "") -> str:
     return f"[{text or page_title(notebook)}](../notebooks/{notebook.name})"
 
 
-def anchor(claim_id: str) -> str:
-    """The label of a claim's section on the scoreboard page."""
-    return "claim-" + claim_id.replace("/", "-")
+def anchor(claim: Claim) -> str:
+    """The label of a claim's section on the scoreboard page, which it shares with the same claim of other methods."""
+    return "claim-" + re.sub(r"\W+", "-", claim.family)
 
 
 def found(result: Result) -> str:
@@ -115,22 +117,29 @@ def count(results: Sequence[Result], verdict: str) -> int:
     return sum(one.verdict == verdict for one in sentences(results))
 
 
-def scoreboard(results: Sequence[Result], pages: dict[str, Path], fragile: Collection[str] = ()) -> str:
-    """Every verdict, one row each, with a link to its page, by number; `fragile` claims are marked."""
-    rows = [
-        [
-            f"{badge(result.verdict)}<br>{found(result)}"
-            + ("<br>[fragile](#fragile)" if result.claim.id in fragile else ""),
-            f"[{result.claim.sentence}](#{anchor(result.claim.id)})",
-            result.claim.criterion,
-            result.claim.kind,
-            run_of(result),
-            result.claim.figure,
-            page_link(pages[result.claim.id], str(int(pages[result.claim.id].stem[:2]))),
-        ]
-        for result in results
-    ]
-    return markdown_table(["verdict", "the paper says", "criterion", "class", "network", "figure", "page"], rows)
+def scoreboard(verdicts: dict[Path, list[Result]], fragile: Collection[str] = ()) -> str:
+    """Every verdict: one table per page, one row per sentence and network; `fragile` claims are marked."""
+    parts = []
+    for notebook, results in verdicts.items():
+        rows = []
+        for sentence in sentences(results, KINDS):
+            values = [_value(result, sentence.verdict, fragile) for result in sentence.results]
+            claim = sentence.results[0].claim
+            words = f"[{claim.words}](#{anchor(claim)})"
+            network = run_of(sentence.results[0]).replace(" on ", "<br>on ")
+            rows.append(["<br>".join([badge(sentence.verdict), *values]), words, claim.criterion, network])
+        table = markdown_table(["verdict", "the paper says", "criterion", "network"], rows)
+        parts += [f"### {page_link(notebook)}\n\n{table}"] if rows else []
+    return "\n".join(parts)
+
+
+def _value(result: Result, usual: str, fragile: Collection[str]) -> str:
+    """The value of a result, with its method if there are several, and its verdict if it is not the `usual` one."""
+    words = [METHOD_NAMES[result.claim.method] + ":"] if result.claim.method else []
+    words += [found(result)]
+    words += [badge(result.verdict)] if result.verdict != usual else []
+    words += ["[fragile](#fragile)"] if result.claim.id in fragile else []
+    return " ".join(words)
 
 
 def fragile_table(by_seed: pd.DataFrame) -> str:
@@ -149,22 +158,18 @@ def fragile(by_seed: pd.DataFrame) -> pd.DataFrame:
     return by_seed[by_seed[""].str.startswith("flips")]
 
 
-def claims_list(results: Sequence[Result], pages: dict[str, Path]) -> str:
-    """Every claim with its sentence, statistic, criterion and verdicts: one section each."""
+def claims_list() -> str:
+    """Every sentence of the paper with its statistic, criterion and kind: one section each."""
     parts = []
-    for claim in CLAIMS.values():
-        mine = [result for result in results if result.claim.id == claim.id]
-        here = "; ".join(f"{badge(result.verdict)} for {run_of(result)}: {found(result)}" for result in mine)
+    for claim in {claim.family: claim for claim in CLAIMS.values()}.values():
         function = f"{claim.statistic.__module__}.{claim.statistic.__name__}"
         lines = [
-            f"**The paper says** (figure {claim.figure}): {claim.sentence}.",
+            f"**The paper says** (figure {claim.figure}): {claim.words}.",
             f"**Statistic** ({{py:func}}`{function}`): {claim.measure}; **criterion:** {claim.criterion}; {claim.kind}",
             *[f"**In the paper:** {value}" for value in claim.paper_values],
-            f"**Here:** {here or 'no verdict in this copy of the book'}",
-            *([f"**Page:** {page_link(pages[claim.id])}"] if claim.id in pages else []),
         ]
         bullets = "".join(f"- {line}\n" for line in lines)
-        parts.append(f"({anchor(claim.id)})=\n### `{claim.id}`\n\n{bullets}")
+        parts.append(f"({anchor(claim)})=\n### {code(claim.family)}\n\n{bullets}")
     return "\n".join(parts)
 
 
@@ -172,7 +177,7 @@ def summary(verdicts: dict[Path, list[Result]], *wanted: str) -> str:
     """The sentences with one of the `wanted` verdicts, one paragraph per page."""
     parts = []
     for notebook, every in verdicts.items():
-        words = dict.fromkeys(one.words for one in sentences(every) if one.verdict in wanted)
+        words = dict.fromkeys(one.results[0].claim.words for one in sentences(every) if one.verdict in wanted)
         if words:
             parts.append(f"**{page_link(notebook)}**: {'; '.join(words)}.")
     return "\n\n".join(parts) + "\n" if parts else "None in this copy of the book.\n"

@@ -90,6 +90,17 @@ class Claim:
     paper_values: tuple[PaperValue, ...] = ()
 
     @property
+    def method(self) -> str:
+        """The method that it is about; empty if the sentence is not judged for several."""
+        before, several, _ = self.family.partition("{")
+        return self.id.removeprefix(before).partition("/")[0] if several else ""
+
+    @property
+    def words(self) -> str:
+        """The sentence without the method's name."""
+        return self.sentence.replace(f" ({self.method})", "").replace(f"; {self.method})", ")")
+
+    @property
     def measure(self) -> str:
         """The description of the statistic."""
         return " ".join((self.statistic.__doc__ or "").split("\n\n")[0].split()).rstrip(".")

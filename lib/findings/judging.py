@@ -1,7 +1,7 @@
 """Judging claims from arrays: the estimate and the verdict in words."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,13 +108,6 @@ class Sentence:
     results: list[Result]
 
     @property
-    def words(self) -> str:
-        """The sentence, without the method's name."""
-        claim = self.results[0].claim
-        method = claim.id.removeprefix(claim.family.partition("{")[0]).partition("/")[0]
-        return claim.sentence.replace(f" ({method})", "").replace(f"; {method})", ")")
-
-    @property
     def p(self) -> float:
         """The smallest Holm-adjusted p-value of "this method fails its criterion"; nan without intervals."""
         criterion = self.results[0].claim.criterion
@@ -133,11 +126,11 @@ class Sentence:
         return failing[0] if failing and self.p <= (1 - self.results[0].estimate.level) / 2 else INCONCLUSIVE
 
 
-def sentences(results: Iterable[Result]) -> list[Sentence]:
-    """Group the inferences among the results by sentence and run, in their original order."""
+def sentences(results: Iterable[Result], kinds: Collection[str] = (INFERENCE,)) -> list[Sentence]:
+    """Group the results whose claims are of these `kinds` by sentence and run, in their original order."""
     groups: dict[tuple[str, str, str], list[Result]] = {}
     for result in results:
-        if result.claim.kind == INFERENCE:
+        if result.claim.kind in kinds:
             place = result.claim.family, canonical_json(result.context), result.folder
             groups.setdefault(place, []).append(result)
     return [Sentence(own) for own in groups.values()]

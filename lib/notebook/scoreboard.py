@@ -40,8 +40,11 @@ def false_verdicts(results: Iterable[Result]) -> str:
 
 
 def verdicts(results: Sequence[Result]) -> pd.DataFrame:
-    """All verdicts as text, one row each, with columns for whatever differs between runs."""
-    table = claims_table(results)
+    """All verdicts as text, one row each, with columns for whatever differs between runs.
+
+    A verdict's wording shows the class of its claim; the claim's own page has the size, and what would decide.
+    """
+    table = claims_table(results).drop(columns=["class", "in size", "to decide"], errors="ignore")
     telling = {
         "dataset": [judged.context["dataset"] for judged in results],
         "preset": [judged.context["preset"] for judged in results],

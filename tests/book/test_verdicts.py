@@ -20,7 +20,7 @@ from lib.notebook.scoreboard import over_seeds
 from lib.subspaces.methods import METHODS
 
 PAGE = ROOT / "notebooks" / "01_trajectories.ipynb"
-PAGES = {"trajectories/modes": PAGE}
+OTHER = ROOT / "notebooks" / "02_independent.ipynb"
 
 
 def result(claim="trajectories/modes", value=1.0, architecture="small_cnn", **more):
@@ -42,16 +42,26 @@ def test_counts_are_of_sentences_and_name_what_they_were_judged_on():
     assert "`digits`, preset `smoke`" in text
 
 
-def test_scoreboard_and_claims_list_show_a_failed_claim_with_its_page():
-    (row,) = rows(verdicts.scoreboard([result(value=0.5)], PAGES))[2:]
+def test_scoreboard_has_one_row_for_all_methods_of_a_sentence():
+    nearer = [result("subspaces/random/nearer", 2.0), result("subspaces/dropout/nearer", 0.0005)]
+    text = verdicts.scoreboard({PAGE: [result(value=0.5), *nearer], OTHER: []})
+    heading, table = text.split("\n\n")
+    assert heading == f"### {verdicts.page_link(PAGE)}"
+    failed, mixed = rows(table)[2:]
     verdict = "[✗ does not hold here]{.verdict .verdict-does-not-hold-here}<br>0.500 (0.499 to 0.500)"
     sentence = "[runs occupy different regions of function space](#claim-trajectories-modes)"
-    page = "[1](../notebooks/01_trajectories.ipynb)"
-    assert row == [verdict, sentence, "≥ 0.99", "inference", "`small_cnn` on `digits`", "2 right", page]
-    text = verdicts.claims_list([result(value=0.5)], PAGES)
-    assert all(f"### `{claim}`" in text for claim in CLAIMS)
-    assert "no verdict in this copy" in text
-    assert f"**Page:** [{verdicts.page_title(PAGE)}](../notebooks/01_trajectories.ipynb)" in text
+    assert failed == [verdict, sentence, "≥ 0.99", "`small_cnn`<br>on `digits`"]
+    open_one = "[? inconclusive]{.verdict .verdict-inconclusive}"
+    holding = "random directions: 2 (1.999 to 2) [✓ holds here]{.verdict .verdict-holds-here}"
+    assert mixed[0] == f"{open_one}<br>{holding}<br>dropout of weights: 0.0005 (-0.0005 to 0.0005)"
+    assert mixed[1].endswith("(#claim-subspaces-method-nearer)")
+
+
+def test_claims_list_has_every_sentence_once():
+    text = verdicts.claims_list()
+    families = {claim.family for claim in CLAIMS.values()}
+    assert all(text.count(f"### `{family}`\n") == 1 for family in families)
+    assert text.count("(claim-subspaces-method-nearer)=\n") == 1
 
 
 def test_verdicts_that_change_with_the_seed_are_marked_as_fragile(tmp_path):
@@ -67,7 +77,7 @@ def test_verdicts_that_change_with_the_seed_are_marked_as_fragile(tmp_path):
     for one in seeds:
         write_result(one, records / f"01_trajectories-seed_{one.context['seed']}-0")
     assert verdicts.fragments(tmp_path, {PAGE: [result()]})["scoreboard.md"].count("[fragile](#fragile)") == 1
-    assert "fragile" not in verdicts.scoreboard([result()], PAGES)
+    assert "fragile" not in verdicts.scoreboard({PAGE: [result()]})
 
 
 def test_summary_sorts_sentences_by_verdict():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from lib.findings import CLAIMS, judging
-from lib.findings.claim import Criterion
+from lib.findings.claim import KINDS, Criterion
 from lib.findings.judging import (
     FAILS,
     HOLDS,
@@ -119,9 +119,10 @@ def test_methods_of_one_sentence_are_one_sentence_a_run():
     own, other = closer((0.1, 0.2), (0.2, 0.3)), closer((0.1, 0.2), context=PAPERS)
     found = sentences([own[0], disagree, largest, own[1], *other])
     assert [sentence.results for sentence in found] == [own, [disagree], other]
-    assert found[0].words == "samples differ less from their base than runs differ from each other"
-    nearer = Result(CLAIMS["subspaces/random/nearer"], between(0.1, 0.2), CONTEXT)
-    assert Sentence([nearer]).words.endswith("to any other (our addition)")
+    assert len(sentences([own[0], largest], KINDS)) == 2
+    assert [one.claim.method for one in (own[1], disagree)] == [METHODS[1], ""]
+    assert own[1].claim.words == "samples differ less from their base than runs differ from each other"
+    assert CLAIMS["subspaces/random/nearer"].words.endswith("to any other (our addition)")
 
 
 @pytest.mark.parametrize(
