@@ -18,7 +18,7 @@ from lib.run.provenance import others
 def counts(results: Iterable[Result]) -> pd.DataFrame:
     """How many sentences of the paper have each verdict, one row per dataset, network and preset.
 
-    Only inferences count, and a sentence judged for several methods counts once.
+    Only inferences count, and a sentence judged for several methods counts once. The preset is left out if all rows share it.
     """
     kinds = ("dataset", "architecture", "preset")
     judged = [(one.results[0].context, one.verdict) for one in sentences(results)]
@@ -27,6 +27,7 @@ def counts(results: Iterable[Result]) -> pd.DataFrame:
     for place in dict.fromkeys(key[:3] for key in found):
         rows.append(dict(zip(kinds, place, strict=True)) | {verdict: found[*place, verdict] for verdict in VERDICTS})
     table = pd.DataFrame(rows)
+    table = table.drop(columns="preset") if len(table) > 1 and table["preset"].nunique() == 1 else table
     return table.loc[:, (table != 0).any()].rename(columns={"architecture": "network"})
 
 
