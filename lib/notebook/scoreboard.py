@@ -18,7 +18,8 @@ from lib.run.provenance import others
 def counts(results: Iterable[Result]) -> pd.DataFrame:
     """How many sentences of the paper have each verdict, one row per dataset, network and preset.
 
-    Only inferences count, and a sentence judged for several methods counts once. The preset is left out if all rows share it.
+    Only inferences count, and a sentence judged for several methods counts once. A preset that all rows share is left
+    out.
     """
     kinds = ("dataset", "architecture", "preset")
     judged = [(one.results[0].context, one.verdict) for one in sentences(results)]
@@ -27,7 +28,8 @@ def counts(results: Iterable[Result]) -> pd.DataFrame:
     for place in dict.fromkeys(key[:3] for key in found):
         rows.append(dict(zip(kinds, place, strict=True)) | {verdict: found[*place, verdict] for verdict in VERDICTS})
     table = pd.DataFrame(rows)
-    table = table.drop(columns="preset") if len(table) > 1 and table["preset"].nunique() == 1 else table
+    if len({place[2] for place in found}) == 1 < len(table):
+        table = table.drop(columns="preset")
     return table.loc[:, (table != 0).any()].rename(columns={"architecture": "network"})
 
 

@@ -5,6 +5,7 @@ Tasks are described by names, seeds and paths; results go to a shared folder.
 
 import importlib.util
 import re
+import signal
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import contextmanager
@@ -116,7 +117,9 @@ def open_engine(
     if engine == "sequential" or (engine is None and processes == 1):
         yield _InProcess()
         return
-    executor = get_reusable_executor(max_workers=processes, timeout=60, env=WORKER_ENVIRONMENT)
+    # Workers leave Ctrl-C to this process, which stops them.
+    options = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
+    executor = get_reusable_executor(max_workers=processes, timeout=60, env=WORKER_ENVIRONMENT, **options)
     try:
         yield executor
     except BaseException as error:

@@ -60,6 +60,7 @@ def execute_cell(text: str, parameters: dict[str, Any], output: str, records: st
     # Cells run side by side, and identical results need the same number of threads.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # why a cell failed is returned
+    interrupt = signal.getsignal(signal.SIGINT)
     try:
         Path(output).touch()
         shutil.rmtree(records, ignore_errors=True)
@@ -72,6 +73,9 @@ def execute_cell(text: str, parameters: dict[str, Any], output: str, records: st
         return KILLED
     except Exception as error:  # from papermill, the kernel or the disk: the other cells continue
         return _one_line(f"{type(error).__name__}: {error}")
+    finally:
+        with suppress(ValueError):  # not in the main thread, where papermill leaves Python's own handler
+            signal.signal(signal.SIGINT, interrupt)
     return ""
 
 
