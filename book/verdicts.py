@@ -83,7 +83,7 @@ def anchor(claim: Claim) -> str:
 def found(result: Result) -> str:
     """The value of a statistic with its interval, if it has one."""
     value, interval = number_text(result.estimate.value), interval_text(result.estimate)
-    return value if interval == "–" else f"{value} ({interval})"
+    return value if interval == "–" else f"{value} ({interval})".replace(" to ", "&nbsp;to&nbsp;")
 
 
 def run_of(result: Result) -> str:

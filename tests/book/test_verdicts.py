@@ -48,12 +48,12 @@ def test_scoreboard_has_one_row_for_all_methods_of_a_sentence():
     heading, table = text.split("\n\n")
     assert heading == f"### {verdicts.page_link(PAGE)}"
     failed, mixed = rows(table)[2:]
-    verdict = "[✗ does not hold here]{.verdict .verdict-does-not-hold-here}<br>0.500 (0.499 to 0.500)"
+    verdict = "[✗ does not hold here]{.verdict .verdict-does-not-hold-here}<br>0.500 (0.499&nbsp;to&nbsp;0.500)"
     sentence = "[runs occupy different regions of function space](#claim-trajectories-modes)"
     assert failed == [verdict, sentence, "≥ 0.99", "`small_cnn`<br>on `digits`"]
     open_one = "[? inconclusive]{.verdict .verdict-inconclusive}"
-    holding = "random directions: 2 (1.999 to 2) [✓ holds here]{.verdict .verdict-holds-here}"
-    assert mixed[0] == f"{open_one}<br>{holding}<br>dropout of weights: 0.0005 (-0.0005 to 0.0005)"
+    holding = "random directions: 2 (1.999&nbsp;to&nbsp;2) [✓ holds here]{.verdict .verdict-holds-here}"
+    assert mixed[0] == f"{open_one}<br>{holding}<br>dropout of weights: 0.0005 (-0.0005&nbsp;to&nbsp;0.0005)"
     assert mixed[1].endswith("(#claim-subspaces-method-nearer)")
 
 
