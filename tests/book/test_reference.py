@@ -239,10 +239,8 @@ def test_the_first_page_begins_with_what_the_reference_run_found():
     pages = {ROOT / "notebooks" / f"{name}.ipynb": results for name, results in named}
     text = landing.conclusion(pages)
     assert "`small_cnn` on `cifar10_holdout`: 1 [✓ reproduced]" in text
-    assert (
-        "0.990 (0.970&nbsp;to&nbsp;1.010) for `small_cnn`, 0.990 (0.970&nbsp;to&nbsp;1.010) for `medium_cnn` on `harder`."
-        in text
-    )
+    told = "0.990 (0.970 to 1.010) for `small_cnn`, 0.990 (0.970 to 1.010) for `medium_cnn` on `harder`."
+    assert told in text.replace("&nbsp;", " ")
     assert "digits" not in text
     assert "What does not hold is on these pages: [" in landing.conclusion({page: [ours] for page in pages})
     told = verdicts.counts([kept, ours])
