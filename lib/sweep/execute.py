@@ -1,6 +1,6 @@
 """Execute the cells of a sweep with papermill in the workers of an engine; cells that fail do not stop the others.
 
-Sweep → run → executed notebooks, verdicts, results.csv and scoreboard in the sweep's folder
+Sweep → run → executed notebooks, verdicts, results.csv, scores.csv and scoreboard in the sweep's folder
 """
 
 import logging
@@ -127,7 +127,8 @@ def run(sweep: "Sweep") -> dict[str, str]:
             outcomes |= _execute(sweep, [cell for cell, why in outcomes.items() if why == KILLED], 1)
         finally:
             _remove_unfinished(sweep)
-            write_atomically(sweep.folder / "results.csv", sweep.table().to_csv(index=False).encode())
+            for name, table in {"results": sweep.verdicts(), "scores": sweep.scores()}.items():
+                write_atomically(sweep.folder / f"{name}.csv", table.to_csv(index=False).encode())
         if todo or not (sweep.folder / SCOREBOARD).exists():
             scoreboard(sweep)
     return {cell.name: why for cell, why in outcomes.items() if why}

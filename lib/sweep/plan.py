@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -131,24 +131,44 @@ class Sweep:
         total = sum(experiment.num_members for experiment in cell.experiments)
         return f"{lacking} of {total}" if total else "not known"
 
-    def table(self) -> pd.DataFrame:
+    def verdicts(self) -> pd.DataFrame:
         """One row per verdict: its numbers, every parameter that varies, and the run it belongs to."""
-        given = [cell.given for cell in self.cells]
-        names = dict.fromkeys(name for one in given for name in one)
-        texts = {name: {value_text(one.get(name)) for one in given if name in {**one, **SETTINGS}} for name in names}
-        varied = [name for name, found in texts.items() if len(found) > 1]
         rows = []
         for cell in self.cells:
             for result in self.results(cell) or []:
                 context = result.context
                 row = {"claim": result.claim.id}
                 row |= {name: getattr(result.estimate, name) for name in ("value", "low", "high")}
-                row |= {"verdict": result.verdict} | {name: cell.given.get(name) for name in varied}
+                row |= {"verdict": result.verdict} | self._varied(cell)
                 row |= {"dataset": cell.given.get("dataset") or context["dataset"]}
                 row |= {name: context.get(name) for name in ("architecture", "seed", "epochs")}
                 row |= {"members": context.get("num_members")}
                 rows.append(row | {"notebook": cell.source.path.stem, "cell": cell.name})
-        return pd.DataFrame(rows).map(lambda value: value_text(value) if isinstance(value, list) else value)
+        return pd.DataFrame(rows)
+
+    def scores(self) -> pd.DataFrame:
+        """One row per number of the cells' `estimates.csv`: accuracy, Brier score and others by network or ensemble.
+
+        Every parameter that varies, the notebook and the cell are columns too.
+        """
+        tables = []
+        for cell in self.cells:
+            for path in sorted(self.records(cell).glob("*/estimates.csv")) if self.results(cell) is not None else []:
+                run = self._varied(cell) | {"notebook": cell.source.path.stem, "cell": cell.name}
+                tables.append(pd.read_csv(path).assign(**run))
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+    @cached_property
+    def _varying(self) -> list[str]:
+        """The parameters that are not the same in all cells; a setting that a cell does not have is None there."""
+        given = [cell.given for cell in self.cells]
+        names = dict.fromkeys(name for one in given for name in one)
+        texts = {name: {value_text(one.get(name)) for one in given if name in {**one, **SETTINGS}} for name in names}
+        return [name for name, found in texts.items() if len(found) > 1]
+
+    def _varied(self, cell: Cell) -> dict[str, Any]:
+        values = {name: cell.given.get(name) for name in self._varying}
+        return {name: value_text(value) if isinstance(value, list) else value for name, value in values.items()}
 
     def _checksums(self, cell: Cell, content: dict[str, Any]) -> dict[str, str]:
         """Checksums, by name, of the cell's verdicts and of the executed notebook without its checksums."""

@@ -48,6 +48,9 @@ class Victims:
         context = {"dataset": "digits", "architecture": "small_cnn", "preset": "smoke", "seed": 3, "num_members": 2}
         judged = Result(known("independent/disagree"), Estimate(0.7, 0.6, 0.8, "jackknife"), context)
         write_result(judged, self.marks / "record")
+        pd.DataFrame({"size": [1], "accuracy": [0.9]}).to_csv(
+            self.marks / "record" / "independent" / "estimates.csv", index=False
+        )
         content = json.loads(notebook(PARAMETERS, DEED))
         for cell in content["cells"]:
             cell |= {"execution_count": None, "outputs": []}
@@ -98,9 +101,9 @@ def test_cells_survive_those_that_fail_or_lose_their_kernel(executed):
     assert all(cell["execution_count"] for cell in content["cells"])
 
 
-def test_table_is_tidy(executed):
+def test_tables_are_tidy(executed):
     planned, _ = executed
-    table = planned.table()
+    table = planned.verdicts()
     assert list(table.columns) == [
         *["claim", "value", "low", "high", "verdict", "number", "deed"],
         *["dataset", "architecture", "seed", "epochs", "members", "notebook", "cell"],
@@ -110,6 +113,10 @@ def test_table_is_tidy(executed):
     assert list(row[:7]) == ["independent/disagree", 0.7, 0.6, 0.8, "holds here", 1, "kills its kernel once"]
     assert list(row[["dataset", "architecture", "seed", "members"]]) == ["digits", "small_cnn", 3, 2]
     assert list(row[["notebook", "cell"]]) == ["page", planned.cells[1].name]
+    scores = pd.read_csv(planned.folder / "scores.csv")
+    assert list(scores.columns) == ["size", "accuracy", "number", "deed", "notebook", "cell"]
+    assert scores[["size", "accuracy", "number"]].to_numpy().tolist() == [[1, 0.9, 0], [1, 0.9, 1]]
+    assert list(scores["cell"]) == [cell.name for cell in planned.cells[:2]]
 
 
 def test_same_sweep_again_executes_only_what_is_new_or_damaged(executed, victims, monkeypatch):
