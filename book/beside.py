@@ -55,18 +55,20 @@ def page(root: Path, source: Path, executed: NotebookNode) -> NotebookNode:
 
 
 def what_differs(root: Path, page: str) -> list[NotebookNode]:
-    """Why the reference run does not reproduce some claims of a page, and the experiment that shows it."""
+    """Why the reference run does not reproduce some claims of a page, and the experiment that shows it, if any."""
     told = yaml.safe_load((root / "book" / "what_differs.yaml").read_text(encoding="utf-8")).get(page)
     if told is None:
         return []
-    folders = [root / KEPT / kind / page for kind in ("claims", "differs")]
-    values = [
-        {result.claim.id: f"{badge(result.verdict)} {found(result)}" for result in read_results(one)} for one in folders
-    ]
-    rows = [[f"`{claim}`", *(own[claim] for own in values)] for claim in told["claims"]]
-    content = markdown_table(["claim", "reference run", "experiment"], rows)
-    made = f"The experiment, {told['experiment']}: `{told['command']}`"
-    text = f"## What differs, and why\n\n{told['why']}\n\n{content}\n\n{made}"
+    text = f"## What differs, and why\n\n{told['why']}"
+    if "experiment" in told:
+        folders = [root / KEPT / kind / page for kind in ("claims", "differs")]
+        values = [
+            {result.claim.id: f"{badge(result.verdict)} {found(result)}" for result in read_results(one)}
+            for one in folders
+        ]
+        rows = [[f"`{claim}`", *(own[claim] for own in values)] for claim in told["claims"]]
+        content = markdown_table(["claim", "reference run", "experiment"], rows)
+        text += f"\n\n{content}\n\nThe experiment, {told['experiment']}: `{told['command']}`"
     return [new_markdown_cell(text, id=f"{TAG}-why")]
 
 
