@@ -17,14 +17,13 @@ TAG = "thumbnail"
 
 #: Sentences of the first paragraph about claims, with their values.
 HEADLINES = {
-    "trajectories/functions-stay": "The labels of late checkpoints of one run differ, relative to those of two runs, by a "
-    "factor of {}",
+    "trajectories/functions-stay": "Relative to two runs, the labels of late checkpoints of one run differ by a factor of {}",
     "independent/orthogonal-mean": "The absolute value of the cosine between the weights of two runs is on average {}",
     "independent/disagree": "The number of images to which two runs give different labels, divided by the number that "
     "one of them gets wrong, is {}",
-    "subspaces/random/closer": "Steps from a solution in random directions that lose at most two points of accuracy "
-    "change labels, relative to another run, by a factor of {}",
-    "diversity/random": "At equal accuracy, the normalised diversity of independent runs minus that of such steps is {}",
+    "subspaces/random/closer": "Relative to another run, steps in random directions that lose at most two points of "
+    "accuracy change labels by a factor of {}",
+    "diversity/random": "At equal accuracy, the diversity of independent runs minus that of such steps is {}",
     "ensemble/brier-gain": "Averaging runs lowers the Brier score of one by a share of {}",
     "shift/ensemble": "Under corruptions the accuracy of the average minus that of one run is at least {}",
 }
