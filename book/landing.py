@@ -17,8 +17,8 @@ TAG = "thumbnail"
 
 #: Sentences of the first paragraph about claims, with their values.
 HEADLINES = {
-    "trajectories/functions-stay": "Relative to two runs, late checkpoints of one run differ in their labels by a factor "
-    "of {}",
+    "trajectories/functions-stay": "Relative to two runs, late checkpoints of one run differ in their labels by a "
+    "factor of {}",
     "independent/orthogonal-mean": "The absolute value of the cosine between the weights of two runs is on average {}",
     "independent/disagree": "The number of images to which two runs give different labels, divided by the number that "
     "one of them gets wrong, is {}",
