@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 
 from book.reference import KEPT
-from book.verdicts import markdown_table, read_results
+from book.verdicts import markdown_table, read_results, with_interval
 from lib.findings.judging import agree_in_size
 from lib.notebook.tables import number_text
 from lib.plots import paper_numbers as plots
@@ -115,8 +115,7 @@ def _span(low: float, high: float) -> str:
 
 
 def _with_interval(value: float, low: float, high: float) -> str:
-    interval = f" ({_span(low, high)})".replace(" to ", "&nbsp;to&nbsp;")  # one line of a narrow column
-    return number_text(value) + (interval if math.isfinite(low + high) else "")
+    return with_interval(value, _span(low, high) if math.isfinite(low + high) else "–")
 
 
 def divergence_fits(table: pd.DataFrame) -> str:

@@ -82,8 +82,12 @@ def anchor(claim: Claim) -> str:
 
 def found(result: Result) -> str:
     """The value of a statistic with its interval, if it has one."""
-    value, interval = number_text(result.estimate.value), interval_text(result.estimate)
-    return value if interval == "–" else f"{value} ({interval})".replace(" to ", "&nbsp;to&nbsp;")
+    return with_interval(result.estimate.value, interval_text(result.estimate))
+
+
+def with_interval(value: float, interval: str) -> str:
+    """A number with the text of its interval, which stays in one line; alone if the interval is a dash."""
+    return number_text(value) + ("" if interval == "–" else f" ({interval})".replace(" to ", "&nbsp;to&nbsp;"))
 
 
 def run_of(result: Result) -> str:

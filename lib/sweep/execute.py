@@ -127,7 +127,7 @@ def run(sweep: "Sweep") -> dict[str, str]:
             outcomes |= _execute(sweep, [cell for cell, why in outcomes.items() if why == KILLED], 1)
         finally:
             _remove_unfinished(sweep)
-            for name, table in {"results": sweep.verdicts(), "scores": sweep.scores()}.items():
+            for name, table in sweep.tables().items():
                 write_atomically(sweep.folder / f"{name}.csv", table.to_csv(index=False).encode())
         if todo or not (sweep.folder / SCOREBOARD).exists():
             scoreboard(sweep)

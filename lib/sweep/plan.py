@@ -131,32 +131,31 @@ class Sweep:
         total = sum(experiment.num_members for experiment in cell.experiments)
         return f"{lacking} of {total}" if total else "not known"
 
-    def verdicts(self) -> pd.DataFrame:
-        """One row per verdict: its numbers, every parameter that varies, and the run it belongs to."""
-        rows = []
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The tables of all complete cells, by name, with every parameter that varies, the notebook and the cell.
+
+        `results`: one row per verdict, with its numbers and the run it belongs to. `scores`: one row per number of the
+        cells' `estimates.csv`, such as accuracy and Brier score by network or ensemble.
+        """
+        verdicts, scores = [], [pd.DataFrame()]
         for cell in self.cells:
-            for result in self.results(cell) or []:
+            results = self.results(cell)
+            if results is None:
+                continue
+            varied = {name: cell.given.get(name) for name in self._varying}
+            varied = {name: value_text(one) if isinstance(one, list) else one for name, one in varied.items()}
+            place = {"notebook": cell.source.path.stem, "cell": cell.name}
+            for result in results:
                 context = result.context
                 row = {"claim": result.claim.id}
                 row |= {name: getattr(result.estimate, name) for name in ("value", "low", "high")}
-                row |= {"verdict": result.verdict} | self._varied(cell)
+                row |= {"verdict": result.verdict} | varied
                 row |= {"dataset": cell.given.get("dataset") or context["dataset"]}
                 row |= {name: context.get(name) for name in ("architecture", "seed", "epochs")}
-                row |= {"members": context.get("num_members")}
-                rows.append(row | {"notebook": cell.source.path.stem, "cell": cell.name})
-        return pd.DataFrame(rows)
-
-    def scores(self) -> pd.DataFrame:
-        """One row per number of the cells' `estimates.csv`: accuracy, Brier score and others by network or ensemble.
-
-        Every parameter that varies, the notebook and the cell are columns too.
-        """
-        tables = []
-        for cell in self.cells:
-            for path in sorted(self.records(cell).glob("*/estimates.csv")) if self.results(cell) is not None else []:
-                run = self._varied(cell) | {"notebook": cell.source.path.stem, "cell": cell.name}
-                tables.append(pd.read_csv(path).assign(**run))
-        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+                verdicts.append(row | {"members": context.get("num_members")} | place)
+            paths = sorted(self.records(cell).glob("*/estimates.csv"))
+            scores += [pd.read_csv(path).assign(**varied, **place) for path in paths]
+        return {"results": pd.DataFrame(verdicts), "scores": pd.concat(scores, ignore_index=True)}
 
     @cached_property
     def _varying(self) -> list[str]:
@@ -165,10 +164,6 @@ class Sweep:
         names = dict.fromkeys(name for one in given for name in one)
         texts = {name: {value_text(one.get(name)) for one in given if name in {**one, **SETTINGS}} for name in names}
         return [name for name, found in texts.items() if len(found) > 1]
-
-    def _varied(self, cell: Cell) -> dict[str, Any]:
-        values = {name: cell.given.get(name) for name in self._varying}
-        return {name: value_text(value) if isinstance(value, list) else value for name, value in values.items()}
 
     def _checksums(self, cell: Cell, content: dict[str, Any]) -> dict[str, str]:
         """Checksums, by name, of the cell's verdicts and of the executed notebook without its checksums."""

@@ -223,7 +223,7 @@ def test_a_page_says_what_differs_from_the_paper_and_why(tmp_path):
     assert beside.what_differs(tmp_path, "another") == []
 
 
-def test_every_difference_has_its_experiment():
+def test_every_difference_can_be_shown():
     told = yaml.safe_load((ROOT / "book" / "what_differs.yaml").read_text(encoding="utf-8"))
     for page in told:
         assert beside.what_differs(ROOT, page)

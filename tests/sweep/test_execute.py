@@ -103,7 +103,7 @@ def test_cells_survive_those_that_fail_or_lose_their_kernel(executed):
 
 def test_tables_are_tidy(executed):
     planned, _ = executed
-    table = planned.verdicts()
+    table = planned.tables()["results"]
     assert list(table.columns) == [
         *["claim", "value", "low", "high", "verdict", "number", "deed"],
         *["dataset", "architecture", "seed", "epochs", "members", "notebook", "cell"],
