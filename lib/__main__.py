@@ -12,12 +12,15 @@ import typer
 from lib.config import MemberConfig
 from lib.data.datasets import DATASETS
 from lib.data.sources import SOURCES, data_root, locate
-from lib.errors import OneLineError
-from lib.run.store import Run, RunStore, StoreError, folder_size, last_written
+from lib.errors import OneLineError, unknown
+from lib.run.files import DamagedRun, read_json
+from lib.run.store import CLAIMS, Run, RunStore, StoreError, folder_size, last_written
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
 runs_app = typer.Typer(rich_markup_mode=None, help="The trained members.")
+claims_app = typer.Typer(rich_markup_mode=None, help="The records of verdicts in the run store.")
 app.add_typer(runs_app, name="runs")
+app.add_typer(claims_app, name="claims")
 
 RunsDir = Annotated[Path | None, typer.Option(help="The run store; default: `runs` in the checkout.")]
 FOLDER_COLUMNS = ("dataset", "architecture", "member", "key", "state", "size", "written")
@@ -120,6 +123,50 @@ def prune(
         typer.confirm(f"remove {amount}?", abort=True)
     stay = sum(not store.remove(folder) for folder in chosen)
     typer.echo(f"removed {len(chosen) - stay} folders" + (f"; {stay} kept: in training" if stay else ""))
+
+
+def read_records(runs_dir: Path | None) -> dict[str, list[Path]]:
+    """The records of verdicts, by the run of a notebook that they share: their file name without its ending."""
+    folder, found = RunStore(runs_dir).root / CLAIMS, {}
+    for path in sorted(folder.rglob("*.json")):
+        found.setdefault(path.stem, []).append(path)
+    if not found:
+        typer.echo(f"no records in {folder}")
+        raise typer.Exit
+    return found
+
+
+@claims_app.command("list")
+def list_claims(runs_dir: RunsDir = None) -> None:
+    """List the runs of notebooks that left verdicts, one row for all that have the same settings."""
+    rows = []
+    for name, paths in read_records(runs_dir).items():
+        try:
+            context = read_json(paths[0])["context"]
+        except (DamagedRun, LookupError, TypeError):
+            context = {}
+        settings = [context.get(setting, "") for setting in ("num_members", "epochs", "seed")]
+        rows.append((name, *settings, len(paths), size_and_date(paths)[1]))
+    print_table(("run", "members", "epochs", "seed", "verdicts", "written"), rows)
+
+
+@claims_app.command("prune")
+def prune_claims(
+    names: Annotated[list[str], typer.Argument(metavar="RUN...", help="As `claims list` shows them.")],
+    runs_dir: RunsDir = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+) -> None:
+    """Remove the verdicts of these runs, as of a trial that the scoreboard should not show."""
+    found = read_records(runs_dir)
+    for name in names:
+        if name not in found:
+            raise StoreError(unknown("run", name, found))
+    paths = [path for name in dict.fromkeys(names) for path in found[name]]
+    if not yes:
+        typer.confirm(f"remove {len(paths)} verdicts?", abort=True)
+    for path in paths:
+        path.unlink()
+    typer.echo(f"removed {len(paths)} verdicts")
 
 
 @app.command()

@@ -167,6 +167,55 @@ def test_prune_leaves_a_run_in_training(filled, lib):
     assert [one.folder for one in store.runs()] == [run.folder]
 
 
+# claims
+
+
+@pytest.fixture
+def judged(tmp_path):
+    """A store with the verdicts of two runs of notebooks, two and one, and one that cannot be read."""
+    for run, claims in {"digits-a-smoke-1": ("x/one", "x/two"), "digits-a-smoke-2": ("x/one",)}.items():
+        context = {"num_members": 3, "epochs": 4, "seed": int(run[-1])}
+        for claim in claims:
+            path = tmp_path / "claims" / claim / f"{run}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({"context": context}))
+    (tmp_path / "claims" / "x" / "broken.json").write_text("{")
+    return tmp_path
+
+
+def test_claims_list_shows_one_row_for_each_run_of_a_notebook(judged, lib):
+    before = snapshot(judged)
+    code, out, err = lib("claims", "list", "--runs-dir", judged)
+    header, *rows = out.splitlines()
+    assert (code, err, snapshot(judged)) == (0, "", before)
+    assert header.split() == ["run", "members", "epochs", "seed", "verdicts", "written"]
+    assert [row.split()[:-2] for row in rows] == [
+        ["broken", "1"],
+        ["digits-a-smoke-1", "3", "4", "1", "2"],
+        ["digits-a-smoke-2", "3", "4", "2", "1"],
+    ]
+
+
+def test_claims_prune_removes_the_verdicts_of_one_run(judged, lib):
+    assert lib("claims", "prune", "digits-a-smoke-1", "broken", "--yes", "--runs-dir", judged)[0] == 0
+    assert [path.stem for path in judged.rglob("*.json")] == ["digits-a-smoke-2"]
+
+
+def test_claims_prune_of_an_unknown_run_or_without_consent_removes_nothing(judged, lib):
+    before = snapshot(judged)
+    code, _, err = lib("claims", "prune", "broken", "digits-a-smoke-3", "--yes", "--runs-dir", judged)
+    assert (code, snapshot(judged)) == (1, before)
+    assert err.startswith("error: unknown run 'digits-a-smoke-3'; did you mean 'digits-a-smoke-2'? allowed: ")
+    code, _, err = lib("claims", "prune", "broken", "--runs-dir", judged, answer="n\n")
+    assert (code, snapshot(judged)) == (1, before)
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["prune", "digits-a-smoke-1"]])
+def test_claims_without_a_record_are_no_error(tmp_path, lib, arguments):
+    code, out, err = lib("claims", *arguments, "--runs-dir", tmp_path)
+    assert (code, out, err) == (0, f"no records in {tmp_path / 'claims'}\n", "")
+
+
 # datasets
 
 
