@@ -40,8 +40,7 @@ def page(root: Path, source: Path, executed: NotebookNode) -> NotebookNode:
             mine.source, mine.outputs, mine.execution_count = theirs.source, theirs.outputs, theirs.execution_count
     own = ", ".join(f"`{name}: {value}`" for name, value in how["parameters"].items())
     made = f"**Reference run**, preset `reference`{' with ' + own if own else ''}, made on {how['finished']} in "
-    minutes = max(1, round(how["minutes"]))
-    made += f"{minutes} minute{'s' * (minutes > 1)}"
+    made += f"{minutes_of(how)} minute{'s' * (minutes_of(how) > 1)}"
     given = executed.metadata.get("papermill", {}).get("parameters", {}).get("preset")
     preset = f", preset `{given}`" if given else ""
     anchor = f"{TAG}-{source.stem}"
@@ -52,6 +51,11 @@ def page(root: Path, source: Path, executed: NotebookNode) -> NotebookNode:
     title = new_markdown_cell(f"({anchor})=\n## Computed by this build\n\n{here}", id=TAG)
     shown.cells += [title, *_results(executed)]
     return shown
+
+
+def minutes_of(how: dict) -> int:
+    """The minutes that a page took, at least 1."""
+    return max(1, round(how["minutes"]))
 
 
 def what_differs(root: Path, page: str) -> list[NotebookNode]:
@@ -78,10 +82,10 @@ def table(root: Path, sources: Iterable[Path]) -> str:
     for source in sources:
         if how := read_run(root / KEPT).get(source.stem):
             given = ", ".join(f"{name}: {value}" for name, value in how["parameters"].items()) or "–"
-            code = how["hash"][:8] + ("" if how["hash"] == code_hash(source) else ", **changed since**")
-            made = [how["finished"], f"{how['minutes']:.0f}", how["machine"]["processor"], how["commit"], code]
+            since = "the same" if how["hash"] == code_hash(source) else "**changed**"
+            made = [how["finished"], minutes_of(how), how["machine"]["processor"], how["commit"][:7], since]
             rows.append([page_link(source, source.stem), given, *made])
-    header = ["page", "parameters", "made on", "minutes", "processor", "commit", "code (SHA-256)"]
+    header = ["page", "parameters", "made on", "minutes", "processor", "commit", "code since"]
     return markdown_table(header, rows) if rows else "No page of it has been made yet.\n"
 
 
