@@ -9,24 +9,36 @@ import nbformat
 from PIL import Image, ImageOps
 
 from book import beside
-from book.verdicts import FINDINGS, VERDICTS, Result, badge, code, count, counted, found, page_link, page_title, run_of
-from lib.findings.judging import FAILS, NOT_REPRODUCED
+from book.verdicts import (
+    FINDINGS,
+    VERDICTS,
+    Result,
+    anchor,
+    badge,
+    code,
+    count,
+    counted,
+    found,
+    markdown_table,
+    page_link,
+    page_title,
+)
+from lib.findings.judging import FAILS, NOT_REPRODUCED, sentences
+from lib.notebook.scoreboard import false_verdicts
 
 #: Tag of the cell whose figure represents its page; without a tagged cell it is the last figure.
 TAG = "thumbnail"
 
-#: Sentences of the first paragraph about claims, with their values.
+#: What the first page says in numbers: claims, and what their statistic measures, in words.
 HEADLINES = {
-    "trajectories/functions-stay": "Relative to two runs, late checkpoints of one run differ in their labels by a "
-    "factor of {}",
-    "independent/orthogonal-mean": "The absolute value of the cosine between the weights of two runs is on average {}",
-    "independent/disagree": "The number of images to which two runs give different labels, divided by the number that "
-    "one of them gets wrong, is {}",
-    "subspaces/random/closer": "Relative to another run, steps in random directions that lose at most two points of "
-    "accuracy change labels by a factor of {}",
-    "diversity/random": "At equal accuracy, the diversity of independent runs minus that of such steps is {}",
-    "ensemble/brier-gain": "Averaging runs lowers the Brier score of one by a share of {}",
-    "shift/ensemble": "Under corruptions the accuracy of the average minus that of one run is at least {}",
+    "trajectories/functions-stay": "labels that change between late checkpoints of a run, relative to another run",
+    "independent/orthogonal-mean": "cosine between the weights of two runs, its absolute value on average",
+    "independent/disagree": "images to which two runs give different labels, per image that one of them gets wrong",
+    "subspaces/random/closer": "labels that change by steps in random directions which lose at most two points of "
+    "accuracy, relative to another run",
+    "diversity/random": "diversity of another run minus that of such steps, at equal accuracy",
+    "ensemble/brier-gain": "share of one network's Brier score that averaging runs removes",
+    "shift/ensemble": "accuracy that averaging runs adds under corruptions, at the severity where it adds least",
 }
 
 #: Size of a thumbnail in pixels: about twice its size on most screens.
@@ -50,35 +62,38 @@ def write(site: Path, verdicts: dict[Path, list[Result]]) -> None:
 
 
 def conclusion(verdicts: dict[Path, list[Result]]) -> str:
-    """The results in one paragraph with numbers: those of the reference run, or of this build if there is none."""
+    """The results in one paragraph and a table: those of the reference run, or of this build if there is none."""
     every = [(source, result) for source, own in verdicts.items() for result in own]
     kept = [pair for pair in every if pair[1].context["preset"] == "reference"] or every
     results = [result for _, result in kept]
-    on = ", ".join(sorted({run_of(result) for result in results}))
-    words = [
-        f"**What was found**, {on}: {counted(results)}.",
-        *(
-            f"{words.format(_numbers(results, claim))}."
-            for claim, words in HEADLINES.items()
-            if _numbers(results, claim)
-        ),
-    ]
+    networks: dict[str, set[str]] = {}
+    for context in (result.context for result in results):
+        networks.setdefault(context["dataset"], set()).add(code(context["architecture"]))
+    on = "; ".join(f"{', '.join(sorted(own))} on {code(dataset)}" for dataset, own in networks.items())
     failed = {source for source, result in kept if result.verdict in (NOT_REPRODUCED, FAILS)}
     links = "; ".join(page_link(source) for source in verdicts if source in failed)
-    return " ".join(words) + (f" What does not hold is on these pages: {links}.\n" if links else "\n")
+    words = [
+        f"**What was found.** Of {len(sentences(results))} sentences, the paper's and some of our own, each counted",
+        f"once for each network: {counted(results)}.",
+        f"Networks and data: {on}. {false_verdicts(results)}",
+        *([f"What does not hold is on these pages: {links}."] if links else []),
+        "The numbers that say most, with 95 % intervals:",
+    ]
+    rows = []
+    for claim, measured in HEADLINES.items():
+        if own := [result for result in results if result.claim.id == claim]:
+            first = own[0].claim
+            claimed = str(first.criterion).replace(" ", "&nbsp;")
+            values = "<br>".join(_found(one, results[0].context["dataset"]) for one in own)
+            rows.append([f"[{measured}](#{anchor(first)}); claim:&nbsp;{claimed}", values])
+    return " ".join(words) + "\n\n" + markdown_table(["what was measured", "found"], rows)
 
 
-def _numbers(results: Sequence[Result], claim: str) -> str:
-    """The values of a claim, with network if there are several, and dataset if it is not that of the first result."""
-    contexts = [result.context for result in results]
-    several = len({context["architecture"] for context in contexts}) > 1
-    values = []
-    for one in results:
-        if one.claim.id == claim:
-            network = f" for {code(one.context['architecture'])}" if several else ""
-            data = one.context["dataset"]
-            values.append(found(one) + network + (f" on {code(data)}" if data != contexts[0]["dataset"] else ""))
-    return ", ".join(values)
+def _found(result: Result, usual: str) -> str:
+    """A value with its network and verdict, and its dataset if that is not the `usual` one."""
+    dataset = result.context["dataset"]
+    on = "" if dataset == usual else f" on {code(dataset)}"
+    return f"{found(result)} {code(result.context['architecture'])}{on} {badge(result.verdict)}"
 
 
 def thumbnail(notebook: Path) -> tuple[Image.Image, str]:

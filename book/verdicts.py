@@ -36,7 +36,6 @@ def fragments(root: Path, verdicts: dict[Path, list[Result]]) -> dict[str, str]:
         "not_reproduced.md": summary(verdicts, NOT_REPRODUCED, FAILS),
         "inconclusive.md": summary(verdicts, INCONCLUSIVE),
         "changed.md": changed(verdicts),
-        "counts.md": counts(results),
     }
 
 
@@ -96,19 +95,6 @@ def run_of(result: Result) -> str:
 
 
 # Pages
-
-
-def counts(results: Sequence[Result]) -> str:
-    """How many sentences have each verdict, and the runs judged: for the reference run, then for others."""
-    reference = [result for result in results if result.context["preset"] == "reference"]
-    others = [result for result in results if result.context["preset"] != "reference"]
-    beside = "Pages that it does not have yet, as this build computed them" if reference else "In this copy of the book"
-    parts = []
-    for title, own in {"The reference run": reference, beside: others}.items():
-        on = sorted({(code(result.context["dataset"]), code(result.context["preset"])) for result in own})
-        where = "; ".join(f"{dataset}, preset {preset}" for dataset, preset in on)
-        parts += [f"{title}, by sentence and network: {counted(own)}. Judged on {where}.\n"] if own else []
-    return "\n".join(parts) or "In this copy of the book: no verdict.\n"
 
 
 def counted(results: Sequence[Result]) -> str:
