@@ -15,6 +15,7 @@ from lib import metrics
 from lib.models.networks import Network
 from lib.models.predict import predict
 from lib.run.progress import PATIENCE, progress
+from lib.subspaces.methods import NATURAL_SCALES, SUBSPACES
 from lib.subspaces.samples import Sampler, Samples
 from lib.training.trainer import Trajectory
 
@@ -24,15 +25,16 @@ def samples_of_runs(
 ) -> dict[str, list[Samples]]:
     """Up to `count` samples of each method around each run, drawn and rejected by `Sampler.near`.
 
-    The largest scale of random directions and of dropout is found around the first run and used for all of them, as
-    the authors use one scale for all runs; each run rejects samples by its own validation accuracy.
+    The largest scale of methods without a natural one, such as random directions, is found around the first run and
+    used for all of them, as the authors use one scale for all runs; each run rejects samples by its own validation
+    accuracy.
     """
     floor = sampler.base_accuracy(runs[0]) - sampler.margin
-    of_another = {"random": "random", "dropout": "dropout", "random-pca": "random"}
 
     def around_all(method: str) -> Iterator[Samples]:
-        scaled = of_another.get(method)
-        largest = sampler.scale_at(runs[0], scaled, floor) if scaled else None
+        scaled = "random" if method == "random-pca" else method
+        searched = scaled in SUBSPACES and scaled not in NATURAL_SCALES
+        largest = sampler.scale_at(runs[0], scaled, floor) if searched else None
         return (sampler.near(run, method, count, largest) for run in runs)
 
     return _shown(around_all, methods, len(runs))

@@ -70,11 +70,13 @@ def weight_average(iterates: ArrayLike) -> np.ndarray:
 class Subspace(ABC):
     """A distribution of weights around a `center (P,)`: the larger the scale, the farther away. Created by `subspace`.
 
-    `upper` is the largest scale allowed.
+    `upper` is the largest scale allowed. `fitted` says whether it is made from several iterates; others use the final
+    solution alone, so that runs of any length have them.
     """
 
     center: np.ndarray
     upper: ClassVar[float] = math.inf
+    fitted: ClassVar[bool] = False
 
     @classmethod
     def _fit(cls, iterates: np.ndarray, rank: int, standardized: bool) -> "Subspace":
@@ -128,6 +130,7 @@ class DiagonalGaussian(Subspace):
     """The iterates' mean plus, for each weight separately, scale times `deviation (P,)` times a standard normal."""
 
     deviation: np.ndarray
+    fitted = True
 
     @classmethod
     def _fit(cls, iterates, rank, standardized):
@@ -147,6 +150,7 @@ class LowRankGaussian(Subspace):
     """
 
     directions: np.ndarray
+    fitted = True
 
     @classmethod
     def _fit(cls, iterates, rank, standardized):

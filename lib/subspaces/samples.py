@@ -206,8 +206,7 @@ class Sampler:
         if method == "random-pca":
             # Ignore given scales: the one of the authors' plane reaches far beyond what is accepted.
             return replace(self, scales={}).near(run, "random", PCA_SAMPLES, largest).weights
-        # These two use only the final solution, so they work for runs too short for the other methods.
-        return run.weights[-1:] if method in ("random", "dropout") else late_iterates(run.weights, self.rank)
+        return late_iterates(run.weights, self.rank) if SUBSPACES[method].fitted else run.weights[-1:]
 
     def _subspace(self, method: str, iterates: np.ndarray) -> Subspace:
         if method == "random-pca" and len(iterates) < 2:

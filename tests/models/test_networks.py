@@ -168,7 +168,15 @@ def test_initialization_of_resnet_is_truncated_he_normal_without_biases():
                 assert module.weight.var().item() == pytest.approx(variance, rel=0.1)
 
 
-@pytest.mark.parametrize("architecture", SMALL[:3])
+@pytest.mark.parametrize("architecture", SMALL)
+def test_layers_with_weights_are_those_that_are_initialised(architecture):
+    network = build_model(architecture, (8, 8, 1), 10, dropout=0.1)
+    having = [module for module in network.modules() if any(True for _ in module.parameters(recurse=False))]
+    assert {type(module) for module in having} <= {nn.Conv2d, nn.Linear, nn.BatchNorm2d}
+    assert not any(isinstance(module, nn.Dropout) for module in network.modules())
+
+
+@pytest.mark.parametrize("architecture", SMALL)
 def test_initialization_repeats_with_the_seed_and_differs_with_another(architecture):
     first, again, other = (
         torch.cat([p.detach().flatten() for p in build_model(architecture, (8, 8, 1), 10, generator=g).parameters()])
@@ -186,7 +194,7 @@ def test_initialization_without_generator_is_seed_zero():
     assert all(torch.equal(a, b) for a, b in zip(named.parameters(), unnamed.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("architecture", SMALL[:3])
+@pytest.mark.parametrize("architecture", SMALL)
 def test_global_random_state_is_neither_used_nor_changed(architecture):
     built = []
     with torch.random.fork_rng(devices=[]):

@@ -149,7 +149,7 @@ def test_page_samples_by_preset_or_parameter(open_with):
     assert (plane.rank, plane.standardized, plane.margin, plane.scales) == (4, False, 0.06, scales)
     assert plane.statistics_images == len(page.dataset.train.images)
     assert sampler("ensemble")[0].scales == {"random": 10.0}
-    given, _ = sampler("plane", rank=2, scales=[None, None, 5, None, 2])
+    given, _ = sampler("plane", rank=2, scales=[None, None, 5, None, 2, *[None] * (len(METHODS) - 5)])
     assert (given.rank, given.scales) == (2, scales | {"diagonal-gaussian": 5.0, "random-pca": 2.0})
 
 

@@ -8,7 +8,7 @@ from lib import metrics
 from lib.errors import ConfigError
 from lib.models.predict import fresh_statistics, predict
 from lib.run.store import RunStore
-from lib.subspaces.methods import METHODS, PCA_SAMPLES, late_iterates, weight_average
+from lib.subspaces.methods import METHODS, PCA_SAMPLES, SUBSPACES, late_iterates, weight_average
 from lib.subspaces.samples import ATTEMPTS, Sampler, given_scales
 from lib.training.trainer import build_member_model
 
@@ -121,7 +121,7 @@ def with_batch_norm(tmp_path_factory):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_sample_at_scale_zero_predicts_what_its_base_does(method, with_batch_norm):
     run, sampler = with_batch_norm
-    base = sampler.checkpoints(run, 1) if method in ("random", "dropout") else sampler.average(run)
+    base = sampler.average(run) if SUBSPACES[method].fitted else sampler.checkpoints(run, 1)
     if method == "random-pca":
         base = sampler.samples(run, method, np.zeros(1))
         accepted = sampler.near(run, "random", PCA_SAMPLES).weights
