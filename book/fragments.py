@@ -137,19 +137,19 @@ def learning_rates(experiment: Experiment) -> str:
 
 
 def parameters(notebooks: list[Path]) -> str:
-    """The parameters in the notebooks' parameters cells; notebooks are named if not all have the same."""
+    """The parameters in the notebooks' parameters cells, with the numbers of their pages if not all have the same."""
     having: dict[tuple[str, str, str, str], list[str]] = {}
     for path in notebooks:
         for name, said in papermill.inspect_notebook(str(path)).items():
             row = (name, said["help"], said["inferred_type_name"], said["default"])
-            having.setdefault(row, []).append(path.stem)
+            having.setdefault(row, []).append(str(int(path.stem.partition("_")[0])))
     # The scoreboard trains nothing and has hardly any of them.
-    training = {stem for (name, *_), stems in having.items() if name == "preset" for stem in stems}
+    training = {page for (name, *_), pages in having.items() if name == "preset" for page in pages}
     rows = [
-        [code(name), text, code(kind), code(default), "all" if training <= set(stems) else ", ".join(stems)]
-        for (name, text, kind, default), stems in having.items()
+        [code(name), text, code(kind), code(default), "all" if training <= set(pages) else ", ".join(pages)]
+        for (name, text, kind, default), pages in having.items()
     ]
-    return markdown_table(["parameter", "meaning", "type", "default", "notebooks"], rows)
+    return markdown_table(["parameter", "meaning", "type", "default", "pages"], rows)
 
 
 def folders(root: Path) -> list[Path]:

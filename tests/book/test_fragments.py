@@ -42,10 +42,11 @@ def test_learning_rates_are_those_of_the_paper():
     assert "less every epoch" in fragments.learning_rates(Experiment.from_preset("paper", architecture="resnet18"))
 
 
-def test_parameters_table_names_notebooks_only_where_they_differ():
+def test_parameters_table_numbers_pages_only_where_they_differ():
     table = {row[0]: row for row in rows(fragments.parameters(NOTEBOOKS))[2:]}
     assert table["`num_members`"][-1] == "all"
-    assert table["`architectures`"][-1] != "all"
+    assert table["`architectures`"][-1] == "2, 4, 11"
+    assert table["`curve`"][-1] == "6"
     assert all(len(row[1]) > 5 for row in table.values())
 
 
