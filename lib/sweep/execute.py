@@ -9,8 +9,9 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, Future, as_completed
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,13 @@ def execute_cell(text: str, parameters: dict[str, Any], output: str, records: st
         shutil.rmtree(records, ignore_errors=True)
         Path(records).mkdir(parents=True)
         source = nbformat.reads(text, as_version=4)
-        papermill.execute_notebook(source, _plain(output), parameters, cwd=working, **QUIET)
+        execute = partial(papermill.execute_notebook, source, _plain(output), parameters, cwd=working, **QUIET)
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            # A worker leaves Ctrl-C to the process that stops it; in the main thread nbclient would handle it.
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(execute).result()
+        else:
+            execute()
     except PapermillExecutionError as error:
         return _one_line(f"{error.ename}: {error.evalue}")
     except DeadKernelError:
