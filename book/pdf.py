@@ -79,10 +79,7 @@ def joined(page: Page, html: Path, parts: list[tuple[str, list[str]]]) -> PdfWri
     return writer
 
 
-def main(
-    build_dir: Annotated[Path, typer.Option(help="Holds html/, the built book; gets book.pdf.")],
-    root: Annotated[Path, typer.Option(help="The repository.")] = ROOT,
-) -> None:
+def main(build_dir: Annotated[Path, typer.Option(help="Holds html/, the built book; gets book.pdf.")]) -> None:
     """Print the built book as one PDF."""
     html, pdf = build_dir.resolve() / "html", build_dir / "book.pdf"
     if not html.is_dir():
@@ -91,7 +88,7 @@ def main(
         path = browser()
         with sync_playwright() as playwright:
             chromium = playwright.chromium.launch(executable_path=path)
-            joined(chromium.new_page(color_scheme="light"), html, chapters(root)).write(pdf)
+            joined(chromium.new_page(color_scheme="light"), html, chapters(ROOT)).write(pdf)
     except (OneLineError, Error) as error:
         sys.exit(str(error).splitlines()[0])
     print(f"The book as PDF is at {pdf}")

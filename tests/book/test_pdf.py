@@ -33,7 +33,9 @@ def printed(html, chromium, tmp_path_factory):
     (folder / "html").symlink_to(html)
     (folder / "book").mkdir()
     (folder / "book" / "_toc.yml").write_text(TOC)
-    pdf.main(folder, folder)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pdf, "ROOT", folder)
+        pdf.main(folder)
     return PdfReader(folder / "book.pdf")
 
 
@@ -113,5 +115,5 @@ def test_browser_says_what_to_install(monkeypatch, tmp_path):
 
 def test_main_says_in_one_line_that_there_is_no_book(tmp_path):
     with pytest.raises(SystemExit, match=rf"^{tmp_path}/html is missing: make book first$"):
-        pdf.main(tmp_path, ROOT)
+        pdf.main(tmp_path)
     assert list(tmp_path.iterdir()) == []
