@@ -54,7 +54,10 @@ WRAPPED = """() => [...document.querySelectorAll(".cell_input pre")].filter(pre 
   return wide;
 }).map(pre => pre.textContent.trim().split("\\n")[0])"""
 
-SETTLED = "async () => { await window.MathJax?.startup?.promise; await document.fonts.ready; }"
+#: Waits for formulas, fonts, and a frame, before which the page is told that the window has changed.
+SETTLED = """async () => {
+  await window.MathJax?.startup?.promise; await document.fonts.ready; await new Promise(requestAnimationFrame);
+}"""
 
 
 class Fault(NamedTuple):
@@ -112,11 +115,11 @@ def look(browser: Browser, address: str, pages: list[str], html: Path, theme: st
     )
     for name in pages:
         page.goto(address + name)
-        page.evaluate(SETTLED)
         shown = page.evaluate("document.documentElement.dataset.theme")
         found = [("theme", shown)] if shown != theme else []
         for width in (first, WIDE + PHONE - first):
             page.set_viewport_size({"width": width, "height": 900})
+            page.evaluate(SETTLED)
             found += [("sideways", what) for what in page.evaluate(SIDEWAYS)] + image_faults(page, html)
             if width == WIDE:
                 found += [("wrapped", what) for what in page.evaluate(WRAPPED)]
