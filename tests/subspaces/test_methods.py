@@ -67,6 +67,12 @@ def test_weight_average_is_summed_in_float64():
 # What all methods share
 
 
+def test_random_directions_and_dropout_need_the_final_solution_alone():
+    known = {"random": False, "dropout": False}
+    known |= {"diagonal-gaussian": True, "low-rank-gaussian": True, "random-pca": True}
+    assert {method: SUBSPACES[method].fitted for method in known} == known
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_sample_at_scale_zero_is_the_final_solution_or_the_mean(method):
     run = iterates()
