@@ -116,9 +116,7 @@ def stage(root: Path, build_dir: Path, judged: dict[Path, list[verdicts.Result]]
     """Recreate `<build_dir>/site`: the paths of the repository, with executed notebooks and computed fragments."""
     site = build_dir / "site"
     shutil.rmtree(site, ignore_errors=True)
-    shutil.copytree(
-        root / "book", site / "book", ignore=shutil.ignore_patterns("*.py", "__pycache__", "results", "reference")
-    )
+    shutil.copytree(root / "book", site / "book", ignore=shutil.ignore_patterns("*.py", "__pycache__", "reference"))
     shutil.copy(root / "_config.yml", site)
     for folder in ("notebooks", "generated"):
         (site / folder).mkdir()

@@ -1,33 +1,25 @@
 """The page "Explore": plotly figures, written as JSON, which book/assets/explore/explore.js shows with their menus.
 
 explored.gathered → plane, radial → write → the site's parts of the page, and plotly.js
-
-python book/explore.py --build-dir _build/full writes the results of executed notebooks, to be committed
 """
 
 import shutil
-import sys
 from html import escape
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly
 import plotly.graph_objects as go
-import typer
 from matplotlib import colormaps
 from matplotlib.colors import to_hex, to_rgb
 from scipy.interpolate import RegularGridInterpolator
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from book.explored import COMMITTED, FIGURES, Explored, gathered, record  # noqa: E402
-from lib.errors import OneLineError  # noqa: E402
-from lib.plots.diversity import ACROSS, UP  # noqa: E402
-from lib.plots.radial import SIMILARITY_TICKS  # noqa: E402
-from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES, RUN_COLORS  # noqa: E402
+from book.explored import FIGURES, Explored, gathered
+from lib.plots.diversity import ACROSS, UP
+from lib.plots.radial import SIMILARITY_TICKS
+from lib.plots.style import METHOD_COLORS, METHOD_MARKERS, METHOD_NAMES, RUN_COLORS
 
 #: Colours of the light or dark page, resolved by the script.
 TEXT, MUTED, GRID, PAGE, RAISED = (
@@ -210,7 +202,7 @@ def _path(heights: pd.DataFrame, quantity: str, run: str, places: np.ndarray) ->
 
 def write(root: Path, build_dir: Path, site: Path) -> None:
     """Write what the page includes into the site: each result with its figure and numbers, and plotly.js."""
-    for kind, results in gathered(build_dir, root / COMMITTED).items():
+    for kind, results in gathered(root, build_dir).items():
         file = f"../figures/{FIGURES[kind][1]}.png"
         image = f":::{{container}} explore-figure\n```{{image}} {file}\n:alt: {sentence(results[0])}\n```\n:::\n"
         parts = "".join(part(result) for result in results)
@@ -221,30 +213,26 @@ def write(root: Path, build_dir: Path, site: Path) -> None:
 
 
 def part(result: Explored) -> str:
-    """One result as HTML: description, figure as JSON, and, folded, its numbers and provenance."""
-    name = f"{result.architecture} on {result.dataset}" + (" (this copy)" if result.here else "")
+    """One result as HTML: description, figure as JSON, and, folded, its numbers."""
+    name = f"{result.architecture} on {result.dataset}, {result.source}"
     make = {"plane": plane, "radial": radial}[result.kind]
     # A tag in the JSON would end the enclosing element.
     figure = make(result.table).to_json().replace("<", r"\u003c")
-    origin = pd.DataFrame({"what": list(result.provenance), "value": list(result.provenance.values())})
     data = result.table.drop(columns="panel", errors="ignore")
     data = data[~data["series"].str.contains("limit|, run")].dropna(axis="columns", how="all")
     return (
         f'<section class="explore-result" data-name="{escape(name)}"><p>{sentence(result)}</p>'
-        f'<script type="application/json">{figure}</script>'
-        f"{_folded('The numbers as a table', data)}{_folded('Where this result comes from', origin)}</section>\n"
+        f'<script type="application/json">{figure}</script>{_folded("The numbers as a table", data)}</section>\n'
     )
 
 
 def sentence(result: Explored) -> str:
     """A description of a result in words."""
-    source = "this copy of the book" if result.here else "comes with the book"
     shown = {
         "plane": "how accurate its networks are, and how much they disagree with one of them",
         "radial": "how each quantity rises and falls in the plane of two solutions",
     }
-    run = f"{result.architecture} on {result.dataset}, preset {result.preset}"
-    return escape(f"{run} ({source}): {shown[result.kind]}.")
+    return escape(f"{result.architecture} on {result.dataset} ({result.source}): {shown[result.kind]}.")
 
 
 def _folded(summary: str, data: pd.DataFrame) -> str:
@@ -252,18 +240,3 @@ def _folded(summary: str, data: pd.DataFrame) -> str:
         table = data.to_html(index=False, border=0, na_rep="–", float_format="{:.3f}".format, classes="table")
     region = f'<div class="table-scroll" role="region" tabindex="0" aria-label="{escape(summary)}">{table}</div>'
     return f"<details><summary>{escape(summary)}</summary>{region}</details>"
-
-
-def main(
-    build_dir: Annotated[Path, typer.Option(help="Holds notebooks/ (executed) and claims/.")],
-    output: Annotated[Path, typer.Option(help="Folder of the results that come with the book.")] = ROOT / COMMITTED,
-) -> None:
-    """Write the results of executed notebooks as those that come with the book."""
-    try:
-        print(*record(build_dir, output), sep="\n")
-    except (OneLineError, ValueError) as error:
-        sys.exit(str(error))
-
-
-if __name__ == "__main__":
-    typer.run(main)

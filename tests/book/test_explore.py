@@ -1,9 +1,8 @@
-"""The page Explore: results read from notebooks or committed, its figures, and the page itself in a browser."""
+"""The page Explore: results read from notebooks, its figures, and the page itself in a browser."""
 
 import base64
 import io
-import json
-import sys
+import shutil
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -16,9 +15,9 @@ from matplotlib.colors import to_hex
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from playwright.sync_api import sync_playwright
 
-sys.path.insert(0, str(ROOT))
-
 from book import explore, explored
+from book.reference import KEPT
+from lib.findings.records import read_results
 from lib.plots.diversity import ACROSS, UP
 from lib.plots.downloads import CSV, SVG
 from lib.plots.style import METHOD_COLORS, METHOD_MARKERS
@@ -49,7 +48,6 @@ TABLES = {
         ]
     ),
 }
-PROVENANCE = '<table class="dataframe provenance"><tbody><tr><td>commit</td><td>&lt;0123&gt;</td></tr></tbody></table>'
 
 
 @pytest.fixture
@@ -63,66 +61,35 @@ def build_dir(tmp_path, monkeypatch):
         data = {"image/png": base64.b64encode(picture.getvalue()).decode(), SVG: "<svg/>"}
         data[CSV] = TABLES[kind].to_csv(index=False)
         described = {"mystnb": {"figure": {"name": figure}, "image": {"alt": f"Alt of {figure}."}}}
-        cells = [
-            new_code_cell("figure", metadata=described, outputs=[new_output("display_data", data=data)]),
-            new_code_cell("table", outputs=[new_output("display_data", data={"text/html": PROVENANCE})]),
-        ]
-        nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / f"{name}.ipynb")
-    context = {"dataset": "svhn", "architecture": "small_cnn", "preset": "smoke"}
-    monkeypatch.setattr(explored, "read_results", lambda folder: [SimpleNamespace(context=context)])
+        cell = new_code_cell("figure", metadata=described, outputs=[new_output("display_data", data=data)])
+        nbformat.write(new_notebook(cells=[cell]), tmp_path / "notebooks" / f"{name}.ipynb")
+    context = {"dataset": "svhn", "architecture": "small_cnn"}
+
+    def read(folder):
+        return read_results(folder) if folder.is_relative_to(ROOT) else [SimpleNamespace(context=context)]
+
+    monkeypatch.setattr(explored, "read_results", read)
     return tmp_path
 
 
-# Results that are read or committed
+# Results
 
 
-def test_recorded_results_are_read_back_with_four_digits(build_dir, tmp_path):
-    paths = explored.record(build_dir, tmp_path / "results")
-    assert [path.name for path in paths] == ["plane-svhn-small_cnn.json", "radial-svhn-small_cnn.json"]
-    plane, radial = explored.committed(tmp_path / "results")
-    assert (plane.dataset, plane.preset, plane.provenance) == ("svhn", "smoke", {"commit": "<0123>"})
-    assert plane.table["scale"].dropna().tolist() == [0.5123, 2.0]
-    assert radial.table.columns.tolist() == TABLES["radial"].columns.tolist()
+def test_results_of_the_reference_run_come_before_those_of_this_build(build_dir, tmp_path):
+    kept = tmp_path / "root" / KEPT / "notebooks"
+    kept.mkdir(parents=True)
+    shutil.copy(build_dir / "notebooks" / "04_diversity.ipynb", kept)
+    found = explored.gathered(tmp_path / "root", build_dir)
+    assert [result.source for result in found["plane"]] == ["reference run", "this build"]
+    (radial,) = found["radial"]  # its page has not been made by the reference run
+    assert (radial.source, radial.dataset, radial.architecture) == ("this build", "svhn", "small_cnn")
+    pd.testing.assert_frame_equal(radial.table, TABLES["radial"].reset_index(drop=True), check_dtype=False)
 
 
-def test_own_results_come_first_and_stand_in_for_committed_ones(build_dir, tmp_path):
-    folder = tmp_path / "results"
-    explored.record(build_dir, folder)
-    said = json.loads((folder / "plane-svhn-small_cnn.json").read_text()) | {"dataset": "digits"}
-    (folder / "plane-digits-small_cnn.json").write_text(json.dumps(said))
-    (folder / "plane-digits-small_cnn.csv").write_text((folder / "plane-svhn-small_cnn.csv").read_text())
-    found = explored.gathered(build_dir, folder)
-    assert [(one.dataset, one.here) for one in found["plane"]] == [("svhn", True), ("digits", False)]
-    assert [one.here for one in found["radial"]] == [True]
-    (folder / "plane-digits-small_cnn.csv").unlink()
-    with pytest.raises(explored.ExploreError, match=r"digits-small_cnn.json: not a result of the page Explore .*csv"):
-        explored.gathered(build_dir, folder)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda cells: cells.pop(0), "there is no figure 'diversity-plane'"),
-        (lambda cells: cells[0].outputs[0].data.pop(CSV), "there is no figure 'diversity-plane' with its data"),
-        (lambda cells: cells.pop(1), "there is no provenance: execute the notebook again"),
-    ],
-)
-def test_notebook_without_what_is_needed_is_refused_in_one_line(build_dir, change, message):
-    path = build_dir / "notebooks" / "04_diversity.ipynb"
-    content = nbformat.read(path, as_version=4)
-    change(content.cells)
-    nbformat.write(content, path)
-    with pytest.raises(SystemExit, match=f"^[^\n]*{message}[^\n]*$"):
-        explore.main(build_dir, build_dir / "results")
-
-
-def test_committed_results_say_where_they_come_from():
-    found = explored.committed(ROOT / explored.COMMITTED)
-    assert len(found) == 6
-    for result in found:
-        assert {"preset", "parameters given", "data", "versions", "commit"} <= set(result.provenance)
-        assert "dirty" not in result.provenance["commit"]
-        assert explore.part(result)
+def test_the_book_has_results_of_the_reference_run(tmp_path):
+    found = explored.gathered(ROOT, tmp_path)
+    assert {result.dataset for results in found.values() for result in results} == {"cifar10_holdout"}
+    assert all(explore.part(result) for results in found.values() for result in results)
 
 
 # Figures
@@ -163,7 +130,7 @@ def test_radial_has_a_surface_for_each_quantity_with_the_paths_on_it():
 
 @pytest.fixture
 def page(build_dir, chromium, tmp_path):
-    """A page with the plane of two results, at the size of a phone and in the dark theme."""
+    """A page with the planes of the reference run and of one build, at the size of a phone and in the dark theme."""
     (tmp_path / "explore.js").write_text((ROOT / "book" / "assets" / "explore" / "explore.js").read_text())
     site = tmp_path / "site"
     for folder in ("generated", "book/assets/explore"):
@@ -195,6 +162,8 @@ COLOR = "document.querySelector('.js-plotly-plot')._fullLayout.font.color"
 
 
 def test_networks_ranges_and_methods_are_switched_by_keyboard_in_both_themes(page):
+    page.get_by_label("Network", exact=True).select_option("small_cnn on svhn, this build")
+    page.wait_for_function(f"{STARS}.x.length === 2")
     assert page.evaluate(STARS)["x"] == [0.79, 0.81]
     assert page.evaluate(COLOR) == "#fefefe"
     button = page.get_by_role("button", name="independent solutions")
@@ -210,9 +179,9 @@ def test_networks_ranges_and_methods_are_switched_by_keyboard_in_both_themes(pag
     page.evaluate("document.documentElement.dataset.theme = 'light'")
     page.wait_for_function(f"{COLOR} === '#111111'")
 
-    page.get_by_label("Network", exact=True).select_option("medium_cnn on digits")
-    page.wait_for_function(f"{STARS}.x.length === 3")
+    page.get_by_label("Network", exact=True).select_option("medium_cnn on cifar10_holdout, reference run")
+    page.wait_for_function(f"{STARS}.x.length === 4")
     assert page.get_by_label("Range").evaluate("list => list.value") == "close to the base"
     shown = page.locator(".explore-result:visible p").all_text_contents()
-    assert [text.split(":")[0] for text in shown] == ["medium_cnn on digits, preset quick (comes with the book)"]
+    assert [text.split(":")[0] for text in shown] == ["medium_cnn on cifar10_holdout (reference run)"]
     assert shown == [page.locator(".explore-figure").get_attribute("aria-label")]
