@@ -5,7 +5,6 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
 from lib.plots.downloads import with_data
@@ -49,5 +48,4 @@ def coverage(rows: Sequence[Mapping[str, Any]]) -> Figure:
         if table.loc[(table["interval"] == "now") & (table["members"] == fewest), "coverage"].isna().all():
             axes.text(fewest, 0.5, "no interval", rotation=90, ha="center", va="center", fontsize="small")
     legend_below(figure, 2)
-    sns.despine(figure)
     return with_data(figure, table.rename(columns={"members": "runs", "false": "false verdicts"}))

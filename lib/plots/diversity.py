@@ -48,7 +48,6 @@ def _finished(figure: Figure, tables: Mapping[tuple[str, str], pd.DataFrame], nc
     for axes in figure.axes:
         axes.set_ylim(-0.06, None)
     legend_below(figure, ncols)
-    sns.despine(figure)
     return with_data(figure, stacked(tables, "panel", "series"))
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -52,5 +51,4 @@ def ensemble_sizes(scores: Mapping[str, pd.DataFrame]) -> Figure:
     for axes in grid[-1]:
         axes.set_xlabel("runs in the ensemble")
     legend_below(figure, 2)
-    sns.despine(figure)
     return with_data(figure, stacked(tables, "metric", "method"))

@@ -1,7 +1,6 @@
 """Figure 10: ensembles under dataset shift."""
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
 from lib.plots.downloads import with_data
@@ -21,6 +20,5 @@ def ensembles_under_shift(scores: pd.DataFrame) -> Figure:
         axes.set_ylabel(metric)
     panels[1].set(xlabel="severity of the corruptions, 0: none", xticks=sorted(set(scores["severity"])))
     legend_below(figure, 3)
-    sns.despine(figure)
     data = scores[["severity", "size", "accuracy", "Brier score"]]
     return with_data(figure, data.rename(columns={"size": "runs in the ensemble"}))

@@ -61,5 +61,4 @@ def pair_distances(values: Mapping[str, np.ndarray], label: str) -> Figure:
     axes.set_yticks(range(len(values)), values)
     farthest = max(np.max(pairs) for pairs in values.values())
     axes.set(xlabel=label, xlim=(0, 1.05 * farthest), ylim=(len(values) - 0.4, -0.6))
-    sns.despine(figure)
     return with_data(figure, stacked(tables, "row"))

@@ -50,7 +50,6 @@ def by_severity(table: pd.DataFrame) -> Figure:
         axes.set_ylabel(label)
     panels[-1].set_xlabel("severity of the corruption")
     legend_below(figure, 2, [Line2D([], [], color=INK, linestyle=":", marker="o", markersize=4, label="the paper's")])
-    sns.despine(figure)
     return with_data(figure, shown)
 
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import FuncNorm, LogNorm, Normalize
@@ -54,7 +53,6 @@ def _fan(
     mesh = axes.pcolormesh(r * np.cos(phi), r * np.sin(phi), cells, norm=norm, cmap=colors, rasterized=True)
     corners = 1.02 * r[-1, 0] * np.array([min(0, np.sin(phi[0]), np.cos(phi[-1])), 1])
     axes.set(xticks=[0, 1, 2], yticks=[0, 1, 2], xlim=corners, ylim=corners, aspect="equal")
-    sns.despine(ax=axes)
     return mesh
 
 
@@ -160,5 +158,4 @@ def ray_profiles(
         axes.set(ylabel=label, ylim=(0, None))
     axes.set_xlabel("radius (1: final solution)")
     legend_below(figure, 2)
-    sns.despine(figure)
     return with_data(figure, crossed({"ray of run": [run + 1 for run in runs], "radius": radii}, values))

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
 from lib.findings.randomness import SOURCES
@@ -38,5 +37,4 @@ def sources_of_diversity(differences: pd.DataFrame) -> Figure:
     axes.minorticks_off()
     axes.set_xlabel("learning rate")
     legend_below(figure, 2)
-    sns.despine(figure)
     return with_data(figure, differences)

@@ -26,7 +26,6 @@ def chain_curves(accuracies: Mapping[str, np.ndarray], ends: Sequence[int]) -> F
         axes.set_title(network)
     axes.set_xlabel("epoch")
     legend_below(figure, 3)
-    sns.despine(figure)
     data = stacked(tables, "network")
     return with_data(figure, data.assign(**{"end of a cycle": data["epoch"].isin(ends)}))
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -94,7 +93,6 @@ def _by_variant(
         axes.set(title=titles[variant] if metric == 0 else "", xlabel="severity", ylabel=labels[metric])
         axes.label_outer()
     legend_below(figure, 2)
-    sns.despine(figure)
     return with_data(figure, stacked(tables, "metric", "panel", "method"))
 
 
@@ -121,5 +119,4 @@ def shifted_divergence(values: Mapping[str, np.ndarray], foreign: Mapping[str, f
     beside.set_xticks([0], [name])
     beside.set_xlim(-0.6, 0.6)
     legend_below(figure, 2)
-    sns.despine(figure)
     return with_data(figure, stacked(tables, "method", "images"))

@@ -39,7 +39,8 @@ METHOD_MARKERS = {way: marker for way, (_, marker) in METHOD_LOOKS.items()}
 
 def use_style() -> None:
     """Apply the book's style: large type to be readable on phones, no background, for light and dark pages."""
-    sns.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=1.25)
+    spines = {"axes.spines.top": False, "axes.spines.right": False}
+    sns.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=1.25, rc=spines)
     inks = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
     plt.rcParams.update(dict.fromkeys(inks, INK) | dict.fromkeys(["figure.facecolor", "axes.facecolor"], "none"))
     plt.rcParams.update({"figure.constrained_layout.use": True, "legend.frameon": False})

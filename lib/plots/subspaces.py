@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -74,5 +73,4 @@ def distance_from_base(
     handles += [between, allowed]
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     axes.set(xlabel=across, ylabel=up, ylim=(0, None))
-    sns.despine(figure)
     return with_data(figure, stacked(tables, "method"))

@@ -61,7 +61,6 @@ def learning_curves(accuracies: np.ndarray) -> Figure:
     data = draw_curves(axes, accuracies, "run")
     axes.set(xlabel="epoch", xlim=(0, accuracies.shape[1] + 1))
     legend_below(figure, 3)
-    sns.despine(figure)
     return with_data(figure, data)
 
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
 from matplotlib.figure import Figure
 
 from lib.plots.downloads import crossed, in_plane, stacked, with_data
@@ -47,7 +46,6 @@ def path_profiles(
     for axes in figure.axes:
         axes.set_xticks([0, 0.5, 1])
     legend_below(figure, 2)
-    sns.despine(figure)
     values = {"loss (nats)": losses, "accuracy": accuracies}
     for end, name in enumerate(("first", "second")):
         values[f"labels that differ from the {name} run's"] = differences[:, :, end]
