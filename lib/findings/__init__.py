@@ -3,41 +3,20 @@
 `CLAIMS` maps identifiers to claims and `FINDINGS` maps names to findings, both in page order.
 """
 
-from lib.findings import (
-    diversity,
-    ensemble,
-    harder,
-    independent,
-    radial,
-    randomness,
-    sgmcmc,
-    shift,
-    subspaces,
-    trajectories,
-    tunnel,
-)
+from importlib import import_module
+
 from lib.findings.claim import CLAIMS, Finding
 
-FINDINGS: dict[str, Finding] = {
-    module.FINDING.name: module.FINDING
-    for module in (
-        trajectories,
-        independent,
-        subspaces,
-        diversity,
-        radial,
-        tunnel,
-        ensemble,
-        shift,
-        harder,
-        randomness,
-        sgmcmc,
-    )
-}
+#: The modules of findings, in page order.
+_NAMES = (
+    *("trajectories", "independent", "subspaces", "diversity", "radial", "tunnel"),
+    *("ensemble", "shift", "harder", "randomness", "sgmcmc"),
+)
+
+FINDINGS: dict[str, Finding] = {name: import_module(f"lib.findings.{name}").FINDING for name in _NAMES}
 
 # One finding may import another, so claims are not always registered in page order.
-_order = list(FINDINGS)
-for _claim in sorted(CLAIMS.values(), key=lambda claim: _order.index(claim.finding)):
+for _claim in sorted(CLAIMS.values(), key=lambda claim: _NAMES.index(claim.finding)):
     CLAIMS[_claim.id] = CLAIMS.pop(_claim.id)
 
 __all__ = ["CLAIMS", "FINDINGS"]

@@ -13,7 +13,7 @@ from torch.func import functional_call
 from lib.config import Experiment
 from lib.data.datasets import Dataset
 from lib.errors import ConfigError, unknown
-from lib.landscape.paths import CURVES, along
+from lib.landscape.paths import CURVES
 from lib.landscape.planes import combine, stack
 from lib.models.networks import Network
 from lib.models.predict import as_pixels
@@ -102,7 +102,7 @@ class Connector:
 
     def points(self, first: Trajectory, second: Trajectory, middle: np.ndarray, t: ArrayLike) -> np.ndarray:
         """The weights `(n, P)` at positions `t (n,)` of the path with the given middle."""
-        return along(self.curve, first.final, middle, second.final, t)
+        return combine(CURVES[self.curve](np.asarray(t)), stack([first.final, middle, second.final]))
 
 
 def learning_rate_factor(epoch: int, epochs: int) -> float:

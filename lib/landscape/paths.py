@@ -44,11 +44,3 @@ def chain(t: np.ndarray) -> np.ndarray:
 
 #: Curves by the names that notebooks use.
 CURVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {"bezier": bezier, "chain": chain}
-
-
-def along(curve: str, start: ArrayLike, middle: ArrayLike, end: ArrayLike, t: ArrayLike) -> np.ndarray:
-    """Points of one of `CURVES` from `start (P,)` at t = 0 to `end (P,)` at t = 1, bent by `middle (P,)`.
-
-    Returns float32 `(n, P)` for `t (n,)`. Raises `ValueError` for vectors of different lengths.
-    """
-    return combine(CURVES[curve](np.asarray(t, dtype=np.float64)), stack([start, middle, end]))

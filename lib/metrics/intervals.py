@@ -8,8 +8,7 @@ Berger (1982) for `extreme`; Clopper and Pearson (1934) for `share`.
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -79,7 +78,6 @@ def interval(
     log: bool = False,
     level: float = 0.95,
     resamples: int | None = None,
-    seed: int = 0,
 ) -> Estimate:
     """A statistic with its interval over `members` networks, `images` images, or both.
 
@@ -93,9 +91,9 @@ def interval(
     interval on the log scale; value and ends are transformed back.
     """
     if members is None:
-        return _over_images(function, images, level, resamples or RESAMPLES_ALONE, seed)
+        return _over_images(function, images, level, resamples or RESAMPLES_ALONE)
     scale = (lambda **chosen: np.log(function(**chosen))) if log else function
-    value, variance, from_images = _variance(scale, members, images, resamples or RESAMPLES, seed)
+    value, variance, from_images = _variance(scale, members, images, resamples or RESAMPLES)
     df = (members - 1) / np.square(1 - from_images)
     half = t.ppf((1 + level) / 2, df) * np.sqrt(variance)
     ends = [float(np.exp(end) if log else end) for end in (value, value - half, value + half)]
@@ -124,7 +122,6 @@ def extreme(
     images: int | None = None,
     level: float = 0.95,
     resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> Estimate:
     """The smallest or largest of k values, such as margins by severity; `function` as in `interval`, but gives `(k,)`.
 
@@ -134,7 +131,7 @@ def extreme(
     There is no interval if any of the values has none. `function` may give `(k, l)`, with one word of `which` per
     axis: "smallest", "largest" is the smallest over k of the largest over l.
     """
-    values, variance, from_images = _variance(function, members, images, resamples, seed)
+    values, variance, from_images = _variance(function, members, images, resamples)
 
     def fold(numbers: np.ndarray) -> float:
         for word in reversed(which):
@@ -236,11 +233,11 @@ def mean_over(values: ArrayLike, images: ArrayLike) -> np.ndarray:
     return values @ counts.astype(np.float32) / np.float32(len(images))
 
 
-def _over_images(function: Callable, images: int, level: float, resamples: int, seed: int) -> Estimate:
+def _over_images(function: Callable, images: int, level: float, resamples: int) -> Estimate:
     """The percentile bootstrap over images."""
-    with _undefined_is_nan():
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # of what is undefined
         value = float(function(images=_all(images=images)["images"]))
-        found = np.array([function(images=chosen) for chosen in _resamples(images, resamples, seed)], dtype=float)
+        found = np.array([function(images=chosen) for chosen in _resamples(images, resamples)], dtype=float)
     ends = [math.nan, math.nan]
     if images > 1 and np.isfinite([value, *found]).all() and _varies(found.std(), value):
         ends = np.quantile(found, [(1 - level) / 2, (1 + level) / 2]).tolist()
@@ -248,7 +245,7 @@ def _over_images(function: Callable, images: int, level: float, resamples: int, 
 
 
 def _variance(
-    function: Callable[..., ArrayLike], members: int | None, images: int | None, resamples: int, seed: int
+    function: Callable[..., ArrayLike], members: int | None, images: int | None, resamples: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A statistic, its variance (nan if there is none), and the images' share of it, each in the statistic's shape."""
     everything = _all(members=members, images=images)
@@ -256,7 +253,7 @@ def _variance(
     def values(name: str, choices: list[np.ndarray]) -> np.ndarray:
         return np.array([function(**everything | {name: chosen}) for chosen in choices], dtype=float)
 
-    with _undefined_is_nan():
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # of what is undefined
         value = np.asarray(function(**everything), dtype=float)
         few = members is not None and members < LEAST_MEMBERS
         if few or images == 1 or not np.isfinite(value).all():
@@ -267,7 +264,7 @@ def _variance(
             deletions = [np.delete(everything["members"], i) for i in range(members)]
             parts["members"] = (members - 1) * values("members", deletions).var(axis=0)
         if images is not None:
-            parts["images"] = values("images", _resamples(images, resamples, seed)).var(axis=0, ddof=1)
+            parts["images"] = values("images", _resamples(images, resamples)).var(axis=0, ddof=1)
         variance = sum(parts.values())
         for part in parts.values():
             variance = np.where(_varies(np.sqrt(part), value), variance, np.nan)
@@ -276,24 +273,13 @@ def _variance(
 
 def _all(**sizes: int | None) -> dict[str, np.ndarray]:
     """All indices of members and images, for each size that is not None."""
-    for name, size in sizes.items():
-        if size is not None and size < 1:
-            raise ValueError(f"{name}: expected at least 1, received {size}")
     return {name: np.arange(size) for name, size in sizes.items() if size is not None}
 
 
-def _resamples(images: int, resamples: int, seed: int) -> list[np.ndarray]:
-    rng = np.random.default_rng(seed)
+def _resamples(images: int, resamples: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
     return [rng.integers(images, size=images) for _ in range(resamples)]
 
 
 def _varies(error: ArrayLike, value: ArrayLike) -> np.ndarray:
     return error > np.maximum(ROUNDING * np.abs(value), ROUNDING**2)
-
-
-@contextmanager
-def _undefined_is_nan() -> Iterator[None]:
-    """Silence numpy's warnings about empty means, log(0) and nan; the result is nan or infinite anyway."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        yield

@@ -19,11 +19,11 @@ import pandas as pd
 from lib.config import SETTINGS, TRAINING_VERSION, Experiment, canonical_json
 from lib.data.datasets import DATASETS, load_dataset
 from lib.data.sources import SOURCES, data_root, locate
-from lib.errors import ConfigError, unknown
+from lib.errors import ConfigError
 from lib.findings import FINDINGS
 from lib.findings.judging import Result
 from lib.findings.records import read_results
-from lib.notebook.parameters import NotebookSource, accepted, check_types, experiments_of
+from lib.notebook.parameters import NotebookSource, accepted, check_names, check_types, experiments_of
 from lib.run.engines import check_engine
 from lib.run.files import DamagedRun, local_path, read_file, sha256, write_atomically
 from lib.run.store import RunStore
@@ -198,11 +198,10 @@ def plan(
         raise ConfigError("sweeps need papermill: install ensemble-landscapes[book]")
     sources = [NotebookSource.read(path) for path in notebooks]
     declared = dict.fromkeys(name for source in sources for name in accepted(source.annotations))
-    for name in (name for mapping in grid for name in mapping):
-        if name not in declared:
-            raise ConfigError(unknown("parameter", name, declared))
-        if name == "results_dir":
-            raise ConfigError(f"{name} cannot be in a grid: a sweep gives each cell its own, below its output folder")
+    given = [name for mapping in grid for name in mapping]
+    check_names(given, declared)
+    if "results_dir" in given:
+        raise ConfigError("results_dir cannot be in a grid: a sweep gives each cell its own, below its output folder")
     content_hash = lru_cache(_content_hash)  # for this call only, as the data may change before the next one
     cells: dict[str, Cell] = {}
     for source in sources:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from lib.errors import ConfigError
-from lib.landscape.paths import CURVES, along, line, positions
+from lib.landscape.paths import CURVES, line, positions
+from lib.landscape.planes import combine
 
 
 def vectors(count):
@@ -30,18 +31,14 @@ def test_line_from_end_to_end_in_equal_steps():
 
 
 def test_curves_at_the_ends_and_the_middle():
-    start, middle, end = vectors(3)
-    bezier, chain = (along(curve, start, middle, end, [0, 0.5, 1]) for curve in ("bezier", "chain"))
-    assert bezier.dtype == chain.dtype == np.float32
-    np.testing.assert_array_equal(bezier[[0, 2]], [start, end])
-    np.testing.assert_allclose(bezier[1], start / 4 + middle / 2 + end / 4, atol=1e-6)
-    np.testing.assert_array_equal(chain, [start, middle, end])
-    np.testing.assert_allclose(along("bezier", [16], [32], [64], [0.25]), [[9 + 12 + 4]])
-    np.testing.assert_allclose(along("chain", [16], [32], [64], [0.25, 0.75]), [[24], [48]])
+    bezier, chain = (CURVES[curve](np.array([0, 0.25, 0.5, 0.75, 1])) for curve in ("bezier", "chain"))
+    np.testing.assert_array_equal(16 * bezier, [[16, 0, 0], [9, 6, 1], [4, 8, 4], [1, 6, 9], [0, 0, 16]])
+    np.testing.assert_array_equal(2 * chain, [[2, 0, 0], [1, 1, 0], [0, 2, 0], [0, 1, 1], [0, 0, 2]])
 
 
 @pytest.mark.parametrize("curve", CURVES)
 def test_curve_of_a_middle_halfway_is_the_straight_line(curve):
     start, end = vectors(2)
     t = np.linspace(0, 1, 7)
-    np.testing.assert_allclose(along(curve, start, (start + end) / 2, end, t), line(start, end, t), atol=1e-6)
+    on_curve = combine(CURVES[curve](t), np.stack([start, (start + end) / 2, end]))
+    np.testing.assert_allclose(on_curve, line(start, end, t), atol=1e-6)

@@ -86,11 +86,8 @@ def test_interval_adds_both_variances():
     assert estimate.df == pytest.approx(5 / (1 - estimate.from_images) ** 2)
 
 
-def test_interval_same_seed_repeats_and_other_differs():
-    first, again, other = (interval(mean, members=6, images=50, seed=seed) for seed in (1, 1, 2))
-    assert first == again
-    assert (first.value, first.low) == (other.value, pytest.approx(other.low, rel=0.1))
-    assert first.low != other.low
+def test_interval_repeats():
+    assert interval(mean, members=6, images=50) == interval(mean, members=6, images=50)
 
 
 def test_interval_over_images_alone_is_about_that_of_a_normal_mean():
@@ -140,12 +137,6 @@ def test_no_interval_no_verdict(estimate, criterion):
     assert math.isnan(estimate.low)
     assert math.isnan(estimate.high)
     assert decided(estimate, criterion) is None
-
-
-@pytest.mark.parametrize("name", ["members", "images"])
-def test_interval_of_no_members_or_images(name):
-    with pytest.raises(ValueError, match=rf"{name}: expected at least 1, received 0"):
-        interval(mean, **{"members": 6, "images": 50} | {name: 0})
 
 
 def test_difference_of_two_means_is_welchs():
