@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -103,20 +101,6 @@ def finished_checkpoints(root):
             found = {path: found[path] for path in sorted(found)[:count]}
         finished |= found
     return finished
-
-
-def start_python(script, *arguments, **options) -> subprocess.Popen:
-    """Start a script in a process and process group of its own."""
-    command = [sys.executable, "-c", script, *map(str, arguments)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, start_new_session=True, cwd=CHECKOUT, **pipes | options)
-
-
-def run_python(script, *arguments, **options) -> tuple[int, str, str]:
-    """Run a script in a process of its own, and return its exit code, stdout and stderr."""
-    process = start_python(script, *arguments, **options)
-    out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
 
 
 def legend_entries(figure) -> list[str]:

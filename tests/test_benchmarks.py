@@ -1,7 +1,6 @@
 """The benchmarks: their arithmetic, and every script at a tiny size. No time is asserted."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,6 @@ from helpers import member, subset
 from typer.testing import CliRunner
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
 from benchmarks import evaluation, growth, plain, report, training  # noqa: E402
 from lib.models.networks import build_model  # noqa: E402
 from lib.run.engines import open_engine  # noqa: E402

@@ -270,13 +270,6 @@ def test_sweep_dry_run_shows_cells_and_missing_members_and_writes_nothing(sweep,
     assert os.listdir(tmp_path) == ["grid.yaml"]
 
 
-def test_sweep_that_is_not_allowed_is_one_line_and_writes_nothing(sweep, tmp_path):
-    code, out, err = sweep("num_members: [1, 2]")
-    assert (code, out) == (1, "")
-    assert err == "error: num_members must be at least 2 on this page, which compares runs, got 1\n"
-    assert os.listdir(tmp_path) == ["grid.yaml"]
-
-
 @pytest.mark.parametrize(
     ("notebook", "output", "line"),
     [

@@ -1,7 +1,6 @@
 """A whole book built at preset smoke: its table of contents, links, figures and verdicts."""
 
 import re
-import sys
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
@@ -9,8 +8,6 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import pytest
 from conftest import ROOT
-
-sys.path.insert(0, str(ROOT))
 
 from book import build, reference
 from book.verdicts import FINDINGS

@@ -1,14 +1,11 @@
 """What the build refuses, with one line per problem."""
 
 import subprocess
-import sys
 
 import nbformat
 import pytest
 from conftest import ROOT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-
-sys.path.insert(0, str(ROOT))
 
 from book import build
 

@@ -10,12 +10,9 @@ from types import ModuleType
 
 import nbformat
 import pytest
-from conftest import NOTEBOOKS, REPOSITORY, ROOT, SCOREBOARD
+from conftest import NOTEBOOKS, REPOSITORY, SCOREBOARD
 from imitation import git, own_requirements
-from IPython.core.error import UsageError
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-
-sys.path.insert(0, str(ROOT))
 
 from book import colab
 from lib.notebook.parameters import declared_by
@@ -221,13 +218,6 @@ def test_first_cell_elsewhere_looks_for_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "lib", ModuleType("lib"))
     with pytest.raises(ImportError, match=r"^<module 'lib'> hides the package of this name: run it elsewhere$"):
         exec(first_cell(SCOREBOARD).source, {})
-
-
-def test_first_cell_unstamped_says_what_to_set(monkeypatch):
-    monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
-    with pytest.raises(UsageError, match=r"^set repository to its address, https://github.com/OWNER/NAME") as said:
-        exec(first_cell(SCOREBOARD).source, {})
-    assert "\n" not in str(said.value)
 
 
 class Shell:

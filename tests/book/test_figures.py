@@ -2,16 +2,13 @@
 
 import base64
 import io
-import sys
 from xml.etree import ElementTree
 
 import nbformat
 import pandas as pd
 import pytest
-from conftest import NOTEBOOKS, ROOT
+from conftest import NOTEBOOKS
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-
-sys.path.insert(0, str(ROOT))
 
 from book import figures
 from lib.plots.downloads import CSV, SVG

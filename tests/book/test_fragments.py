@@ -1,11 +1,8 @@
 """The parts of pages that are computed from the code, its settings, the notebooks and the measurements."""
 
 import re
-import sys
 
 from conftest import NOTEBOOKS, ROOT
-
-sys.path.insert(0, str(ROOT))
 
 from benchmarks import report
 from book import fragments

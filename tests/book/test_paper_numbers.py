@@ -1,14 +1,11 @@
 """The paper's numbers beside ours."""
 
 import math
-import sys
 
 import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
-
-sys.path.insert(0, str(ROOT))
 
 from book import paper_numbers, reference
 

@@ -3,7 +3,6 @@
 import base64
 import io
 import re
-import sys
 from dataclasses import replace
 
 import nbformat
@@ -14,8 +13,6 @@ from conftest import ROOT
 from helpers import write_run
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
-
-sys.path.insert(0, str(ROOT))
 
 from book import beside, landing, reference
 from lib.data.datasets import load_dataset

@@ -2,15 +2,12 @@
 
 import base64
 import io
-import sys
 
 import nbformat
 import pytest
 from conftest import ROOT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
-
-sys.path.insert(0, str(ROOT))
 
 from book import landing, verdicts
 from lib.findings import CLAIMS, judging

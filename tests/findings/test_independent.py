@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from lib.findings import independent
-from lib.metrics.comparison import equidistant
 from lib.metrics.intervals import count
 
 WEIGHTS = np.array([[1, 0, 0], [0, 1, 0], [1, -1, 0]], float)
@@ -29,11 +28,6 @@ def test_orthogonal_kernels_leave_batch_norm_out():
     ):
         assert statistic(shared).value > 0.9
         assert of_kernels(shared, batch_norm).value == statistic(WEIGHTS).value
-
-
-def test_equidistant_is_that_of_the_metrics():
-    labels = np.random.default_rng(0).integers(3, size=(5, 30))
-    assert independent.equidistant(labels) == equidistant(labels)
 
 
 def test_disagree_is_disagreement_over_error():

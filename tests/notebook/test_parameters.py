@@ -154,16 +154,6 @@ def test_check_parameters_returns_declared_ones():
     assert check_parameters(["import os", CELL], VALUES | {"other": 1}) == VALUES
 
 
-def test_check_parameters_wrong_type():
-    with pytest.raises(ConfigError, match=r"^parameter 'num_members' must be int, got 'three'"):
-        check_parameters([CELL], VALUES | {"num_members": "three"})
-
-
-def test_check_parameters_unknown_name_from_papermill():
-    with pytest.raises(ConfigError, match=r"^unknown parameter 'num_member'; did you mean 'num_members'\?"):
-        check_parameters([CELL, "# Parameters\nnum_member = 3\n"], VALUES)
-
-
 def test_every_setting_of_an_experiment_is_a_parameter():
     passed = "# Parameters\noptimizer = 'sgd'\nweight_decay = 1\nvalidation_size = 9\n"
     given = check_parameters([CELL, passed], VALUES | {"optimizer": "sgd", "weight_decay": 1, "validation_size": 9})

@@ -1,14 +1,11 @@
 """The soak test of sweeps, which is run by hand: what it damages, and that it would notice a difference."""
 
 import random
-import sys
 from pathlib import Path
 
 from helpers import member, write_run
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
 from benchmarks import disturbance, faults  # noqa: E402
 
 

@@ -5,13 +5,16 @@ import errno
 import json
 import os
 import random
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import member, run_python
+from conftest import ROOT
+from helpers import member
 from safetensors.numpy import save
 
 from lib.run import files, runs
@@ -243,8 +246,8 @@ with locked(Path(sys.argv[1])):
     os.kill(os.getpid(), signal.SIGKILL)
 """
     run = RunStore(tmp_path).run(CONFIG)
-    code, _, err = run_python(script, run.folder)
-    assert code == -9, err
+    done = subprocess.run([sys.executable, "-c", script, run.folder], cwd=ROOT, capture_output=True)
+    assert done.returncode == -9, done.stderr
     assert Path(runs.file_lock(run.folder).lock_file).exists()
     with run.lock():
         pass

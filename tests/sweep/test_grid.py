@@ -45,10 +45,6 @@ def test_flat_list_is_one_value_of_a_parameter_that_is_a_list(read):
     assert [one["architectures"] for one in several] == [["a"], ["a", "b"], None]
 
 
-def test_parameters_of_other_notebooks_are_left_out(read):
-    assert cells(read("num_members: 2\ncycles: [3, 4]")) == [{"num_members": 2}]
-
-
 def test_numbers_without_a_dot_are_numbers(read):
     (cell,) = cells(read("learning_rate: 1e-2"))
     assert cell == {"learning_rate": 0.01}

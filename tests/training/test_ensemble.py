@@ -141,48 +141,23 @@ def test_ensemble_is_the_same_in_workers(tmp_path):
 
 
 def test_error_in_a_worker_is_the_callers(tmp_path):
-    with pytest.raises(ConfigError, match=r"^training diverged in epoch 1"):
+    with pytest.raises(ConfigError, match=r"^training diverged in epoch 1; learning_rate 1e\+30 is too high$"):
         train_ensemble(experiment(learning_rate=1e30), engine="loky", jobs=2, store=tmp_path)  # reuses workers
     assert all(not run.is_complete() for run in RunStore(tmp_path).runs())
-
-
-# Bad input
-
-
-def test_store_below_a_file_is_one_line(tmp_path):
-    (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(StoreError, match=r"^cannot write .*Not a directory") as caught:
-        train(tmp_path / "file" / "runs")
-    assert "\n" not in str(caught.value)
 
 
 # Damage
 
 
-def damage_file(path, how):
-    if how == "flip":
-        content = bytearray(path.read_bytes())
-        content[len(content) // 2] ^= 16
-        path.write_bytes(bytes(content))
-    elif how == "truncate":
-        os.truncate(path, path.stat().st_size // 2)
-    else:
-        path.unlink()
-
-
-@pytest.mark.parametrize(
-    ("name", "how"),
-    [
-        ("epoch_000.safetensors", "flip"),
-        ("manifest.json", "flip"),
-    ],
-)
-def test_damaged_member_is_set_aside_with_one_warning_and_trained_again(tmp_path, trained, name, how):
+@pytest.mark.parametrize("name", ["epoch_000.safetensors", "manifest.json"])
+def test_damaged_member_is_set_aside_with_one_warning_and_trained_again(tmp_path, trained, name):
     root, trajectories = trained
     shutil.copytree(root, tmp_path, dirs_exist_ok=True)
     store = RunStore(tmp_path)
     whole, hurt = (store.run(one.member) for one in trajectories)
-    damage_file(hurt.folder / name, how)
+    content = bytearray((hurt.folder / name).read_bytes())
+    content[len(content) // 2] ^= 16
+    (hurt.folder / name).write_bytes(content)
     before = checkpoints(whole.folder)
     with pytest.warns(UserWarning, match="damaged run set aside as") as caught:
         again = train(tmp_path)

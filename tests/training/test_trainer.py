@@ -8,7 +8,6 @@ import torch
 from helpers import assert_same, member, subset
 from torch import nn
 
-from lib.errors import ConfigError
 from lib.models import weights
 from lib.models.predict import as_pixels, predict
 from lib.run.store import RunStore
@@ -146,17 +145,18 @@ def test_training_seeds_of_initialization_and_order_act_separately(tmp_path):
     np.testing.assert_array_equal(start.weights[0], second.weights[0])
 
 
-def test_training_does_not_use_or_change_global_state(tmp_path):
+@pytest.mark.parametrize("architecture", ["small_cnn", "resnet8_v1"])
+def test_training_does_not_use_or_change_global_state(tmp_path, architecture):
     threads = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         np.random.seed(1)  # noqa: NPY002
         states = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-        one = trained(tmp_path / "one", config("resnet8_v1", epochs=1))
+        one = trained(tmp_path / "one", config(architecture, epochs=1))
         assert torch.equal(torch.get_rng_state(), states[0])
         np.testing.assert_array_equal(np.random.get_state()[1], states[1])  # noqa: NPY002
         torch.manual_seed(2)
-        other = trained(tmp_path / "other", config("resnet8_v1", epochs=1))
+        other = trained(tmp_path / "other", config(architecture, epochs=1))
     assert_same([one], [other])
     assert torch.get_num_threads() == threads
 
@@ -188,12 +188,6 @@ def test_training_interrupted_goes_on_to_the_same_bits(tmp_path, monkeypatch, ar
         trained(tmp_path / "parts", settings)
     assert_same([trained(tmp_path / "parts", settings)], [expected])
     assert visited == [*range(stop), stop, *range(stop, 3)]
-
-
-def test_training_that_diverges_is_one_line(tmp_path):
-    settings = config(learning_rate=1e30)
-    with pytest.raises(ConfigError, match=r"^training diverged in epoch 1; learning_rate 1e\+30 is too high$"):
-        trained(tmp_path, settings)
 
 
 def test_bf16_trains_another_network_as_well(tmp_path):
