@@ -13,7 +13,7 @@ from lib.findings.claim import KINDS, Claim
 from lib.findings.judging import FAILS, HOLDS, INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, VERDICTS, Result, sentences
 from lib.findings.records import numbers, read_results
 from lib.notebook.scoreboard import over_seeds
-from lib.notebook.tables import SETTINGS, SIGNS, interval_text, number_text
+from lib.notebook.tables import SETTING_LABELS, SIGNS, interval_text, number_text
 from lib.subspaces.methods import METHOD_NAMES
 
 __all__ = ["FINDINGS", "VERDICTS", "Result", "read_results"]
@@ -182,7 +182,7 @@ def changed(verdicts: dict[Path, list[Result]]) -> str:
             paper = findings[notebook.stem].experiment("paper", architecture=context["architecture"])
             rows += [
                 (code(context["architecture"]), words, code(context[name]), code(getattr(paper, name)))
-                for name, words in SETTINGS.items()
+                for name, words in SETTING_LABELS.items()
                 if name in context and context[name] != getattr(paper, name)
             ]
     return markdown_table(["network", "setting", "here", "the paper"], list(dict.fromkeys(rows)))

@@ -55,23 +55,14 @@ def _check_number(name: str, value: Any, kind: type, low: float, high: float = m
         raise ConfigError(f"{name} must be {'an integer' if kind is int else 'a number'} {bound}, got {value!r}")
 
 
-@dataclass(frozen=True)
-class MemberConfig:
-    """Everything that determines the weights of one member, and nothing else.
-
-    `initialization` is the member number that seeds the initial weights, `order` the one that seeds data order,
-    dropout, augmentation and noise; they are equal in an ordinary ensemble. With `cycles` the member is a chain of
-    `lib.training.sgmcmc`. A field added later needs a default that leaves existing members unchanged: fields at their
-    default are left out of the key.
-    """
+@dataclass(frozen=True, kw_only=True)
+class _Settings:
+    """What an experiment and each of its members share."""
 
     dataset: str
-    dataset_hash: str
     architecture: str
     epochs: int
     seed: int
-    initialization: int
-    order: int
     batch_size: int
     optimizer: str
     learning_rate: float
@@ -81,11 +72,26 @@ class MemberConfig:
     augmentation: str
     pixel_scaling: str
     sampling: str
-    training_version: int
     precision: str = "float32"
     cycles: int = 0
     noise_epochs: int = 0
     temperature: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberConfig(_Settings):
+    """Everything that determines the weights of one member, and nothing else.
+
+    `initialization` is the member number that seeds the initial weights, `order` the one that seeds data order,
+    dropout, augmentation and noise; they are equal in an ordinary ensemble. With `cycles` the member is a chain of
+    `lib.training.sgmcmc`. A field added later needs a default that leaves existing members unchanged: fields at their
+    default are left out of the key.
+    """
+
+    dataset_hash: str
+    initialization: int
+    order: int
+    training_version: int
 
     @property
     def key(self) -> str:
@@ -109,8 +115,8 @@ def canonical_json(content: Any) -> str:
     return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-@dataclass(frozen=True)
-class Experiment:
+@dataclass(frozen=True, kw_only=True)
+class Experiment(_Settings):
     """An ensemble to be trained: the data, the network, the protocol and the seeds.
 
     `varied` says which seeds differ between members: `both`, as in an ordinary ensemble; only `initialization` or
@@ -121,27 +127,10 @@ class Experiment:
         ConfigError: a value is not allowed; one line.
     """
 
-    dataset: str
-    architecture: str
     num_members: int
-    epochs: int
-    seed: int
-    batch_size: int
-    optimizer: str
-    learning_rate: float
-    schedule: str
-    dropout: float
-    weight_decay: float
-    augmentation: str
-    pixel_scaling: str
-    sampling: str
-    precision: str = "float32"
     validation_size: int | None = None
     preset: str | None = None
     varied: str = "both"
-    cycles: int = 0
-    noise_epochs: int = 0
-    temperature: float = 0.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.dataset, str) or not self.dataset:
@@ -189,8 +178,7 @@ class Experiment:
 
     def members(self, dataset_name: str, dataset_hash: str) -> list[MemberConfig]:
         """The configurations of all members, given the name and content hash of the loaded data."""
-        shared = {field.name for field in fields(MemberConfig)} & {field.name for field in fields(self)}
-        settings = {name: getattr(self, name) for name in shared} | {
+        settings = {field.name: getattr(self, field.name) for field in fields(_Settings)} | {
             "dataset": dataset_name,
             "dataset_hash": dataset_hash,
             "training_version": TRAINING_VERSION,

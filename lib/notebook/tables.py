@@ -29,7 +29,7 @@ from lib.run.engines import default_device
 from lib.run.provenance import commit
 
 #: Rows of the settings table: field of `Experiment`, and its label; the last ones apply only to chains.
-SETTINGS = {
+SETTING_LABELS = {
     "dataset": "dataset",
     "num_members": "members (runs)",
     "epochs": "epochs",
@@ -75,7 +75,7 @@ def _badge(verdict: str) -> str:
 
 def settings_of(experiment: Experiment) -> dict[str, Any]:
     """The settings of an experiment in the settings table, by field."""
-    names = [name for name in SETTINGS if experiment.cycles or name not in CHAIN_SETTINGS]
+    names = [name for name in SETTING_LABELS if experiment.cycles or name not in CHAIN_SETTINGS]
     return {name: getattr(experiment, name) for name in names}
 
 
@@ -84,7 +84,7 @@ def settings_table(finding: Finding, experiments: Sequence[Experiment], dataset:
 
     `dataset` is the name of the data; a folder's path would be specific to this machine.
     """
-    columns: dict[str, list] = {"setting": [SETTINGS[name] for name in settings_of(experiments[0])]}
+    columns: dict[str, list] = {"setting": [SETTING_LABELS[name] for name in settings_of(experiments[0])]}
     for experiment in experiments:
         paper = finding.experiment("paper", architecture=experiment.architecture)
         here = settings_of(experiment) | {"dataset": dataset}
