@@ -35,7 +35,7 @@ LIB := $(shell find lib -type f -not -path '*/__pycache__/*')
 
 help:
 	@echo "make book    execute the notebooks and build the book (PRESET=smoke|quick|full|paper|reference, or PARAMS=file.yaml)"
-	@echo "make reference  make what is missing of the reference run (ONLY=\"01 02\"; TRAINED=1 trains nothing); hours"
+	@echo "make reference  make what is missing of the reference run (ONLY=\"01 02\": some pages); hours"
 	@echo "make pdf     print the book as one PDF; needs Chromium"
 	@echo "make test    run the tests"
 	@echo "make lint    check style; make format mends it"
@@ -48,7 +48,7 @@ book: $(SETUP)
 
 # The reference run has a run store of its own, unless $RUNS_DIR is given.
 reference: $(SETUP)
-	RUNS_DIR=$${RUNS_DIR:-runs/reference} $(BIN)/python book/reference.py $(if $(ONLY),--only '$(ONLY)') $(if $(TRAINED),--trained)
+	RUNS_DIR=$${RUNS_DIR:-runs/reference} $(BIN)/python book/reference.py $(if $(ONLY),--only '$(ONLY)')
 
 pdf: book
 	$(BIN)/python book/pdf.py --build-dir $(BUILD)

@@ -99,35 +99,18 @@ def left(experiment: Experiment, store: RunStore) -> dict[str, float]:
     return {run.config.key: (experiment.epochs - run.finished_epochs()) * hours for run in lacking}
 
 
-def choose(source: Path, store: RunStore, trained: bool) -> tuple[dict[str, Any] | None, dict[str, float]]:
-    """The parameters of a page, and what is `left` to train for it.
-
-    With `trained`, only networks with all members in the store count; a page of one network uses the first such network
-    that its finding names. The parameters are None if there is none.
-    """
-    name, parameters = source.stem.partition("_")[2], PARAMETERS.get(source.stem, {})
+def to_train(source: Path, store: RunStore) -> dict[str, float]:
+    """The members that a page needs and the store lacks, as in `left`."""
+    name = source.stem.partition("_")[2]
     if name not in FINDINGS:
-        return parameters, {}
-    finding, given = FINDINGS[name], NotebookSource.read(source).defaults | {"preset": PRESET} | parameters
-    every, lacking, ready = experiments_of(finding, given), {}, []
-    if trained and finding.networks is None:
-        networks = finding.architectures(PRESET)
-        every = [one for network in networks for one in experiments_of(finding, given | {"architecture": network})]
-    for one in every:
-        parts = [one]
-        if name == "randomness":  # it trains families of runs at several rates
-            ways = itertools.product(randomness.learning_rates(one, None), ("initialization", "order"))
-            parts = [replace(one, learning_rate=rate, varied=way) for rate, way in ways]
-        own = {key: hours for part in parts for key, hours in left(part, store).items()}
-        lacking |= own
-        ready += [] if own else [one.architecture]
-    if trained and not ready:
-        return None, lacking
-    if trained and finding.networks is None:
-        parameters = parameters | ({} if ready[0] == every[0].architecture else {"architecture": ready[0]})
-    elif trained and len(ready) < len(every):
-        parameters = parameters | {"architectures": ready}
-    return parameters, lacking
+        return {}
+    given = NotebookSource.read(source).defaults | {"preset": PRESET} | PARAMETERS.get(source.stem, {})
+    experiments = experiments_of(FINDINGS[name], given)
+    if name == "randomness":  # it trains families of runs at several rates
+        (one,) = experiments
+        ways = itertools.product(randomness.learning_rates(one, None), ("initialization", "order"))
+        experiments = [replace(one, learning_rate=rate, varied=way) for rate, way in ways]
+    return {key: hours for one in experiments for key, hours in left(one, store).items()}
 
 
 def slim(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -182,14 +165,12 @@ def make(source: Path, parameters: dict[str, Any]) -> None:
     (KEPT / "run.json").write_text(json.dumps(every, indent=1) + "\n", encoding="utf-8")
 
 
-def official(store: RunStore, trained: bool) -> None:
+def official(store: RunStore) -> None:
     """Write mean test accuracies on the paper's own split, with intervals over images, to `claims/official.csv`."""
     rows = []
     for network, members in OFFICIAL_MEMBERS.items():
         given = {"architecture": network, "num_members": members, "dataset": OFFICIAL}
         experiment = Experiment.from_preset(PRESET, **given)
-        if trained and left(experiment, store):
-            continue
         runs, data = train_ensemble(experiment, store=store), load_dataset(OFFICIAL, None, experiment.validation_size)
         right = top_labels(predict(build_member_model(runs[0].member, data), runs.final, data.test.images))
         found = interval(functools.partial(mean_over, (right == data.test.labels).mean(axis=0)), images=right.shape[1])
@@ -201,24 +182,20 @@ def official(store: RunStore, trained: bool) -> None:
 
 def main(
     only: Annotated[str, typer.Option(help='Numbers of pages, such as "01 02"; default: all.')] = "",
-    trained: Annotated[bool, typer.Option(help="Train nothing; make pages of the networks in the run store.")] = False,
 ) -> None:
     """Make the missing parts of the reference run, in this checkout, with the run store of $RUNS_DIR."""
     done, store, todo, hours = read_run(), RunStore(), {}, {}
     for source in sorted(Path("notebooks").glob("*.ipynb")):
         if only and source.stem[:2] not in only.split():
             continue
-        parameters, lacking = choose(source, store, trained)
-        last = done.get(source.stem, {})
+        last, parameters = done.get(source.stem, {}), PARAMETERS.get(source.stem, {})
         fresh = last.get("hash") == code_hash(source) and last["parameters"] == parameters
-        if parameters is None:
-            said = f"waits for {len(lacking)} members"
-        elif not (todo or only) if source.stem == SCOREBOARD else fresh:
+        if not (todo or only) if source.stem == SCOREBOARD else fresh:
             said = "is there"
         else:
-            members = {} if trained else lacking
-            todo[source], hours = parameters, hours | members
-            said = f"to be made, {len(members)} members to train; last time {last.get('minutes', '?')} minutes"
+            lacking = to_train(source, store)
+            todo[source], hours = parameters, hours | lacking
+            said = f"to be made, {len(lacking)} members to train; last time {last.get('minutes', '?')} minutes"
         print(f"{source.stem}: {said}")
     cores, work = usable_cores(), sum(hours.values())
     print(f"{len(hours)} members to train, about {work / cores:.1f} hours on {cores} cores; then the pages", flush=True)
@@ -226,7 +203,7 @@ def main(
         for source, parameters in todo.items():
             make(source, parameters)
         if not only:
-            official(store, trained)
+            official(store)
     except OneLineError as error:
         sys.exit(str(error))
 

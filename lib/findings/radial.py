@@ -19,7 +19,7 @@ FINDING = Finding(
     "05_radial",
     settings={
         "paper": {"architectures": ["medium_cnn"]},
-        "reference": {"architectures": ["medium_cnn", "small_cnn"]},
+        "reference": {"architectures": ["medium_cnn"]},
     },
     ranges={"num_radii": (2, inf), "num_angles": (2, inf), "num_map_images": (1, inf)},
 )

@@ -22,7 +22,7 @@ FINDING = Finding(
     min_members=3,
     settings={
         "paper": {"architectures": ["medium_cnn"]},
-        "reference": {"architectures": ["medium_cnn", "small_cnn"]},
+        "reference": {"architectures": ["medium_cnn"]},
     },
     ranges={"num_foreign": (1, math.inf)},
 )

@@ -16,7 +16,7 @@ FINDING = Finding(
     "06_tunnel",
     settings={
         "paper": {"architectures": ["medium_cnn"]},
-        "reference": {"architectures": ["medium_cnn", "small_cnn"]},
+        "reference": {"architectures": ["medium_cnn"]},
     },
     ranges={"curve_epochs": (1, inf), "num_points": (3, inf), "num_segments": (1, inf), "num_fan_radii": (2, inf)},
 )

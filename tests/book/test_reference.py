@@ -114,28 +114,16 @@ def smoke(monkeypatch, tmp_path):
     return RunStore(tmp_path / "runs")
 
 
-def test_networks_wait_until_all_of_their_members_are_there(smoke):
+def test_members_to_train_are_those_that_the_store_lacks(smoke):
     source = ROOT / "notebooks" / "02_independent.ipynb"
-    parameters, lacking = reference.choose(source, smoke, trained=False)
-    assert (parameters, len(lacking)) == ({}, 6)
-    assert reference.choose(source, smoke, trained=True)[0] is None
+    assert len(reference.to_train(source, smoke)) == 6
     # Two families at three learning rates; at each rate the families share their first member.
-    assert len(reference.choose(ROOT / "notebooks" / "10_randomness.ipynb", smoke, trained=False)[1]) == 3 * (3 + 3 - 1)
+    assert len(reference.to_train(ROOT / "notebooks" / "10_randomness.ipynb", smoke)) == 3 * (3 + 3 - 1)
     data = load_dataset("digits")
     for member in FINDINGS["independent"].experiment("smoke").members(data.name, data.content_hash):
         write_run(smoke.root, member)
-    parameters, lacking = reference.choose(source, smoke, trained=True)
-    assert (parameters, len(lacking)) == ({"architectures": ["small_cnn"]}, 3)
-
-
-def test_a_page_of_one_network_takes_another_until_its_own_is_trained(smoke):
-    source, data = ROOT / "notebooks" / "07_ensemble.ipynb", load_dataset("digits")
-    assert reference.choose(source, smoke, trained=True)[0] is None
-    for network, parameters in (("resnet8_v1", {"architecture": "resnet8_v1"}), ("small_cnn", {})):
-        experiment = FINDINGS["ensemble"].experiment("smoke", architecture=network)
-        for member in experiment.members(data.name, data.content_hash):
-            write_run(smoke.root, member)
-        assert reference.choose(source, smoke, trained=True)[0] == parameters
+    assert len(reference.to_train(source, smoke)) == 3
+    assert reference.to_train(ROOT / "notebooks" / "12_scoreboard.ipynb", smoke) == {}
 
 
 def test_a_page_is_made_once_and_again_when_its_code_has_changed(smoke, monkeypatch, tmp_path, capsys):
@@ -149,11 +137,11 @@ def test_a_page_is_made_once_and_again_when_its_code_has_changed(smoke, monkeypa
         nbformat.write(notebook(outputs=[figure()]), target)
 
     monkeypatch.setattr(reference, "execute", execute)
-    monkeypatch.setattr(reference, "choose", lambda *_: ({}, {}))
+    monkeypatch.setattr(reference, "to_train", lambda *_: {})
     said = []
     for code in ("draw()", "draw()", "draw(again)"):
         nbformat.write(notebook(code), source)
-        reference.main("01", False)
+        reference.main("01")
         said.append(capsys.readouterr().out.splitlines()[0])
     assert ["to be made" in line for line in said] == [True, False, True]
     how = reference.read_run()["01_trajectories"]
