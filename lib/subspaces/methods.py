@@ -1,4 +1,4 @@
-"""Weights around the end of one run: five ways to sample them, a search for the largest scale, and their average.
+"""Weights around the end of one run: ways to sample them, a search for the largest scale, and their average.
 
     late_iterates → subspace → sample → predict
 
@@ -192,9 +192,10 @@ def subspace(method: str, iterates: ArrayLike, rank: int = RANK, standardized: b
 
     `random` and `dropout` are centered on the final solution, the last of the `iterates (T, P)`, and use only that;
     the others are centered on the mean of the iterates: those of `late_iterates`, or accepted random samples for
-    `random-pca`. The last two need at least `rank` + 1 iterates and have `rank` principal directions, largest variance
-    first. If `standardized`, these are scaled by the iterates' standard deviation along them, which makes the method a
-    Gaussian fit of the iterates; otherwise they have length one, as in the paper's formula and the authors' notebook.
+    `random-pca`. `low-rank-gaussian` and `random-pca` need at least `rank` + 1 iterates and have `rank` principal
+    directions, largest variance first. If `standardized`, these are scaled by the iterates' standard deviation along
+    them, which makes the method a Gaussian fit of the iterates; otherwise they have length one, as in the paper's
+    formula and the authors' notebook.
     Standard deviations are those of the T iterates themselves (divided by T, not T - 1), as in the notebook. Raises
     `ConfigError` for an unknown method or too few iterates.
     """
