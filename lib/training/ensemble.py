@@ -62,11 +62,6 @@ class Runs(Sequence[Trajectory]):
         """The members' content keys, which name them in the store."""
         return [one.member.key for one in self]
 
-    @cached_property
-    def architecture(self) -> str:
-        """The architecture of all members."""
-        return self[0].member.architecture
-
 
 def check_training(experiment: Experiment, dataset: Dataset) -> None:
     """Raise a `ConfigError` if the experiment's network cannot be built for, or trained on, this dataset.

@@ -164,9 +164,7 @@ def _load_optimizer(
         optimizer.state[parameter][key] = tensor
 
 
-def train_members(
-    configs: Sequence[MemberConfig], dataset: Dataset, runs: Sequence[Run], device: torch.device | None = None
-) -> None:
+def train_members(configs: Sequence[MemberConfig], dataset: Dataset, runs: Sequence[Run]) -> None:
     """Train members that differ only in their seeds and store their runs, resuming where an earlier call stopped.
 
     Members at the same epoch are trained in lockstep, as one network, which is for a GPU. A single member on a CPU is
@@ -185,7 +183,7 @@ def train_members(
         for epoch in sorted(set(epochs)):
             group = [number for number, done in enumerate(epochs) if done == epoch]
             chosen = [[values[number] for number in group] for values in (configs, runs, points)]
-            _train_from(epoch, *chosen, dataset, device or default_device())
+            _train_from(epoch, *chosen, dataset)
 
 
 def _train_from(
@@ -194,9 +192,9 @@ def _train_from(
     runs: Sequence[Run],
     points: Sequence[ResumePoint | None],
     dataset: Dataset,
-    device: torch.device,
 ) -> None:
     """Train members that have all finished `first` epochs until their last epoch."""
+    device = default_device()
     environment = {"device": str(device), "torch": torch.__version__, "commit": commit()}
     networks = [build_member_model(config, dataset).to(device) for config in configs]
     for network, point in zip(networks, points, strict=True):

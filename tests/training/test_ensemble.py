@@ -106,7 +106,6 @@ def test_runs_stack_their_members_and_slice_to_runs(trained):
     assert runs.weights.ndim == 3
     assert np.array_equal(runs.val_accuracies, [one.history["val_accuracy"] for one in runs])
     assert runs.keys == [one.member.key for one in runs]
-    assert runs.architecture == "small_cnn"
     last = runs[1:]
     assert isinstance(last, Runs)
     assert len(last) == 1
