@@ -8,9 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from scipy.special import softmax
 
 from lib.config import Experiment, MemberConfig
 from lib.data.datasets import Dataset, Split, load_dataset
+from lib.models.networks import Network, build_model
+from lib.models.predict import as_pixels
+from lib.models.weights import flatten
 from lib.run.files import read_with_digest
 from lib.run.store import RunStore
 from lib.training.ensemble import train_ensemble
@@ -141,3 +145,55 @@ def write_image_folder(dataset: Dataset, folder: Path, train: int, test: int) ->
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels.squeeze()).save(path)
     return folder
+
+
+def table_rows(table: str) -> list[list[str]]:
+    """The cells of a Markdown table."""
+    return [[cell.strip() for cell in line.strip("| \n").split(" | ")] for line in table.strip().splitlines()]
+
+
+def random_probs(*shape, seed=0, scale=2.0) -> np.ndarray:
+    """Random probabilities; the last axis has the classes."""
+    logits = np.random.default_rng(seed).normal(scale=scale, size=shape)
+    return softmax(logits, axis=-1).astype(np.float32)
+
+
+def as_set(chosen) -> set[frozenset]:
+    """Pairs, given as two arrays of indices, without their order."""
+    return {frozenset(pair) for pair in zip(*(one.tolist() for one in chosen), strict=True)}
+
+
+#: Shape of the images of `model`.
+SHAPE = (8, 8, 1)
+
+
+def model(architecture="small_cnn", seed=0, dropout=0.0) -> Network:
+    """A small network of five classes that is not trained."""
+    network = build_model(architecture, SHAPE, 5, dropout, torch.Generator().manual_seed(seed))
+    return network.set_pixel_statistics(np.full((1, 1, 1), 128.0), np.full((1, 1, 1), 64.0))
+
+
+def images(count=23, seed=0) -> np.ndarray:
+    """Random images for `model`."""
+    return np.random.default_rng(seed).integers(256, size=(count, *SHAPE), dtype=np.uint8)
+
+
+def vectors(count=3, architecture="small_cnn") -> np.ndarray:
+    """The weights of several networks `model`."""
+    return np.stack([flatten(model(architecture, seed)) for seed in range(count)])
+
+
+def trained_like(seed=0) -> Network:
+    """A network whose BatchNorm statistics differ from those of a new network."""
+    network = model("resnet8_v1", seed).train()
+    with torch.no_grad():
+        for start in range(3):
+            network(as_pixels(images(16, seed=start)))
+    return network
+
+
+def flip(path: Path, position: int) -> None:
+    """Change one bit of a file."""
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1 << position % 8
+    path.write_bytes(content)

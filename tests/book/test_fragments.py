@@ -3,6 +3,7 @@
 import re
 
 from conftest import NOTEBOOKS, ROOT
+from helpers import table_rows
 
 from benchmarks import report
 from book import fragments
@@ -12,12 +13,8 @@ from lib.findings import FINDINGS
 from lib.presets import PRESETS, PROTOCOLS
 
 
-def rows(table):
-    return [[cell.strip() for cell in line.strip("| \n").split(" | ")] for line in table.strip().splitlines()]
-
-
 def test_presets_table_has_a_column_a_preset_with_the_values_of_config():
-    header, _, *body = rows(fragments.presets())
+    header, _, *body = table_rows(fragments.presets())
     assert header[-len(PRESETS) :] == [f"`{name}`" for name in PRESETS]
     table = {row[0]: row[1:] for row in body}
     assert table["members"] == [str(preset["num_members"]) for preset in PRESETS.values()]
@@ -41,7 +38,7 @@ def test_learning_rates_are_those_of_the_paper():
 
 
 def test_parameters_table_numbers_pages_only_where_they_differ():
-    table = {row[0]: row for row in rows(fragments.parameters(NOTEBOOKS))[2:]}
+    table = {row[0]: row for row in table_rows(fragments.parameters(NOTEBOOKS))[2:]}
     assert table["`num_members`"][-1] == "all"
     several = sorted(int(one.notebook[:2]) for one in FINDINGS.values() if one.networks)
     assert table["`architectures`"][-1] == ", ".join(map(str, several))
@@ -75,6 +72,6 @@ def test_performance_shows_the_run_its_rows_and_its_targets(tmp_path):
     assert "`python benchmarks/evaluation.py --vectors 2 --rounds 3`" in text
     assert made.content["date"] in text
     table = "".join(line + "\n" for line in text.splitlines() if line.startswith("|"))
-    assert rows(table)[2] == ["two vectors", "predict", "vectors/s", "1", "2", "3", "2.50 times as fast"]
+    assert table_rows(table)[2] == ["two vectors", "predict", "vectors/s", "1", "2", "3", "2.50 times as fast"]
     assert "✗ not met: predict, times as fast, at least 5; here **2.5**" in text
     assert "- A note." in text

@@ -6,6 +6,7 @@ import io
 import nbformat
 import pytest
 from conftest import ROOT
+from helpers import table_rows
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
@@ -26,10 +27,6 @@ def result(claim="trajectories/modes", value=1.0, architecture="small_cnn", **mo
     return judging.Result(CLAIMS[claim], estimate, context)
 
 
-def rows(table):
-    return [[cell.strip() for cell in line.strip("| \n").split(" | ")] for line in table.strip().splitlines()]
-
-
 def test_counts_are_of_sentences_not_of_methods():
     methods = [result(f"subspaces/{method}/closer", 0.5) for method in METHODS]
     text = verdicts.counted([result(value=0.9905), result(architecture="resnet8_v1"), *methods])
@@ -43,7 +40,7 @@ def test_scoreboard_has_one_row_for_all_methods_of_a_sentence():
     text = verdicts.scoreboard({PAGE: [result(value=0.5), *nearer], OTHER: []})
     heading, table = text.split("\n\n")
     assert heading == f"### {verdicts.page_link(PAGE)}"
-    failed, mixed = rows(table)[2:]
+    failed, mixed = table_rows(table)[2:]
     verdict = "[✗ does not hold here]{.verdict .verdict-does-not-hold-here}<br>0.500 (0.499&nbsp;to&nbsp;0.500)"
     sentence = "[runs occupy different regions of function space](#claim-trajectories-modes)"
     assert failed == [verdict, sentence, "≥ 0.99", "`small_cnn`<br>on `digits`"]
@@ -65,7 +62,7 @@ def test_verdicts_that_change_with_the_seed_are_marked_as_fragile(tmp_path):
     by_seed = over_seeds([*seeds, *(result("radial/valley", 0, seed=seed) for seed in (0, 1))])
     text = verdicts.fragile_table(by_seed)
     assert text.startswith("1 of 2 verdicts are the same with every seed.")
-    (row,) = rows(text.split("\n\n")[1])[2:]
+    (row,) = table_rows(text.split("\n\n")[1])[2:]
     assert row[:2] == ["`trajectories/modes`", "`small_cnn`"]
     assert row[-2:] == ["1 of 2", "flips: 1 holds here, 1 does not hold here"]
     records = tmp_path / verdicts.SEEDS
@@ -86,7 +83,7 @@ def test_summary_sorts_sentences_by_verdict():
 
 def test_changed_settings_are_those_unlike_the_paper():
     one = result(epochs=4, optimizer="adam")
-    found = rows(verdicts.changed({PAGE: [one, one]}))[2:]
+    found = table_rows(verdicts.changed({PAGE: [one, one]}))[2:]
     assert found == [["`small_cnn`", "dataset", "`digits`", "`cifar10`"], ["`small_cnn`", "epochs", "`4`", "`40`"]]
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import experiment
+from helpers import as_set, experiment
 
 from lib import metrics
 from lib.errors import ConfigError
@@ -17,10 +17,6 @@ TARGETS = RNG.integers(0, 3, 40)
 LABELS = RNG.integers(0, 3, (2, 2, 3, 40))
 LABELS[:, 1, 0] = LABELS[:, 0, 0]  # the same network is the first of both families
 EVERYONE = np.arange(3)
-
-
-def as_set(chosen):
-    return {frozenset(pair) for pair in zip(*(one.tolist() for one in chosen), strict=True)}
 
 
 def mean_diversity(rate, source):

@@ -2,15 +2,12 @@
 
 import numpy as np
 import pytest
+from helpers import as_set
 
 from lib import metrics
 from lib.findings.sgmcmc import between_chains, diversities, ensembles, less_diverse, pairs, within_chains
 
 EVERYONE = np.arange(3)
-
-
-def as_set(chosen):
-    return {frozenset(pair) for pair in zip(*(one.tolist() for one in chosen), strict=True)}
 
 
 def test_pairs_of_chains():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import experiment, train
+from helpers import experiment, images, model, train
 
 from lib.data.datasets import load_dataset
 from lib.errors import ConfigError
@@ -14,27 +14,16 @@ from lib.landscape import connectors
 from lib.landscape.connectors import Connector, disjoint_pairs, learning_rate_factor, train_connector
 from lib.landscape.paths import CURVES, line
 from lib.metrics import accuracy, negative_log_likelihood
-from lib.models.networks import build_model
 from lib.models.predict import as_pixels, fresh_statistics, predict
 from lib.models.weights import flatten, flatten_statistics, load
 from lib.run.store import RunStore
 from lib.training.trainer import build_member_model
 
-SHAPE = (8, 8, 1)
 SETTINGS = {"curve": "bezier", "epochs": 2, "learning_rate": 0.05, "seed": 0, "batch_size": 16}
-
-
-def model(architecture="small_cnn", seed=0, dropout=0.0):
-    network = build_model(architecture, SHAPE, 5, dropout, torch.Generator().manual_seed(seed))
-    return network.set_pixel_statistics(np.full((1, 1, 1), 128.0), np.full((1, 1, 1), 64.0))
 
 
 def weights(architecture="small_cnn", seed=0):
     return flatten(model(architecture, seed))
-
-
-def images(count=23):
-    return np.random.default_rng(0).integers(256, size=(count, *SHAPE), dtype=np.uint8)
 
 
 def labels(count=23):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import sklearn.metrics
+from helpers import random_probs
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import softmax
 
 from lib import metrics
 from lib.metrics.scores import PROBABILITY_FLOOR
@@ -16,11 +16,6 @@ SCORES = [
     metrics.negative_log_likelihood,
     metrics.expected_calibration_error,
 ]
-
-
-def random_probs(*shape, seed=0, scale=2.0):
-    logits = np.random.default_rng(seed).normal(scale=scale, size=shape)
-    return softmax(logits, axis=-1).astype(np.float32)
 
 
 def random_labels(*shape, classes=4, seed=0):

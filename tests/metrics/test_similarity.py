@@ -4,15 +4,10 @@ import numpy as np
 import pytest
 import scipy.spatial.distance
 import sklearn.metrics
-from scipy.special import softmax
+from helpers import random_probs
 
 from lib import metrics
 from lib.metrics import similarity
-
-
-def random_probs(*shape, seed=0, scale=2.0):
-    logits = np.random.default_rng(seed).normal(scale=scale, size=shape)
-    return softmax(logits, axis=-1).astype(np.float32)
 
 
 def test_cosine_known_angles():

@@ -5,39 +5,12 @@ import copy
 import numpy as np
 import pytest
 import torch
+from helpers import images, model, trained_like, vectors
 from torch.optim.swa_utils import update_bn
 
 from lib.models import weights as w
 from lib.models.layers import Dropout
-from lib.models.networks import build_model
 from lib.models.predict import as_pixels, fresh_statistics, predict
-
-# Networks this small are several times slower with several threads, which wait for each other on busy cores.
-torch.set_num_threads(1)
-
-SHAPE = (8, 8, 1)
-
-
-def model(architecture="small_cnn", seed=0, dropout=0.0):
-    network = build_model(architecture, SHAPE, 5, dropout, torch.Generator().manual_seed(seed))
-    return network.set_pixel_statistics(np.full((1, 1, 1), 128.0), np.full((1, 1, 1), 64.0))
-
-
-def images(count=23, seed=0):
-    return np.random.default_rng(seed).integers(256, size=(count, *SHAPE), dtype=np.uint8)
-
-
-def vectors(count=3, architecture="small_cnn"):
-    return np.stack([w.flatten(model(architecture, seed)) for seed in range(count)])
-
-
-def trained_like(seed=0):
-    """A network whose BatchNorm statistics differ from those of a new network."""
-    network = model("resnet8_v1", seed).train()
-    with torch.no_grad():
-        for start in range(3):
-            network(as_pixels(images(16, seed=start)))
-    return network
 
 
 @pytest.mark.parametrize("architecture", ["small_cnn", "resnet8_v1"])

@@ -3,27 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from helpers import model, trained_like, vectors
 
 from lib.models import weights as w
-from lib.models.networks import build_model
-
-SHAPE = (8, 8, 1)
-
-
-def model(architecture="small_cnn", seed=0):
-    return build_model(architecture, SHAPE, 5, generator=torch.Generator().manual_seed(seed))
-
-
-def vectors(count=3, architecture="small_cnn"):
-    return np.stack([w.flatten(model(architecture, seed)) for seed in range(count)])
-
-
-def trained_like(seed=0):
-    """A network whose BatchNorm statistics differ from those of a new network."""
-    network = model("resnet8_v1", seed).train()
-    with torch.no_grad():
-        network(torch.randn(8, 1, 8, 8, generator=torch.Generator().manual_seed(0)))
-    return network
 
 
 @pytest.mark.parametrize("architecture", ["small_cnn", "resnet8_v1"])

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import pytest
-from helpers import CHECKOUT, member, write_run
+from helpers import CHECKOUT, flip, member, write_run
 from safetensors import safe_open
 
 from lib.config import canonical_json
@@ -19,12 +19,6 @@ from lib.run.files import StoreError, sha256, write_atomically
 from lib.run.store import RunStore, default_runs_dir, folder_size, last_written
 
 CONFIG = member(epochs=2)
-
-
-def flip(path, position):
-    content = bytearray(path.read_bytes())
-    content[position] ^= 1 << position % 8
-    path.write_bytes(bytes(content))
 
 
 def times(root):

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import assert_same, checkpoints, experiment, finished_checkpoints, processes_of_group, subset, train
+from helpers import assert_same, checkpoints, experiment, finished_checkpoints, flip, processes_of_group, subset, train
 
 from lib.data.datasets import DatasetError, load_dataset
 from lib.errors import ConfigError
@@ -154,9 +154,7 @@ def test_damaged_member_is_set_aside_with_one_warning_and_trained_again(tmp_path
     shutil.copytree(root, tmp_path, dirs_exist_ok=True)
     store = RunStore(tmp_path)
     whole, hurt = (store.run(one.member) for one in trajectories)
-    content = bytearray((hurt.folder / name).read_bytes())
-    content[len(content) // 2] ^= 16
-    (hurt.folder / name).write_bytes(content)
+    flip(hurt.folder / name, (hurt.folder / name).stat().st_size // 2)
     before = checkpoints(whole.folder)
     with pytest.warns(UserWarning, match="damaged run set aside as") as caught:
         again = train(tmp_path)
