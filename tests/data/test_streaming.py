@@ -304,7 +304,7 @@ def test_members_of_a_stream_are_trained_one_by_one_on_a_gpu(folder, tmp_path, m
 
     def counting(configs, *rest):
         sizes.append(len(configs))
-        original(configs, *rest, device=torch.device("cpu"))
+        original(configs, *rest)
 
     monkeypatch.setattr(ensemble, "train_members", counting)
     monkeypatch.setattr(ensemble, "default_device", lambda: torch.device("cuda"))
