@@ -34,11 +34,12 @@ def executed(folder: Path, kind: str, source: str) -> list[Explored]:
     """Results of a kind in `FIGURES` below a folder with notebooks/ and claims/, one per network, if there are any."""
     notebook, figure = FIGURES[kind]
     path = folder / "notebooks" / f"{notebook}.ipynb"
-    if not path.exists():
+    drawn = figures.figures(nbformat.read(path, as_version=4)) if path.exists() else ()
+    # The reference run keeps no large data.
+    data = [output.data[CSV] for name, _, output in drawn if name == figure and CSV in output.data]
+    if not data:
         return []
-    content = nbformat.read(path, as_version=4)
-    (data,) = (output.data[CSV] for name, _, output in figures.figures(content) if name == figure)
-    table = pd.read_csv(io.StringIO(data))
+    table = pd.read_csv(io.StringIO(data[0]))
     runs = {result.context["architecture"]: result.context for result in read_results(folder / "claims" / notebook)}
     panels = dict(list(table.groupby("panel", sort=False))) if "panel" in table else dict.fromkeys(runs, table)
     return [Explored(kind, runs[name]["dataset"], name, source, own) for name, own in panels.items()]
