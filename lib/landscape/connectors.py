@@ -102,7 +102,7 @@ class Connector:
 
     def points(self, first: Trajectory, second: Trajectory, middle: np.ndarray, t: ArrayLike) -> np.ndarray:
         """The weights `(n, P)` at positions `t (n,)` of the path with the given middle."""
-        return combine(CURVES[self.curve](np.asarray(t)), stack([first.final, middle, second.final]))
+        return combine(CURVES[self.curve](np.asarray(t, dtype=np.float64)), stack([first.final, middle, second.final]))
 
 
 def learning_rate_factor(epoch: int, epochs: int) -> float:

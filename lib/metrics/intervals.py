@@ -235,7 +235,7 @@ def mean_over(values: ArrayLike, images: ArrayLike) -> np.ndarray:
 
 def _over_images(function: Callable, images: int, level: float, resamples: int) -> Estimate:
     """The percentile bootstrap over images."""
-    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # of what is undefined
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # undefined is nan
         value = float(function(images=_all(images=images)["images"]))
         found = np.array([function(images=chosen) for chosen in _resamples(images, resamples)], dtype=float)
     ends = [math.nan, math.nan]
@@ -253,7 +253,7 @@ def _variance(
     def values(name: str, choices: list[np.ndarray]) -> np.ndarray:
         return np.array([function(**everything | {name: chosen}) for chosen in choices], dtype=float)
 
-    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # of what is undefined
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # undefined is nan
         value = np.asarray(function(**everything), dtype=float)
         few = members is not None and members < LEAST_MEMBERS
         if few or images == 1 or not np.isfinite(value).all():
@@ -273,6 +273,9 @@ def _variance(
 
 def _all(**sizes: int | None) -> dict[str, np.ndarray]:
     """All indices of members and images, for each size that is not None."""
+    for name, size in sizes.items():
+        if size is not None and size < 1:
+            raise ValueError(f"{name}: expected at least 1, received {size}")
     return {name: np.arange(size) for name, size in sizes.items() if size is not None}
 
 

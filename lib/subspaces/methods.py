@@ -195,9 +195,8 @@ def subspace(method: str, iterates: ArrayLike, rank: int = RANK, standardized: b
     `random-pca`. `low-rank-gaussian` and `random-pca` need at least `rank` + 1 iterates and have `rank` principal
     directions, largest variance first. If `standardized`, these are scaled by the iterates' standard deviation along
     them, which makes the method a Gaussian fit of the iterates; otherwise they have length one, as in the paper's
-    formula and the authors' notebook.
-    Standard deviations are those of the T iterates themselves (divided by T, not T - 1), as in the notebook. Raises
-    `ConfigError` for an unknown method or too few iterates.
+    formula and the authors' notebook. Standard deviations are those of the T iterates themselves (divided by T, not T -
+    1), as in the notebook. Raises `ConfigError` for an unknown method or too few iterates.
     """
     if method not in SUBSPACES:
         raise ConfigError(unknown("method", method, METHODS))

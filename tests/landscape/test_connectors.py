@@ -111,7 +111,9 @@ def test_connector_lowers_the_barrier_of_the_straight_line(trained, curve):
     network, first, second, dataset, store = trained
     connector = Connector(curve, 10, 0.05, 0, batch_size=64, weight_decay=1e-4)
     middle = connector.middle(network, first, second, dataset, store)
-    on_path = connector.points(first, second, middle, [0.5])[0]
+    start, on_path, end = points = connector.points(first, second, middle, [0, 0.5, 1])
+    assert points.dtype == np.float32
+    np.testing.assert_array_equal([start, end], [first.final, second.final])
     halfway = line(first.final, second.final, [0.5])[0]
     probs = predict(network, np.stack([halfway, on_path]), dataset.test.images)
     losses, accuracies = (score(probs, dataset.test.labels) for score in (negative_log_likelihood, accuracy))

@@ -265,3 +265,9 @@ def test_pairs_are_of_the_members_that_are_left():
 def test_mean_over_counts_each_image_as_often_as_it_was_drawn():
     values = np.array([[True, False, True], [False, False, True]])
     np.testing.assert_allclose(mean_over(values, np.array([0, 0, 1, 2])), [0.75, 0.25])
+
+
+@pytest.mark.parametrize("name", ["members", "images"])
+def test_interval_of_no_members_or_images(name):
+    with pytest.raises(ValueError, match=rf"{name}: expected at least 1, received 0"):
+        interval(mean, **{"members": 6, "images": 50} | {name: 0})

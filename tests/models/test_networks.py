@@ -192,3 +192,19 @@ def test_initialization_without_generator_is_seed_zero():
         build_model("small_cnn", (8, 8, 1), 10),
     )
     assert all(torch.equal(a, b) for a, b in zip(named.parameters(), unnamed.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("architecture", SMALL)
+def test_global_random_state_is_neither_used_nor_changed(architecture):
+    built = []
+    with torch.random.fork_rng(devices=[]):
+        for seed in (1, 2):
+            torch.manual_seed(seed)
+            before = torch.get_rng_state()
+            network = build_model(architecture, (8, 8, 1), 10, dropout=0.1, generator=generator()).train()
+            for module in network.modules():
+                if isinstance(module, Dropout):
+                    module.generator = generator(5)
+            built.append(network(torch.full((4, 1, 8, 8), 100.0)))
+            assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(*built)

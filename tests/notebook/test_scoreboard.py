@@ -4,7 +4,10 @@ import math
 from dataclasses import replace
 
 import pandas as pd
+import pytest
+from conftest import ROOT
 
+from lib.findings import CLAIMS, FINDINGS
 from lib.findings.judging import Result, known
 from lib.metrics.intervals import Estimate
 from lib.notebook import scoreboard, tables
@@ -53,6 +56,15 @@ def test_seeds_are_gathered_and_flips_marked():
 
 def test_one_seed_makes_no_row():
     assert scoreboard.over_seeds([record(), record(epochs=4)]).empty
+
+
+@pytest.mark.parametrize("finding", FINDINGS.values(), ids=FINDINGS)
+def test_every_page_judges_its_claims(finding):
+    page = (ROOT / "notebooks" / f"{finding.notebook}.ipynb").read_text()
+    claims = [claim for claim in CLAIMS.values() if claim.finding == finding.name]
+    assert claims
+    for first in {claim.id.split("/")[0] for claim in claims}:
+        assert f"{first}/" in page
 
 
 def test_origins_of_verdicts_count_those_of_other_commits(monkeypatch):
