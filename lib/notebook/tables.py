@@ -80,7 +80,7 @@ def settings_of(experiment: Experiment) -> dict[str, Any]:
 
 
 def settings_table(finding: Finding, experiments: Sequence[Experiment], dataset: str) -> pd.DataFrame:
-    """The settings of this run beside the paper's, one pair of columns per network.
+    """The settings of this run, one column per network, with the paper's in brackets where it differs.
 
     `dataset` is the name of the data; a folder's path would be specific to this machine.
     """
@@ -88,9 +88,14 @@ def settings_table(finding: Finding, experiments: Sequence[Experiment], dataset:
     for experiment in experiments:
         paper = finding.experiment("paper", architecture=experiment.architecture)
         here = settings_of(experiment) | {"dataset": dataset}
-        columns[f"{experiment.architecture}, here"] = list(here.values())
-        columns[f"{experiment.architecture}, the paper"] = [getattr(paper, name) for name in here]
-    return pd.DataFrame(columns).map(lambda value: f"{value:g}" if isinstance(value, float) else value)
+        columns[experiment.architecture] = [_beside(value, getattr(paper, name)) for name, value in here.items()]
+    return pd.DataFrame(columns)
+
+
+def _beside(here: Any, paper: Any) -> str:
+    """A setting, with the paper's in brackets if it differs."""
+    own, theirs = (f"{value:g}" if isinstance(value, float) else str(value) for value in (here, paper))
+    return own if own == theirs else f"{own} (paper: {theirs})"
 
 
 def claims_table(results: Iterable[Result]) -> pd.DataFrame:

@@ -46,7 +46,7 @@ def ensemble_sizes(scores: Mapping[str, pd.DataFrame]) -> Figure:
             line(axes, way, mean.index + offset, mean, spread)
             columns = {"ensembles": groups.size(), "mean": mean, "standard deviation": spread}
             tables[label, METHOD_NAMES[way]] = pd.DataFrame(columns).reset_index(names="runs in the ensemble")
-        axes.set_ylabel(label)
+        axes.set_ylabel(label.replace(" (", "\n("))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in grid[-1]:
         axes.set_xlabel("runs in the ensemble")

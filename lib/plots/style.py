@@ -44,6 +44,7 @@ def use_style() -> None:
     inks = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
     plt.rcParams.update(dict.fromkeys(inks, INK) | dict.fromkeys(["figure.facecolor", "axes.facecolor"], "none"))
     plt.rcParams.update({"figure.constrained_layout.use": True, "legend.frameon": False})
+    plt.rcParams["figure.constrained_layout.h_pad"] = 0.1  # inches: titles are nearest to their own panel
 
 
 def run_names(runs: Sequence[int]) -> list[str]:

@@ -89,8 +89,9 @@ def test_settings_are_beside_those_of_the_paper(open_with, monkeypatch):
     shown = shown_tables(monkeypatch)
     open_with("sgmcmc", architectures=["resnet18"]).settings()
     chains = shown["settings"].set_index("setting")
-    assert chains.loc["epochs"].tolist() == [6, 150]
-    assert chains.loc["noisy epochs of a cycle"].tolist() == [1, 5]
+    assert chains.loc["epochs", "resnet18"] == "6 (paper: 150)"
+    assert chains.loc["noisy epochs of a cycle", "resnet18"] == "1 (paper: 5)"
+    assert chains.loc["optimiser", "resnet18"] == "sgd"
     open_with().settings()
     assert "cycles" not in shown["settings"]["setting"].tolist()
 
