@@ -35,7 +35,7 @@ def test_ensemble_sizes_hold_means_and_deviations():
             np.testing.assert_array_equal(np.rint(x), [1, 2, 3])
     assert len({points[0, 0] for points in drawn_points(figure.axes[0]).values()}) == 3
     assert legend_entries(figure) == [METHOD_NAMES[way] for way in scores]
-    labels = ["accuracy", "Brier score", "negative log-likelihood (nats)", "calibration error"]
+    labels = ["accuracy", "Brier score", "negative log-likelihood\n(nats)", "calibration error"]
     assert [axes.get_ylabel() for axes in figure.axes] == labels
     assert [axes.get_xlabel() for axes in figure.axes] == ["", "", *["runs in the ensemble"] * 2]
 
