@@ -55,7 +55,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "04_diversity": {"num_images": 2000},
     "05_radial": {"num_images": 5000, "exaggeration": 100.0},
     # At the page's default rate the path diverges with raw pixels; as many epochs as the runs that it joins.
-    "06_tunnel": {"num_images": 5000, "curve_learning_rate": 0.003, "curve_epochs": 20},
+    "06_tunnel": {"num_images": 5000, "curve_learning_rate": 0.003, "curve_epochs": 40},
     "07_ensemble": {"num_images": 5000},
     "08_shift": {"num_corrupted": 100},
     "09_harder": {"dataset": "data/tiny_imagenet_32.npz", "num_images": 2000, "num_corrupted": 100},
