@@ -11,7 +11,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
 from book.figures import PNG
-from book.reference import KEPT, code_hash, read_run
+from book.reference import KEPT, page_hash, read_run
 from book.verdicts import badge, found, markdown_table, page_link
 from lib.findings.records import read_results
 
@@ -24,13 +24,14 @@ TABLES = ('class="dataframe claims"', 'class="dataframe provenance"')
 
 def page(root: Path, source: Path, executed: NotebookNode) -> NotebookNode:
     """The page that the book shows for a notebook; `executed` is the copy that this build made."""
-    how, now = read_run(root / KEPT).get(source.stem), code_hash(source)
+    how, now = read_run(root / KEPT).get(source.stem), page_hash(source)
     if how is None:
         return executed
     shown, changed = nbformat.read(root / KEPT / "notebooks" / source.name, as_version=4), ""
     if how["hash"] != now:
         changed = (
-            f" **This notebook has changed since**: its code was {how['hash'][:8]} (SHA-256), and is {now[:8]} now."
+            f" **This notebook has changed since**: the SHA-256 of its code and settings was {how['hash'][:8]}, and is "
+            f"{now[:8]} now."
         )
     else:
         # Prose and captions are current; outputs are those of the reference run.
@@ -82,10 +83,10 @@ def table(root: Path, sources: Iterable[Path]) -> str:
     for source in sources:
         if how := read_run(root / KEPT).get(source.stem):
             given = ", ".join(f"{name}: {value}" for name, value in how["parameters"].items()) or "–"
-            since = "the same" if how["hash"] == code_hash(source) else "**changed**"
+            since = "the same" if how["hash"] == page_hash(source) else "**changed**"
             made = [how["finished"], minutes_of(how), how["machine"]["processor"], how["commit"][:7], since]
             rows.append([page_link(source, source.stem), given, *made])
-    header = ["page", "parameters", "made on", "minutes", "processor", "commit", "code since"]
+    header = ["page", "parameters", "made on", "minutes", "processor", "commit", "code and settings"]
     return markdown_table(header, rows) if rows else "No page of it has been made yet.\n"
 
 

@@ -3,7 +3,7 @@
 notebooks/*.ipynb → _build/reference/{notebooks,claims} → slim → book/reference/{notebooks,claims}, run.json
 
 `make reference` prints what is left to do and can be stopped at any time: the run store keeps every epoch, and a page
-is executed again only if its code or its parameters have changed.
+is executed again only if its code, its parameters or its settings in the preset have changed.
 """
 
 import base64
@@ -41,6 +41,7 @@ from lib.metrics.intervals import interval, mean_over  # noqa: E402
 from lib.models.predict import predict  # noqa: E402
 from lib.notebook.parameters import NotebookSource, experiments_of  # noqa: E402
 from lib.plots.downloads import CSV  # noqa: E402
+from lib.presets import PRESETS  # noqa: E402
 from lib.run.engines import usable_cores  # noqa: E402
 from lib.run.store import RunStore  # noqa: E402
 from lib.training.ensemble import train_ensemble  # noqa: E402
@@ -76,12 +77,29 @@ KINDS = {PNG, CSV, "text/html", "text/markdown", "text/plain"}
 NOTEBOOK_BYTES, CSV_BYTES = 600_000, 120_000
 
 
-def code_hash(notebook: Path) -> str:
-    """SHA-256 of a notebook's code and parameter defaults, without prose and cells needed only by Colab."""
+def experiments(notebook: Path) -> list[Experiment]:
+    """What a page trains in the reference run, and what it compares with; empty for the scoreboard."""
+    name, own = notebook.stem.partition("_")[2], PARAMETERS.get(notebook.stem, {})
+    if name not in FINDINGS:
+        return []
+    found = experiments_of(FINDINGS[name], NotebookSource.read(notebook).defaults | {"preset": PRESET} | own)
+    if name == "randomness":  # families of runs at several rates
+        ways = itertools.product(randomness.learning_rates(found[0], None), ("initialization", "order"))
+        return [replace(found[0], learning_rate=rate, varied=way) for rate, way in ways]
+    if name == "harder":  # beside the data of page 4
+        found += [FINDINGS["diversity"].experiment(PRESET, architecture=one.architecture) for one in found]
+    return found
+
+
+def page_hash(notebook: Path) -> str:
+    """SHA-256 of a notebook's code, parameters and settings, without prose and cells needed only by Colab."""
     cells, others = nbformat.read(notebook, as_version=4).cells, {"parameters", "injected-parameters", "remove-cell"}
     code = [one.source for one in cells if one.cell_type == "code" and not others & set(one.metadata.get("tags", []))]
     defaults = {name: value for name, value in NotebookSource.read(notebook).defaults.items() if value is not None}
-    return hashlib.sha256("\n\n".join([*code, canonical_json(defaults)]).encode()).hexdigest()
+    settings = {name: PRESETS[PRESET].get(name) for name in ("samples", "statistics_images", "num_images")}
+    settings["experiments"] = [experiment.not_default() for experiment in experiments(notebook)]
+    given = [defaults, PARAMETERS.get(notebook.stem, {}), settings]
+    return hashlib.sha256("\n\n".join([*code, canonical_json(given)]).encode()).hexdigest()
 
 
 def read_run(kept: Path = KEPT) -> dict[str, dict]:
@@ -101,16 +119,7 @@ def left(experiment: Experiment, store: RunStore) -> dict[str, float]:
 
 def to_train(source: Path, store: RunStore) -> dict[str, float]:
     """The members that a page needs and the store lacks, as in `left`."""
-    name = source.stem.partition("_")[2]
-    if name not in FINDINGS:
-        return {}
-    given = NotebookSource.read(source).defaults | {"preset": PRESET} | PARAMETERS.get(source.stem, {})
-    experiments = experiments_of(FINDINGS[name], given)
-    if name == "randomness":  # it trains families of runs at several rates
-        (one,) = experiments
-        ways = itertools.product(randomness.learning_rates(one, None), ("initialization", "order"))
-        experiments = [replace(one, learning_rate=rate, varied=way) for rate, way in ways]
-    return {key: hours for one in experiments for key, hours in left(one, store).items()}
+    return {key: hours for one in experiments(source) for key, hours in left(one, store).items()}
 
 
 def slim(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -154,7 +163,7 @@ def make(source: Path, parameters: dict[str, Any]) -> None:
     nbformat.write(slim(nbformat.read(target, as_version=4)), KEPT / "notebooks" / source.name)
     shutil.rmtree(KEPT / "claims" / source.stem, ignore_errors=True)
     shutil.copytree(BUILD / "claims" / source.stem, KEPT / "claims" / source.stem)
-    how = {"hash": code_hash(source), "parameters": parameters, "minutes": round((time.monotonic() - started) / 60, 1)}
+    how = {"hash": page_hash(source), "parameters": parameters, "minutes": round((time.monotonic() - started) / 60, 1)}
     how |= {
         "finished": f"{datetime.now(UTC):%Y-%m-%d}",
         "commit": commit(),
@@ -189,7 +198,7 @@ def main(
         if only and source.stem[:2] not in only.split():
             continue
         last, parameters = done.get(source.stem, {}), PARAMETERS.get(source.stem, {})
-        fresh = last.get("hash") == code_hash(source) and last["parameters"] == parameters
+        fresh = last.get("hash") == page_hash(source)
         if not (todo or only) if source.stem == SCOREBOARD else fresh:
             said = "is there"
         else:

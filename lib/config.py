@@ -77,6 +77,11 @@ class _Settings:
     noise_epochs: int = 0
     temperature: float = 0.0
 
+    def not_default(self) -> dict[str, Any]:
+        """The fields that are not at their default, by name."""
+        values = ((field.name, getattr(self, field.name), field.default) for field in fields(self))
+        return {name: value for name, value, default in values if value != default}
+
 
 @dataclass(frozen=True, kw_only=True)
 class MemberConfig(_Settings):
@@ -96,8 +101,7 @@ class MemberConfig(_Settings):
     @property
     def key(self) -> str:
         """SHA-256 (hex, 64 digits) of the canonical JSON of everything that determines this member."""
-        values = ((field.name, getattr(self, field.name), field.default) for field in fields(self))
-        content = {name: value for name, value, default in values if name != "dataset" and value != default}
+        content = {name: value for name, value in self.not_default().items() if name != "dataset"}
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
     def random_seed(self, purpose: str, epoch: int = 0) -> int:

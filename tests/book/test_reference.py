@@ -68,10 +68,10 @@ def notebook(code="draw()", prose="A page.", outputs=()):
     return new_notebook(cells=cells, metadata={"papermill": {"duration": 60.0, "parameters": {"preset": "smoke"}}})
 
 
-def test_the_hash_is_of_code_alone(tmp_path):
+def test_the_hash_leaves_prose_out(tmp_path):
     def hashed(content):
         nbformat.write(content, tmp_path / "one.ipynb")
-        return reference.code_hash(tmp_path / "one.ipynb")
+        return reference.page_hash(tmp_path / "one.ipynb")
 
     first = hashed(notebook())
     executed = notebook(prose="Other prose.", outputs=[figure()])
@@ -84,6 +84,17 @@ def test_the_hash_is_of_code_alone(tmp_path):
     assert hashed(notebook("draw(again)")) != first
     executed.cells[2].source = 'preset: str = "smoke"  # size'
     assert hashed(executed) != first
+
+
+def test_the_hash_has_the_settings_of_what_a_page_trains_or_compares_with(monkeypatch):
+    pages = ("01_trajectories", "04_diversity", "09_harder", "12_scoreboard")
+    sources = [ROOT / "notebooks" / f"{name}.ipynb" for name in pages]
+    before = [reference.page_hash(source) for source in sources]
+    monkeypatch.setitem(reference.PRESETS["reference"], "epochs", {"medium_cnn": 41})
+    after = [reference.page_hash(source) for source in sources]
+    assert [old == new for old, new in zip(before, after, strict=True)] == [True, False, False, True]
+    monkeypatch.setitem(reference.PRESETS["reference"], "statistics_images", 1)
+    assert not set(after) & {reference.page_hash(source) for source in sources}
 
 
 def test_what_is_kept_is_small(monkeypatch):
@@ -127,7 +138,7 @@ def test_members_to_train_are_those_that_the_store_lacks(smoke):
 
 
 def test_a_page_is_made_once_and_again_when_its_code_has_changed(smoke, monkeypatch, tmp_path, capsys):
-    source = tmp_path / "notebooks" / "01_trajectories.ipynb"
+    source = tmp_path / "notebooks" / "01_one.ipynb"
     source.parent.mkdir()
     nbformat.write(notebook(), source)
 
@@ -144,8 +155,8 @@ def test_a_page_is_made_once_and_again_when_its_code_has_changed(smoke, monkeypa
         reference.main("01")
         said.append(capsys.readouterr().out.splitlines()[0])
     assert ["to be made" in line for line in said] == [True, False, True]
-    how = reference.read_run()["01_trajectories"]
-    assert how["hash"] == reference.code_hash(source)
+    how = reference.read_run()["01_one"]
+    assert how["hash"] == reference.page_hash(source)
     assert {"minutes", "finished", "commit", "machine", "versions", "parameters"} < set(how)
     kept = nbformat.read(tmp_path / "book" / "reference" / "notebooks" / source.name, as_version=4)
     assert SVG not in kept.cells[3].outputs[0].data
@@ -163,7 +174,7 @@ def test_a_page_shows_the_reference_run_and_beneath_it_this_build(tmp_path):
     (tmp_path / "book" / "what_differs.yaml").write_text("{}")
     nbformat.write(notebook(prose="Prose of then.", outputs=[figure("red")]), kept / "notebooks" / "one.ipynb")
     made = '{{"one": {{"hash": "{}", "minutes": 90.0, "finished": "2026-11-29", "parameters": {{"rank": 5}}}}}}'
-    (kept / "run.json").write_text(made.format(reference.code_hash(source)))
+    (kept / "run.json").write_text(made.format(reference.page_hash(source)))
     shown = beside.page(tmp_path, source, executed)
     assert shown.cells[0].source == "# Prose of now."
     assert (
@@ -184,7 +195,7 @@ def test_a_page_shows_the_reference_run_and_beneath_it_this_build(tmp_path):
     (kept / "run.json").write_text(made.format("0" * 64))
     shown = beside.page(tmp_path, source, executed)
     assert shown.cells[0].source == "# Prose of then."
-    assert "**This notebook has changed since**: its code was 00000000 (SHA-256)" in shown.cells[1].source
+    assert "changed since**: the SHA-256 of its code and settings was 00000000" in shown.cells[1].source
 
 
 def test_a_page_says_what_differs_from_the_paper_and_why(tmp_path):
