@@ -24,9 +24,10 @@ TABLES = ('class="dataframe claims"', 'class="dataframe provenance"')
 
 def page(root: Path, source: Path, executed: NotebookNode) -> NotebookNode:
     """The page that the book shows for a notebook; `executed` is the copy that this build made."""
-    how, now = read_run(root / KEPT).get(source.stem), page_hash(source)
+    how = read_run(root / KEPT).get(source.stem)
     if how is None:
         return executed
+    now = page_hash(source)
     shown, changed = nbformat.read(root / KEPT / "notebooks" / source.name, as_version=4), ""
     if how["hash"] != now:
         changed = (
