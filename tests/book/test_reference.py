@@ -195,7 +195,10 @@ def test_a_page_shows_the_reference_run_and_beneath_it_this_build(tmp_path):
     (kept / "run.json").write_text(made.format("0" * 64))
     shown = beside.page(tmp_path, source, executed)
     assert shown.cells[0].source == "# Prose of then."
-    assert "changed since**: the SHA-256 of its code and settings was 00000000" in shown.cells[1].source
+    assert (
+        "**This notebook has changed since**: the SHA-256 of its code and settings was 00000000"
+        in shown.cells[1].source
+    )
 
 
 def test_a_page_says_what_differs_from_the_paper_and_why(tmp_path):
